@@ -1,0 +1,30 @@
+// Sealing: secrets at rest under a key of the tenant (AES-256-GCM). What it is for is bound in as associated data.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/entropy.h"
+#include "base/result.h"
+#include "base/secret.h"
+
+namespace daypass::crypto {
+
+/// Seals under one 32-byte key. Blob: version byte 1 | 12-byte random nonce | ciphertext | 16-byte tag.
+class Sealer {
+ public:
+  /// Error: "seal.key_size" unless `key` has 32 bytes.
+  static base::Result<Sealer> make(base::Secret key, base::Entropy& entropy);
+  [[nodiscard]] std::string seal(const base::Secret& plain, std::string_view purpose) const;
+  /// Errors: "seal.shape", "seal.tag" (wrong key, wrong purpose or changed bytes).
+  [[nodiscard]] base::Result<base::Secret> open(std::string_view blob, std::string_view purpose) const;
+  /// A key of its own for `label` (HKDF-SHA256): per tenant, per use.
+  [[nodiscard]] base::Secret derive(std::string_view label) const;
+
+ private:
+  Sealer(base::Secret key, base::Entropy& entropy) : key_(std::move(key)), entropy_(&entropy) {}
+  base::Secret key_;
+  base::Entropy* entropy_;
+};
+
+}  // namespace daypass::crypto

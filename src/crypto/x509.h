@@ -1,0 +1,24 @@
+// The little X.509 that Daypass makes itself: a P-256 server certificate for listeners that were given none.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/secret.h"
+#include "base/time.h"
+
+namespace daypass::crypto {
+
+struct CertificateAndKey {
+  std::string certificate_pem;
+  base::Secret key_pem;
+};
+
+/// Self-signed P-256 certificate valid for `names` (DNS names and IP addresses), usable as its own trust anchor.
+CertificateAndKey self_signed(const std::vector<std::string>& names, base::WallTime not_before, base::WallTime not_after);
+
+/// tls-server-end-point channel binding of a PEM certificate (RFC 5929 section 4.1). Error: "x509.pem".
+base::Result<std::string> server_end_point(const std::string& certificate_pem);
+
+}  // namespace daypass::crypto
