@@ -1,0 +1,99 @@
+// What a tenant owns, as its operator wrote it: identity providers, targets, roles, policies. Plain values, versioned whole.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/secret.h"
+#include "core/identity.h"
+#include "core/limits.h"
+
+namespace daypass::core {
+
+/// A secret by reference, "file:/etc/daypass/idp-secret" or "env:NAME": the text itself never enters a document.
+struct SecretRef {
+  std::string ref;
+  bool operator==(const SecretRef&) const = default;
+};
+
+enum class AttributeType { string, integer, boolean, string_set };
+
+/// One mapped attribute of an identity provider (federation.md: missing, null, string, list and object are distinct).
+struct MappingRule {
+  std::string attribute;      ///< name that policies see: principal.<attribute>
+  std::string from;           ///< JSON Pointer into the claims, or a bare claim name
+  AttributeType type = AttributeType::string;
+  bool required = false;
+  std::string pattern;        ///< anchored RE2 with at most one capture; empty: the value as it is
+  bool operator==(const MappingRule&) const = default;
+};
+
+enum class ClientAuth { basic, post, private_key_jwt, none };
+enum class Overage { refuse, fetch };
+
+struct IdpSpec {
+  std::string name;           ///< [a-z0-9-]
+  std::string display;
+  std::string protocol = "oidc";
+  std::string issuer;         ///< exactly as in the tokens
+  std::string client_id;
+  ClientAuth client_auth = ClientAuth::basic;
+  SecretRef client_secret;    ///< or the PEM key of private_key_jwt
+  std::vector<std::string> scopes;        ///< "openid" is always sent
+  std::vector<MappingRule> attributes;
+  std::string groups_from;    ///< JSON Pointer or claim name; empty: no groups
+  std::string groups_pattern; ///< anchored RE2 with at most one capture, over each group
+  bool groups_required = false;
+  Overage overage = Overage::refuse;
+  std::string overage_url;    ///< for fetch: built by the tenant, never taken from a token
+  bool userinfo = false;
+  std::string ca_file;        ///< PEM trust anchors beside the system's; empty: the system's alone
+  std::string subject_from;   ///< default "sub"; Entra: "/oid"
+  std::string display_from;   ///< default "name", then "email", then the subject
+  std::vector<std::string> allowed_hosts; ///< private addresses that egress may reach for this provider
+  Millis session_max = std::chrono::hours(12);
+  bool operator==(const IdpSpec&) const = default;
+};
+
+struct TargetSpec {
+  TargetId id;
+  base::json::Object settings;   ///< the driver's own keys (pg: host, port, database, user, password, ca_file, …)
+  Attributes attributes;         ///< env, team, sensitivity, …: resource.target.<name> in policies
+  DefaultLimits limits;          ///< where a permit's annotations are silent
+  bool operator==(const TargetSpec&) const = default;
+};
+
+struct RoleSpec {
+  RoleId id;
+  base::json::Object settings;   ///< the driver's own keys (pg: group, creates)
+  Attributes attributes;         ///< resource.<name> in policies
+  bool elevated = false;         ///< only when named explicitly
+  std::optional<Millis> duration_cap;
+  std::string description;
+  bool operator==(const RoleSpec&) const = default;
+};
+
+struct PolicyFile {
+  std::string file;
+  std::string text;
+  bool operator==(const PolicyFile&) const = default;
+};
+
+struct TenantSpec {
+  TenantId tenant;
+  std::int64_t version = 0;
+  std::vector<IdpSpec> idps;
+  std::vector<TargetSpec> targets;
+  std::vector<RoleSpec> roles;
+  std::vector<PolicyFile> policies;
+
+  [[nodiscard]] const IdpSpec* idp(std::string_view name) const noexcept;
+  [[nodiscard]] const TargetSpec* target(const TargetId& id) const noexcept;
+  [[nodiscard]] const RoleSpec* role(const RoleId& id) const noexcept;
+  bool operator==(const TenantSpec&) const = default;
+};
+
+}  // namespace daypass::core

@@ -1,0 +1,94 @@
+// Port: where everything durable lives. One transaction holds a state change, its intent and its audit record.
+// Every call is reached through a tenant; the engine thread alone writes; readers use snapshots.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "core/audit.h"
+#include "core/grant.h"
+
+namespace daypass::store {
+
+/// A versioned document: the home of every record kind that needs no method of its own (tenant specs, login sessions,
+/// credentials, tokens, pending logins, decision records, …).
+struct Document {
+  core::TenantId tenant;
+  std::string kind;
+  std::string key;
+  std::uint64_t version = 0;                ///< 0: not stored yet
+  std::string body;                         ///< JSON text, or sealed bytes
+  std::optional<base::WallTime> expires_at; ///< may be swept after; an expired document is not returned
+  bool operator==(const Document&) const = default;
+};
+
+/// Which grants: every field that is set must match.
+struct Selector {
+  std::optional<core::TenantId> tenant;
+  std::optional<core::SessionId> session;
+  std::optional<std::string> principal;
+  std::optional<core::TargetId> target;
+  bool include_closed = false;
+  std::size_t limit = 1'000'000;
+};
+
+/// Reads. Both a transaction and a snapshot answer them.
+class Reader {
+ public:
+  virtual ~Reader() = default;
+  virtual base::Result<std::optional<core::Grant>> load_grant(const core::GrantId& id) = 0;
+  /// In order of opening, newest first.
+  virtual base::Result<std::vector<core::Grant>> grants(const Selector& selector) = 0;
+  virtual base::Result<std::optional<Document>> get(const core::TenantId& tenant, std::string_view kind,
+                                                    std::string_view key, base::WallTime now) = 0;
+  /// Documents of a kind whose key begins with `prefix`, after `after`, in key order.
+  virtual base::Result<std::vector<Document>> list(const core::TenantId& tenant, std::string_view kind,
+                                                   std::string_view prefix, std::string_view after, std::size_t limit,
+                                                   base::WallTime now) = 0;
+  /// Audit records from `from`, in order: the canonical bytes that were hashed.
+  virtual base::Result<std::vector<std::string>> audit(const core::TenantId& tenant, std::uint64_t from,
+                                                       std::size_t limit) = 0;
+  /// Size and RFC 6962 root (32 raw bytes) of the tenant's log.
+  virtual base::Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) = 0;
+  /// Open intents of all tenants (for recovery), by not_before.
+  virtual base::Result<std::vector<core::Intent>> open_intents() = 0;
+};
+
+class Tx : public Reader {
+ public:
+  /// Inserts when `grant.version` is 0, else replaces the version it names; bumps grant.version. Error: "store.conflict".
+  virtual base::Status save_grant(core::Grant& grant) = 0;
+  virtual base::Status open_intent(const core::Intent& intent) = 0;
+  virtual base::Status settle_intent(const core::GrantId& grant, std::uint32_t seq) = 0;
+  /// Gives event.seq and appends to the tenant's Merkle log.
+  virtual base::Status append_audit(core::AuditEvent& event) = 0;
+  /// `expected`: the version that must be there (0: none may be), nullopt: whatever is. Error: "store.conflict".
+  virtual base::Status put(Document& document, std::optional<std::uint64_t> expected) = 0;
+  /// False when it was not there.
+  virtual base::Result<bool> remove(const core::TenantId& tenant, std::string_view kind, std::string_view key) = 0;
+  /// True the first time `key` is used before `until` has passed; false on every later try.
+  virtual base::Result<bool> use_once(const core::TenantId& tenant, std::string_view key, base::WallTime until,
+                                      base::WallTime now) = 0;
+  /// Runs `fn` under a savepoint: when it fails, what it did is undone and its error returned; the rest stays.
+  virtual base::Status nested(const std::function<base::Status()>& fn) = 0;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+  /// Runs `fn` in one serializable, durable transaction; commits when it returns ok. `fn` may run twice: it must not keep
+  /// anything but through its captures that it resets first. Errors: fn's own, "store.full" (disk), "store.io",
+  /// "store.busy", "store.lost" (another owner took over).
+  virtual base::Status transact(const std::function<base::Status(Tx&)>& fn) = 0;
+  /// A read-only view for one thread at a time.
+  virtual base::Result<std::unique_ptr<Reader>> snapshot() = 0;
+  /// Deletes expired documents and used-up keys; at most `most` rows.
+  virtual base::Status sweep(base::WallTime now, std::size_t most) = 0;
+};
+
+}  // namespace daypass::store

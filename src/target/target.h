@@ -1,0 +1,101 @@
+// Port: one target. Makes, looks at and removes ephemeral accounts. Every call blocks at most `budget`, and may be repeated:
+// the account's name derives from the grant's id, so a repeat meets its own work. It touches only what it made.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/secret.h"
+#include "base/time.h"
+#include "core/grant.h"
+#include "core/spec.h"
+
+namespace daypass::target {
+
+using base::Millis;
+
+/// What a driver can do; data, never a stub method.
+struct Caps {
+  bool keeps_deadline = false;      ///< the target itself refuses logins after the end
+  bool cuts_sessions = false;       ///< revoke ends live sessions on the target
+};
+
+struct Account {
+  core::GrantId grant;
+  std::string name;                 ///< core::account_name
+};
+
+struct Provision {
+  Account account;
+  std::vector<core::RoleSpec> roles;
+  base::Secret password;            ///< at least 128 random bits
+  base::WallTime valid_until;
+  int connections = 0;              ///< most at once, as the gate counts them
+};
+
+/// An account that carries this instance's mark.
+struct Owned {
+  std::string name;
+  std::string grant;                ///< "gr_…", from the mark; empty when unreadable
+  std::string tenant;
+  std::optional<base::WallTime> valid_until;
+};
+
+/// One finding of `check`: a right that is missing or a group role that may not be used.
+struct Finding {
+  enum class Grade { ok, warn, fail } grade = Grade::ok;
+  std::string check;                ///< stable name, e.g. "pg.group_role.createrole"
+  std::string subject;              ///< the role, database or setting it is about
+  std::string message;
+  std::string fix;                  ///< the SQL or command that mends it
+};
+
+/// Where a gate connects on a grant's behalf.
+struct Upstream {
+  std::string host;
+  std::uint16_t port = 0;
+  std::string database;
+  std::string user;
+  base::Secret password;
+  bool tls = true;                  ///< false only for loopback and unix sockets
+  std::string ca_file;              ///< PEM; empty: the system's
+  std::string server_name;          ///< what the certificate must say
+  std::string client_cert_file, client_key_file;
+};
+
+class Target {
+ public:
+  virtual ~Target() = default;
+  [[nodiscard]] virtual Caps caps() const = 0;
+  /// Makes the account, or brings an own one to this state (a later `valid_until` is how `extend` works).
+  /// The handle is the driver's note for later calls. Code::timeout: what the target holds now is unknown.
+  virtual base::Result<std::string> provision(const Provision& wanted, Millis budget) = 0;
+  /// Ends live sessions, removes what the account owns and the account. Absent already: success.
+  virtual base::Status revoke(const Account& account, const std::vector<core::RoleSpec>& roles, std::string_view handle,
+                              Millis budget) = 0;
+  /// Over another connection than the one that revokes: is the account, or a session of it, still there?
+  virtual base::Result<core::Presence> verify(const Account& account, std::string_view handle, Millis budget) = 0;
+  virtual base::Result<std::vector<Owned>> list_owned(Millis budget) = 0;
+  /// Tests the admin login, each right it needs, and each role's group.
+  virtual base::Result<std::vector<Finding>> check(const std::vector<core::RoleSpec>& roles, Millis budget) = 0;
+  /// A text that tells two targets on one server apart from two servers (PostgreSQL: the system identifier).
+  virtual base::Result<std::string> server_identity(Millis budget) = 0;
+  [[nodiscard]] virtual Upstream upstream(const std::string& account, base::Secret password) const = 0;
+};
+
+/// Resolves a SecretRef; given by app/, the only room that reads files and the environment for secrets.
+using SecretSource = std::function<base::Result<base::Secret>(const core::SecretRef&)>;
+
+/// A driver: builds a Target from a spec. Error: check "target.setting", with the key and a hint.
+class Driver {
+ public:
+  virtual ~Driver() = default;
+  [[nodiscard]] virtual std::string kind() const = 0;   ///< "pg"
+  [[nodiscard]] virtual base::Status validate(const core::TargetSpec& spec, const std::vector<core::RoleSpec>& roles) const = 0;
+  virtual base::Result<std::shared_ptr<Target>> make(const core::TenantId& tenant, const core::TargetSpec& spec) = 0;
+};
+
+}  // namespace daypass::target
