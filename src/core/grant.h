@@ -106,7 +106,7 @@ struct Step {
 /// Opens a grant: `provisioning`, with its intent. `decision` must allow; `wanted` is cut to the offers' longest and to
 /// `not_after` (the login session's end).
 Step open_grant(GrantId id, SessionId session, const Identity& who, TargetId target, const Decision& decision,
-                std::optional<Millis> wanted, WallTime not_after, std::string sealed_secret, WallTime now);
+                std::optional<Millis> wanted, WallTime not_after, std::string account, std::string sealed_secret, WallTime now);
 
 /// The law. Total: an event that does not fit the state (late, twice, stale) changes nothing.
 Step step(const Grant& grant, const GrantEvent& event, WallTime now);
