@@ -1,0 +1,199 @@
+// The engine: use cases over ports. One thread decides and writes; everybody else posts to it or reads its snapshots.
+//
+//   login.cc    sign-in, tokens, logout            access.cc     credentials, admit, connections (the gate's side)
+//   grants.cc   extend, end, list                  reload.cc     apply a tenant's folder, decide live grants again
+//   recover.cc  after a restart                    reconcile.cc  compare targets with the store
+//   turn.h      one batch: one transaction, a savepoint per event, effects after the commit; cuts before it
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/entropy.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "core/audit.h"
+#include "core/grant.h"
+#include "crypto/seal.h"
+#include "engine/decide.h"
+#include "engine/ports.h"
+#include "engine/world.h"
+#include "store/store.h"
+
+namespace daypass::engine {
+
+/// A sign-in as it lives in memory and in the store.
+struct LoginSession {
+  core::SessionId id;
+  core::Identity who;
+  base::WallTime started_at{};
+  base::WallTime ends_at{};
+  std::string client;               ///< "cli", "device"
+};
+
+struct BeginLogin {
+  core::TenantId tenant;
+  std::string idp;
+  std::string redirect_uri;         ///< the identity provider's, ours
+  std::string browser;              ///< value of the cookie that binds the flow to this browser
+  base::json::Value then;           ///< {"kind":"code","redirect_uri":…,"state":…,"challenge":…} or {"kind":"device","user_code":…}
+  bool force = false;
+};
+struct FinishLogin {
+  core::TenantId tenant;
+  std::string idp;
+  idp::Callback callback;
+  std::string browser;
+  std::string client_address;
+};
+/// Where the browser goes next: back to the CLI with a code, or to the page that says the device is signed in.
+struct LoginFinished {
+  std::string redirect;             ///< empty for device sign-ins
+  std::string display;
+};
+struct DeviceStarted {
+  std::string device_code, user_code;
+  base::Seconds expires_in{}, interval{};
+};
+struct Token {
+  base::Secret token;
+  LoginSession session;
+};
+
+/// A credential fresh from the press: shown once.
+struct CredentialIssued {
+  core::CredentialId user;
+  base::Secret password;
+  core::TargetId target;
+  std::vector<core::RoleId> roles;
+  std::string database;             ///< what to put into the connection string
+  base::WallTime login_ends_at{};
+  core::Offers offers;
+};
+struct WantCredential {
+  core::TargetId target;
+  std::vector<core::RoleId> roles;  ///< empty: all permitted that are not elevated
+  std::optional<base::Millis> wanted;
+  std::string reason;
+  std::string client_address;
+};
+
+struct Applied {
+  std::vector<config::Problem> problems;           ///< not empty: nothing was changed
+  std::vector<std::string> plan;
+  std::vector<std::string> warnings;               ///< e.g. a target that could not be reached to be checked
+  std::int64_t version = 0;
+  std::size_t grants_ended = 0;
+};
+
+/// Counters and gauges for /metrics; read from any thread.
+struct Metrics {
+  std::atomic<std::int64_t> grants_active{0}, grants_revoking{0}, revocations_overdue{0}, connections{0}, sessions{0};
+  std::atomic<std::uint64_t> orphans_detected{0}, logins_ok{0}, logins_failed{0}, grants_opened{0}, denials{0};
+  std::atomic<std::uint64_t> revocations{0}, revocation_us_sum{0}, audit_appends{0}, audit_us_sum{0}, turns{0};
+  /// Upper bounds 10 ms, 50 ms, 100 ms, 500 ms, 1 s, 5 s, 30 s, +Inf of daypass_revocation_latency_seconds.
+  std::atomic<std::uint64_t> revocation_buckets[8]{};
+};
+
+struct Health {
+  bool ready = false;
+  std::string why;                  ///< the first thing that is not as it should be
+  bool store_ok = true, clock_ok = true;
+};
+
+class Engine final : public Access {
+ public:
+  struct Ports {
+    store::Store& store;
+    const base::Clock& clock;
+    base::Entropy& entropy;
+    const base::Log& log;
+    Sessions& sessions;
+    Workers& workers;
+    const crypto::Sealer& sealer;
+    Catalog catalog;
+    std::string instance;           ///< 6 characters of [a-z0-9], this installation's mark on targets
+    base::Millis turn_wait = std::chrono::milliseconds(500);
+  };
+  explicit Engine(Ports ports);
+  ~Engine() override;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Loads tenants, sessions, credentials, grants; replays open intents. Before any other call.
+  Status recover();
+  /// Processes what is queued and what is due; waits up to `wait` for the first event. Returns when something comes next.
+  /// The thread calls it in a loop; tests and the simulator call it by hand with wait 0.
+  base::MonoTime turn(std::chrono::nanoseconds wait);
+  /// Runs turns until stop(). stop() refuses new work, cuts nothing, and returns when the last turn is done.
+  void run();
+  void stop();
+
+  // -- sign-in (login.cc) ------------------------------------------------------------------------------------------
+  void begin_login(BeginLogin what, Done<std::string> authorization_url);
+  void finish_login(FinishLogin what, Done<LoginFinished> done);
+  /// One use; PKCE verifier and redirect URI must fit. Errors: "token.code", "token.pkce", "token.redirect_uri".
+  void redeem_code(core::TenantId tenant, std::string code, std::string pkce_verifier, std::string redirect_uri, Done<Token> done);
+  void start_device(core::TenantId tenant, Done<DeviceStarted> done);
+  /// Whether a user code waits for somebody to sign in. Error: "device.user_code".
+  void find_device(core::TenantId tenant, std::string user_code, Done<bool> done);
+  /// Errors: "device.pending", "device.slow_down", "device.expired".
+  void poll_device(core::TenantId tenant, std::string device_code, Done<Token> done);
+  /// The session of an API token; error "token.unknown" (login needed). Any thread; never blocks.
+  Result<LoginSession> authenticate(const core::TenantId& tenant, std::string_view token);
+  /// Ends the login session and with it every grant.
+  void logout(core::TenantId tenant, core::SessionId session, core::EndReason reason, std::string actor, Done<int> grants_ended);
+  std::vector<LoginSession> login_sessions(const core::TenantId& tenant);   ///< any thread
+
+  // -- what one may have (any thread; never blocks) ----------------------------------------------------------------
+  Result<std::vector<core::RoleDecision>> list_roles(const LoginSession& session, core::AccessRequest request);
+  /// `principal` "idp/subject" must have a live login session; empty: the caller's own.
+  Result<base::json::Value> explain_role(const LoginSession* caller, const core::TenantId& tenant, const std::string& principal,
+                                         const core::RoleId& role, bool full, std::optional<base::WallTime> at);
+  bool administers(const LoginSession& session, const std::string& client_address);
+
+  // -- credentials and connections (access.cc) ---------------------------------------------------------------------
+  void issue_credential(LoginSession session, WantCredential want, Done<CredentialIssued> done);
+  std::optional<Verifier> lookup(std::string_view user) override;
+  void admit(const core::CredentialId& credential, std::string peer, Done<Admission> done) override;
+  void closed(const GrantId& grant, const core::ConnectionId& connection, ConnectionStats stats) override;
+  void active(const GrantId& grant, base::MonoTime at) override;
+
+  // -- grants (grants.cc) ------------------------------------------------------------------------------------------
+  void list_grants(store::Selector selector, Done<std::vector<core::Grant>> done);
+  void extend_grant(LoginSession session, GrantId grant, base::Millis by, std::string client_address, Done<core::Grant> done);
+  /// `owner` set: only a grant of that session (else it is "not found").
+  void end_grant(GrantId grant, std::optional<core::SessionId> owner, core::EndReason reason, std::string actor, Done<core::Grant> done);
+  /// Calls back when the grant is closed (proven gone), or with Code::timeout after `budget`.
+  void wait_closed(GrantId grant, base::Millis budget, Done<core::Grant> done);
+
+  // -- tenant (reload.cc) ------------------------------------------------------------------------------------------
+  void apply(core::TenantId tenant, std::map<std::string, std::string> files, std::string actor, bool dry_run, Done<Applied> done);
+  std::shared_ptr<const Tenant> tenant(const core::TenantId& id);           ///< any thread; null: none
+  void check_target(core::TenantId tenant, core::TargetId target, Done<std::vector<target::Finding>> done);
+  void probe_idp(core::TenantId tenant, std::string idp, Done<std::string> done);
+
+  // -- audit and health --------------------------------------------------------------------------------------------
+  void audit(core::TenantId tenant, std::uint64_t from, std::size_t limit, Done<std::vector<std::string>> done);
+  void audit_head(core::TenantId tenant, Done<std::pair<std::uint64_t, std::string>> done);
+  const Metrics& metrics() const noexcept;
+  Health health();                                                          ///< any thread
+
+  /// A worker's result. Any thread.
+  void finished(const core::Intent& intent, core::GrantEvent event);
+
+  struct Impl;   // turn.h: the state, shared by the use-case files
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Carries one intent out on its target and says what came of it. Blocks up to `budget`. Used by every Workers.
+core::GrantEvent carry_out(const Job& job, const crypto::Sealer& sealer, base::Millis budget);
+
+}  // namespace daypass::engine

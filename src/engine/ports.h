@@ -1,0 +1,116 @@
+// What the engine asks of others (Sessions, Workers), and what the gate may ask of the engine (Access).
+// Declared here so that the arrow stays downward: gate/ implements Sessions and calls Access, and knows no engine beyond.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "core/grant.h"
+#include "crypto/scram.h"
+#include "target/target.h"
+
+namespace daypass::engine {
+
+using base::Result;
+using base::Status;
+using core::GrantId;
+
+/// An answer that comes later, exactly once, from the engine's thread or a pool's: it must not block.
+template <class T>
+using Done = std::move_only_function<void(Result<T>)>;
+
+/// How long a live connection may go on, on the boot clock: the latest, over `windows`, of the earlier of `ends_at` and
+/// last client message + `idle`. Kept by each gate session, so that a stuck engine ends nothing late.
+struct Lease {
+  struct Window {
+    base::MonoTime ends_at;
+    base::Millis idle;
+    bool operator==(const Window&) const = default;
+  };
+  std::vector<Window> windows;
+  base::WallTime ends_at_wall{};   ///< the absolute end, for messages to people
+  [[nodiscard]] base::MonoTime deadline(base::MonoTime last_active) const noexcept;
+  bool operator==(const Lease&) const = default;
+};
+
+/// Shared by all connections of one grant: the last client message any of them saw (boot clock, nanoseconds).
+struct GrantMeter {
+  std::atomic<std::int64_t> last_active_ns{0};
+};
+
+/// What a gate needs to answer a client's authentication.
+struct Verifier {
+  core::TenantId tenant;
+  core::CredentialId credential;
+  core::TargetId target;
+  crypto::ScramVerifier scram;
+};
+
+/// A client let in: where to connect on its behalf, and for how long.
+struct Admission {
+  GrantId grant;
+  core::ConnectionId connection;
+  target::Upstream upstream;
+  Lease lease;
+  std::shared_ptr<GrantMeter> meter;
+};
+
+struct ConnectionStats {
+  std::string why;                 ///< "client", "upstream", "cut", "error:<check>"
+  std::uint64_t bytes_in = 0, bytes_out = 0;
+  std::uint64_t statements = 0;
+};
+
+/// Asked by the gate. Safe from any thread.
+class Access {
+ public:
+  virtual ~Access() = default;
+  /// The verifier of a user name; nullopt when there is none or its login has ended. Never blocks.
+  virtual std::optional<Verifier> lookup(std::string_view user) = 0;
+  /// Opens or joins a grant for an authenticated credential, decided anew. `database`: what the client asked for.
+  /// Refusals: Code::denied (policy, with what to ask for), ::unauthenticated (login ended), ::exhausted (connections),
+  /// ::unavailable (target, clock, store).
+  virtual void admit(const core::CredentialId& credential, std::string peer, Done<Admission> done) = 0;
+  virtual void closed(const GrantId& grant, const core::ConnectionId& connection, ConnectionStats stats) = 0;
+  /// Client messages were seen, the last at `at`. At most every few seconds per grant.
+  virtual void active(const GrantId& grant, base::MonoTime at) = 0;
+};
+
+/// Implemented by the gate; called by the engine's thread. Never blocks: posts to the io threads.
+class Sessions {
+ public:
+  virtual ~Sessions() = default;
+  /// Cuts every live connection of the grant and refuses those half open. `sentence` is shown to the client.
+  virtual void cut(const GrantId& grant, core::EndReason reason, const std::string& sentence) = 0;
+  virtual void update(const GrantId& grant, const Lease& lease) = 0;
+};
+
+/// One piece of work for a worker: an intent and what it needs to be carried out.
+struct Job {
+  core::Intent intent;
+  target::Account account;
+  std::vector<core::RoleSpec> roles;
+  base::WallTime valid_until{};
+  int connections = 0;
+  std::string handle;
+  std::shared_ptr<target::Target> target;   ///< null: the target is gone from the configuration
+};
+
+/// Carries jobs out, each exactly once, and reports through Engine::finished. Never blocks the caller.
+class Workers {
+ public:
+  virtual ~Workers() = default;
+  virtual void dispatch(Job job) = 0;
+  /// Blocking work that is no intent (identity providers, checks, listing): `kind` chooses the pool.
+  enum class Pool { idp, provision, revoke };
+  /// Error::exhausted through `refused` when the pool's queue is full.
+  virtual void run(Pool pool, std::move_only_function<void()> work, std::move_only_function<void(base::Error)> refused) = 0;
+};
+
+}  // namespace daypass::engine

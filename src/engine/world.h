@@ -1,0 +1,50 @@
+// A tenant as it runs: its spec, compiled. Immutable; a reload builds a new one and swaps the pointer.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cedar/cedar.h"
+#include "config/config.h"
+#include "core/spec.h"
+#include "idp/idp.h"
+#include "target/target.h"
+
+namespace daypass::engine {
+
+/// What the engine knows of drivers: their ports, by kind. Filled by app/catalog.cc.
+struct Catalog {
+  std::map<std::string, std::shared_ptr<idp::Driver>> idps;         ///< "oidc"
+  std::map<std::string, std::shared_ptr<target::Driver>> targets;   ///< "pg"
+};
+
+/// The limits that a permit's annotations set; refused at apply when malformed or unknown.
+struct PolicyLimits {
+  std::optional<core::Millis> duration, idle;
+  std::optional<int> connections;
+};
+
+struct Tenant {
+  core::TenantSpec spec;
+  cedar::PolicySet policies;
+  std::map<std::string, PolicyLimits> limits;   ///< by policy id
+  std::map<std::string, std::shared_ptr<idp::IdentityProvider>> idps;
+  std::map<core::TargetId, std::shared_ptr<target::Target>> targets;
+};
+
+struct Compiled {
+  std::shared_ptr<const Tenant> tenant;          ///< null when there are problems
+  std::vector<config::Problem> problems;
+};
+
+/// Parses policies, checks their annotations and every name they use in a scope, and builds the drivers' objects. All
+/// problems are found in one run. Blocks on nothing but reading secrets. Objects whose spec did not change since `before`
+/// are kept, with their connections and caches.
+Compiled compile(core::TenantSpec spec, const Catalog& catalog, const Tenant* before = nullptr);
+
+/// What apply would change, a line each: "+ role pg/orders/reader", "~ policy data-read", "- target pg/old".
+std::vector<std::string> plan(const core::TenantSpec& before, const core::TenantSpec& after);
+
+}  // namespace daypass::engine
