@@ -28,6 +28,7 @@ struct RoleDecision {
   std::vector<std::string> policies;    ///< deciding policy ids: permits when allowed, forbids when denied by one
   std::vector<std::string> erred;       ///< policies that could not be evaluated
   std::string why;                      ///< one sentence for the person who asked
+  std::string ask;                      ///< denied: what to ask for, and naming which policy; may be empty
 };
 
 /// The decision on a whole request: allowed when every role asked for is (or, with none named, at least one).
@@ -38,6 +39,7 @@ struct Decision {
   std::int64_t policy_version = 0;
   std::string record;                   ///< id of the sealed decision record, empty until it is stored
   std::string why;
+  std::string ask;                      ///< denied: what to ask for; may be empty
 };
 
 }  // namespace daypass::core

@@ -65,6 +65,8 @@ struct ConnectionStats {
   std::string why;                 ///< "client", "upstream", "cut", "error:<check>"
   std::uint64_t bytes_in = 0, bytes_out = 0;
   std::uint64_t statements = 0;
+  std::string segment;             ///< file of the activity segment, relative to the data folder; empty: none
+  std::string segment_digest;      ///< its SHA-256, hex: goes into the audit log
 };
 
 /// Asked by the gate. Safe from any thread.
@@ -99,6 +101,7 @@ struct Job {
   base::WallTime valid_until{};
   int connections = 0;
   std::string handle;
+  core::TargetId target_id;
   std::shared_ptr<target::Target> target;   ///< null: the target is gone from the configuration
 };
 

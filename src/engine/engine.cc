@@ -1,0 +1,467 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+
+#include "base/encoding.h"
+#include "crypto/digest.h"
+#include "engine/turn.h"
+
+namespace daypass::engine {
+
+using core::GrantState;
+
+// ---------------------------------------------------------------------------------------------------------------- Turn
+
+Result<Grant> Turn::grant(const GrantId& id) {
+  if (const auto it = staged.find(id); it != staged.end()) return it->second;
+  if (const auto it = batch.find(id); it != batch.end()) return it->second;
+  if (const auto it = impl.live.find(id); it != impl.live.end()) return it->second;
+  DP_TRY(auto stored, tx.load_grant(id));
+  if (!stored) return Error{Code::not_found, "grant.unknown", "there is no grant " + id.id, "daypass grants ls shows yours"};
+  return std::move(*stored);
+}
+
+Status Turn::apply(const GrantId& id, const core::GrantEvent& event) {
+  DP_TRY(const Grant before, grant(id));
+  core::Step step = core::step(before, event, now);
+  if (!step.save) {
+    // Nothing durable changed; what did (activity) lives in memory.
+    if (const auto it = impl.live.find(id); it != impl.live.end()) it->second.last_active = step.grant.last_active;
+    if (staged.contains(id) || batch.contains(id)) staged.insert_or_assign(id, std::move(step.grant));
+    return {};
+  }
+  return keep_step(std::move(step));
+}
+
+Status Turn::keep_step(core::Step step) {
+  // Cuts wait for nothing: they happen before the transaction that records them is on disk.
+  for (const auto& effect : step.effects)
+    if (const auto* cut = std::get_if<core::effect::Cut>(&effect))
+      impl.p.sessions.cut(step.grant.id, cut->reason, sentence_of(step.grant, cut->reason, cut->note));
+  DP_CHECK(tx.save_grant(step.grant));
+  for (const auto& effect : step.effects) {
+    if (const auto* open = std::get_if<core::effect::OpenIntent>(&effect)) DP_CHECK(tx.open_intent(open->intent));
+    if (const auto* settle = std::get_if<core::effect::SettleIntent>(&effect))
+      DP_CHECK(tx.settle_intent(step.grant.id, settle->seq));
+    if (const auto* record = std::get_if<core::effect::Record>(&effect)) {
+      json::Object facts = record->facts;
+      facts.set("principal", step.grant.principal);
+      facts.set("target", step.grant.target.str());
+      DP_CHECK(audit(step.grant.id.tenant, record->action, step.grant.id.id, record->outcome, std::move(facts)));
+    }
+  }
+  staged.insert_or_assign(step.grant.id, step.grant);
+  saved.emplace_back(step.grant, std::move(step.effects));
+  return {};
+}
+
+Status Turn::audit(const core::TenantId& tenant, std::string action, std::string object, std::string outcome,
+                   json::Object facts) {
+  core::AuditEvent event{0, now, tenant, actor, std::move(action), std::move(object), std::move(outcome), std::move(facts)};
+  impl.metrics.audit_appends.fetch_add(1, std::memory_order_relaxed);
+  return tx.append_audit(event);
+}
+
+Status Turn::put_document(const core::TenantId& tenant, std::string_view kind, std::string key, std::string body,
+                          std::optional<WallTime> expires_at, std::optional<std::uint64_t> expected) {
+  store::Document document{tenant, std::string(kind), std::move(key), 0, std::move(body), expires_at};
+  return tx.put(document, expected);
+}
+
+std::string sentence_of(const Grant& grant, core::EndReason reason, const std::string& note) {
+  const std::string which = "grant " + grant.id.id + " on " + grant.target.str();
+  switch (reason) {
+    case core::EndReason::expired: return which + " ended: its time is up";
+    case core::EndReason::idle: return which + " ended: idle for too long";
+    case core::EndReason::logout: return which + " ended: you logged out";
+    case core::EndReason::login_expired: return which + " ended: the login it belongs to has ended";
+    case core::EndReason::signal: return which + " ended: the identity provider ended the session";
+    case core::EndReason::policy: return which + " ended: policy no longer permits it" + (note.empty() ? "" : " (" + note + ")");
+    case core::EndReason::admin: return which + " ended by " + (note.empty() ? "an administrator" : note);
+    case core::EndReason::user: return which + " ended: you ended it";
+    case core::EndReason::provision_failed: return which + " could not be provisioned";
+    case core::EndReason::none: break;
+  }
+  return which + " ended";
+}
+
+// -------------------------------------------------------------------------------------------------------------- Engine
+
+Engine::Engine(Ports ports) : impl_(std::make_unique<Impl>(std::move(ports))) {
+  impl_->mock_secret = impl_->p.sealer.derive("scram mock").reveal();
+}
+Engine::~Engine() = default;
+
+const Metrics& Engine::metrics() const noexcept { return impl_->metrics; }
+
+Health Engine::health() {
+  Health h;
+  h.store_ok = impl_->store_ok;
+  h.clock_ok = impl_->clock_ok;
+  h.ready = impl_->recovered && !impl_->stopping && h.store_ok && h.clock_ok;
+  if (!impl_->recovered) h.why = "starting: open work of the last run is being taken up";
+  else if (impl_->stopping) h.why = "stopping";
+  else if (!h.store_ok) h.why = "the store can't be written: no new access is given, revocation goes on";
+  else if (!h.clock_ok) h.why = "the wall clock stepped and the boot clock does not confirm it: no new access is given";
+  return h;
+}
+
+base::MonoTime Engine::turn(std::chrono::nanoseconds wait) { return impl_->turn(wait); }
+
+void Engine::run() {
+  while (!(impl_->stopping && impl_->inbox.size() == 0)) impl_->turn(impl_->p.turn_wait);
+}
+void Engine::stop() {
+  impl_->stopping = true;
+  impl_->post({[](Turn&) -> Status { return {}; }, [](const Error&) {}, {}, "daypass"});
+}
+
+void Engine::audit(core::TenantId tenant, std::uint64_t from, std::size_t limit, Done<std::vector<std::string>> done) {
+  impl_->call<std::vector<std::string>>(std::move(done), [tenant, from, limit](Turn& turn) { return turn.tx.audit(tenant, from, limit); });
+}
+void Engine::audit_head(core::TenantId tenant, Done<std::pair<std::uint64_t, std::string>> done) {
+  impl_->call<std::pair<std::uint64_t, std::string>>(std::move(done), [tenant](Turn& turn) { return turn.tx.audit_head(tenant); });
+}
+
+void Engine::finished(const core::Intent& intent, core::GrantEvent event) {
+  Impl& impl = *impl_;
+  const GrantId id = intent.grant;
+  // First the bookkeeping (the hand is free again), then the event.
+  impl.post({[&impl, id](Turn& turn) -> Status {
+               turn.after.emplace_back([&impl, id] {
+                 const auto it = impl.in_flight.find(id);
+                 if (it == impl.in_flight.end()) return;
+                 std::optional<Job> next = std::move(it->second);
+                 impl.in_flight.erase(it);
+                 if (next) impl.dispatch(std::move(*next));
+               });
+               return {};
+             },
+             [](const Error&) {}, std::pair(id, std::move(event)), "daypass"});
+}
+
+// ---------------------------------------------------------------------------------------------------------------- Impl
+
+std::shared_ptr<const Tenant> Engine::Impl::tenant(const core::TenantId& id) const {
+  const std::shared_lock lock(shared);
+  const auto it = tenants.find(id);
+  return it == tenants.end() ? nullptr : it->second;
+}
+std::optional<LoginSession> Engine::Impl::session(const core::SessionId& id) const {
+  const std::shared_lock lock(shared);
+  const auto it = sessions.find(id);
+  if (it == sessions.end()) return std::nullopt;
+  return it->second;
+}
+std::shared_ptr<const Credential> Engine::Impl::credential(const core::CredentialId& id) const {
+  const std::shared_lock lock(shared);
+  const auto it = credentials.find(id);
+  return it == credentials.end() ? nullptr : it->second;
+}
+
+void Engine::Impl::post(Event event) {
+  // What ends or reports must find room always; new wishes are refused when the queue is full.
+  if (event.grant_event || !event.failed) {
+    inbox.push_always(std::move(event));
+    return;
+  }
+  if (!inbox.try_push(event)) event.failed(Error{Code::exhausted, "engine.busy", "the server has too much to do", "try again in a moment"});
+}
+
+void Engine::Impl::post_grant(GrantId id, core::GrantEvent event, std::string actor) {
+  Event e;
+  e.grant_event.emplace(std::move(id), std::move(event));
+  e.actor = std::move(actor);
+  post(std::move(e));
+}
+
+MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
+  const auto read = [this] {
+    const WallTime t = time.read(p.clock.wall(), p.clock.mono());
+    last_now_ms = t.time_since_epoch().count();
+    return t;
+  };
+  if (!timers.empty()) {
+    const auto until = timers.begin()->first - read();
+    wait = std::clamp<std::chrono::nanoseconds>(until, std::chrono::nanoseconds(0), wait);
+  }
+  std::vector<Event> events = inbox.pop_batch(256, wait);
+  const WallTime now = read();
+  if (clock_ok.exchange(time.trusted()) != time.trusted())
+    p.log.error(time.trusted() ? "clock agrees again" : "clock stepped; nothing is issued",
+                {{"skew_ms", std::int64_t{time.skew().count()}}});
+  fire_timers(now, events);
+  if (!events.empty()) {
+    metrics.turns.fetch_add(1, std::memory_order_relaxed);
+    std::map<GrantId, Grant> staged;
+    std::vector<std::pair<Grant, std::vector<core::Effect>>> saved;
+    std::vector<std::move_only_function<void()>> after;
+    bool ran = false;
+    const auto started = p.clock.mono();
+    const Status committed = p.store.transact([&](store::Tx& tx) -> Status {
+      // Use cases consume what they captured, so a batch runs once; the single writer meets no conflict to retry for.
+      if (ran) return Error{Code::internal, "store.busy", "a transaction was repeated"};
+      ran = true;
+      for (auto& event : events) {
+        Turn turn{*this, tx, now, event.actor, staged, {}, {}, {}, false};
+        const Status kept = tx.nested([&]() -> Status {
+          if (event.grant_event) {
+            // A grant that is gone has nothing left to happen to it.
+            if (Status s = turn.apply(event.grant_event->first, event.grant_event->second);
+                !s.ok() && s.error().code != Code::not_found)
+              return s;
+          }
+          return event.run ? event.run(turn) : Status{};
+        });
+        if (!kept.ok()) {
+          if (kept.error().check.starts_with("store.")) return kept;
+          after.emplace_back([&event, error = kept.error()] { if (event.failed) event.failed(error); });
+          continue;
+        }
+        for (auto& [id, grant] : turn.staged) staged.insert_or_assign(id, std::move(grant));
+        for (auto& item : turn.saved) saved.push_back(std::move(item));
+        for (auto& item : turn.after) after.push_back(std::move(item));
+      }
+      if (now - high_water_saved > std::chrono::minutes(1)) {
+        store::Document document{system_tenant, std::string(doc_clock), "high_water", 0, base::to_rfc3339(now), {}};
+        DP_CHECK(tx.put(document, std::nullopt));
+        high_water_saved = now;
+      }
+      return {};
+    });
+    metrics.audit_us_sum.fetch_add(static_cast<std::uint64_t>((p.clock.mono() - started).count() / 1000), std::memory_order_relaxed);
+    if (store_ok.exchange(committed.ok()) != committed.ok())
+      p.log.error(committed.ok() ? "store is writable again" : "store can't be written; nothing new is issued",
+                  {{"check", committed.ok() ? "" : committed.error().check}});
+    if (!committed.ok()) {
+      commit_failed(events, committed.error(), staged);
+    } else {
+      for (auto& [grant, effects] : saved) after_save(grant, effects, now);
+      for (auto& fn : after) fn();
+      refresh_gauges();
+    }
+  }
+  return timers.empty() ? MonoTime::max() : to_mono(timers.begin()->first);
+}
+
+void Engine::Impl::commit_failed(std::vector<Event>& events, const Error& why, const std::map<GrantId, Grant>& staged) {
+  // Cuts are made already. Targets are told as well, unrecorded: taking away waits for nothing. What must happen is
+  // queued again and recorded when the store takes it.
+  for (const auto& [id, grant] : staged) {
+    if (grant.state != GrantState::revoking || grant.open != core::IntentKind::revoke) continue;
+    const auto before = live.find(id);
+    if (before != live.end() && before->second.state == GrantState::revoking) continue;
+    core::Intent unrecorded{id, 0, core::IntentKind::revoke, 0, {}, {}};
+    dispatch(job_for(grant, unrecorded));
+  }
+  const WallTime again = now() + std::chrono::milliseconds(500);
+  for (auto& event : events) {
+    if (event.grant_event) {
+      auto retry = std::make_shared<Event>();
+      retry->grant_event = std::move(event.grant_event);
+      retry->actor = event.actor;
+      if (event.run) retry->run = std::move(event.run);
+      timers.emplace(again, Timer{.kind = Timer::Kind::retry, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = std::move(retry)});
+    } else if (event.failed) {
+      event.failed(why);
+    }
+  }
+}
+
+void Engine::Impl::after_save(const Grant& grant, const std::vector<core::Effect>& effects, WallTime now_) {
+  if (grant.state == GrantState::closed) {
+    live.erase(grant.id);
+    meters.erase(grant.id);
+    pending_jobs.erase(grant.id);
+    last_failure.erase(grant.id);
+    tick_at.erase(grant.id);
+  } else {
+    live.insert_or_assign(grant.id, grant);
+    schedule_tick(grant);
+  }
+  for (const auto& effect : effects) {
+    if (const auto* open = std::get_if<core::effect::OpenIntent>(&effect)) schedule_intent(grant, open->intent, now_);
+    if (std::holds_alternative<core::effect::UpdateLease>(effect)) p.sessions.update(grant.id, lease_of(grant));
+    if (std::holds_alternative<core::effect::Cut>(effect)) metrics.revocations.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (grant.state != GrantState::provisioning) wake_waiters(grant);
+  if (grant.state == GrantState::closed) {
+    if (grant.revoking_since) {
+      const auto took = now_ - *grant.revoking_since;
+      constexpr std::int64_t bounds[] = {10, 50, 100, 500, 1000, 5000, 30000};
+      std::size_t i = 0;
+      while (i < 7 && took.count() > bounds[i]) ++i;
+      metrics.revocation_buckets[i].fetch_add(1, std::memory_order_relaxed);
+      metrics.revocation_us_sum.fetch_add(static_cast<std::uint64_t>(std::max<std::int64_t>(took.count(), 0)) * 1000, std::memory_order_relaxed);
+    }
+    if (const auto it = closing.find(grant.id); it != closing.end()) {
+      auto list = std::move(it->second);
+      closing.erase(it);
+      for (auto& done : list)
+        if (*done) std::exchange(*done, nullptr)(grant);
+    }
+  }
+}
+
+void Engine::Impl::schedule_tick(const Grant& grant) {
+  const auto due = core::next_tick(grant);
+  if (!due) return;
+  const auto it = tick_at.find(grant.id);
+  if (it != tick_at.end() && it->second <= *due) return;
+  tick_at.insert_or_assign(grant.id, *due);
+  timers.emplace(*due, Timer{.kind = Timer::Kind::grant_tick, .grant = grant.id, .tenant = {}, .session = {}, .done = {}, .retry = {}});
+}
+
+void Engine::Impl::schedule_intent(const Grant& grant, const core::Intent& intent, WallTime now_) {
+  Job job = job_for(grant, intent);
+  if (intent.not_before <= now_) {
+    pending_jobs.erase(grant.id);
+    dispatch(std::move(job));
+    return;
+  }
+  pending_jobs.insert_or_assign(grant.id, std::move(job));
+  timers.emplace(intent.not_before, Timer{.kind = Timer::Kind::intent, .grant = grant.id, .seq = intent.seq, .tenant = {}, .session = {}, .done = {}, .retry = {}});
+}
+
+Job Engine::Impl::job_for(const Grant& grant, const core::Intent& intent) {
+  Job job;
+  job.intent = intent;
+  job.account = {grant.id, grant.account};
+  job.target_id = grant.target;
+  job.valid_until = grant.ends_at;
+  job.handle = grant.handle;
+  for (const auto& offer : grant.offers) job.connections = std::max(job.connections, offer.connections);
+  const auto world = tenant(grant.id.tenant);
+  for (const auto& role : grant.roles) {
+    const core::RoleSpec* spec = world == nullptr ? nullptr : world->spec.role(role);
+    if (spec != nullptr) job.roles.push_back(*spec);
+    else job.roles.push_back(core::RoleSpec{.id = role, .settings = {}, .attributes = {}, .duration_cap = {}, .description = {}});
+  }
+  if (world != nullptr)
+    if (const auto it = world->targets.find(grant.target); it != world->targets.end()) job.target = it->second;
+  return job;
+}
+
+void Engine::Impl::dispatch(Job job) {
+  const auto [it, free] = in_flight.try_emplace(job.intent.grant, std::nullopt);
+  if (!free) {
+    it->second = std::move(job);  // the newest intent is the one that counts
+    return;
+  }
+  p.workers.dispatch(std::move(job));
+}
+
+void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
+  // Bounded per turn: a storm of expiries must leave the inbox its turn.
+  for (int n = 0; n < 512 && !timers.empty() && timers.begin()->first <= now_; ++n) {
+    Timer timer = std::move(timers.begin()->second);
+    const WallTime due = timers.begin()->first;
+    timers.erase(timers.begin());
+    switch (timer.kind) {
+      case Timer::Kind::grant_tick: {
+        if (const auto it = tick_at.find(timer.grant); it != tick_at.end() && it->second == due) tick_at.erase(it);
+        const auto it = live.find(timer.grant);
+        if (it == live.end()) break;
+        // The gate's meter knows of messages that no activity report has carried here yet.
+        if (const auto meter = meters.find(timer.grant); meter != meters.end()) {
+          const MonoTime seen{std::chrono::nanoseconds(meter->second->last_active_ns.load(std::memory_order_relaxed))};
+          const WallTime at = now_ - std::chrono::duration_cast<base::Millis>(p.clock.mono() - seen);
+          it->second.last_active = std::max(it->second.last_active, std::min(at, now_));
+        }
+        Event event;
+        event.grant_event.emplace(timer.grant, core::event::Tick{});
+        event.run = [this, id = timer.grant](Turn& turn) -> Status {
+          turn.after.emplace_back([this, id] {
+            if (const auto found = live.find(id); found != live.end()) schedule_tick(found->second);
+          });
+          return {};
+        };
+        events.push_back(std::move(event));
+        break;
+      }
+      case Timer::Kind::intent: {
+        const auto it = pending_jobs.find(timer.grant);
+        if (it == pending_jobs.end() || it->second.intent.seq != timer.seq) break;
+        Job job = std::move(it->second);
+        pending_jobs.erase(it);
+        // The world may have been reloaded since: take the target as it is configured now.
+        if (const auto grant = live.find(timer.grant); grant != live.end()) job = job_for(grant->second, job.intent);
+        dispatch(std::move(job));
+        break;
+      }
+      case Timer::Kind::session_end: {
+        Event event;
+        event.run = [this, timer](Turn& turn) -> Status {
+          const auto s = session(timer.session);
+          if (!s || s->ends_at > turn.now) return {};
+          return end_session(turn, timer.tenant, timer.session, core::EndReason::login_expired, "daypass", nullptr);
+        };
+        // Tried again when the store refuses: a login that is over must not come back.
+        event.failed = [this, timer](const Error&) { timers.emplace(now() + std::chrono::seconds(1), timer); };
+        events.push_back(std::move(event));
+        break;
+      }
+      case Timer::Kind::closing_timeout:
+        if (*timer.done)
+          std::exchange(*timer.done, nullptr)(Error{Code::timeout, "grant.not_closed_yet", "the grant is still being revoked", "daypass grants show " + timer.grant.id});
+        break;
+      case Timer::Kind::reconcile: {
+        std::vector<core::TenantId> ids;
+        {
+          const std::shared_lock lock(shared);
+          for (const auto& [id, tenant] : tenants) ids.push_back(id);
+        }
+        for (const auto& id : ids) reconcile(id);
+        timers.emplace(now_ + std::chrono::minutes(3), std::move(timer));
+        break;
+      }
+      case Timer::Kind::sweep:
+        if (const Status swept = p.store.sweep(now_, 1000); !swept.ok()) p.log.warn("sweep failed", {{"check", swept.error().check}});
+        timers.emplace(now_ + std::chrono::minutes(1), std::move(timer));
+        break;
+      case Timer::Kind::retry: events.push_back(std::move(*timer.retry)); break;
+    }
+  }
+}
+
+MonoTime Engine::Impl::to_mono(WallTime t) const {
+  const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(t - now());
+  return p.clock.mono() + left;
+}
+
+Lease Engine::Impl::lease_of(const Grant& grant) const {
+  Lease lease;
+  lease.ends_at_wall = grant.ends_at;
+  for (const auto& offer : grant.offers) {
+    if (grant.connections > offer.connections) continue;
+    lease.windows.push_back({to_mono(std::min(grant.opened_at + offer.duration, grant.ends_at)), offer.idle});
+  }
+  return lease;
+}
+
+MonoTime Lease::deadline(MonoTime last_active) const noexcept {
+  MonoTime latest{};
+  for (const auto& window : windows)
+    latest = std::max(latest, std::min(window.ends_at, last_active + std::chrono::duration_cast<std::chrono::nanoseconds>(window.idle)));
+  return latest;
+}
+
+void Engine::Impl::refresh_gauges() {
+  std::int64_t active = 0, revoking = 0, overdue = 0, connections = 0;
+  const WallTime t = now();
+  // Exact while there are few; a walk over a million grants belongs to the second hand, not to every turn.
+  if (live.size() > 10'000 && t - gauges_at < std::chrono::seconds(1)) return;
+  gauges_at = t;
+  for (const auto& [id, grant] : live) {
+    active += grant.state == GrantState::active ? 1 : 0;
+    revoking += grant.state == GrantState::revoking ? 1 : 0;
+    overdue += grant.revoking_since && t - *grant.revoking_since > core::overdue_after ? 1 : 0;
+    connections += grant.connections;
+  }
+  metrics.grants_active = active;
+  metrics.grants_revoking = revoking;
+  metrics.revocations_overdue = overdue;
+  metrics.connections = connections;
+}
+
+}  // namespace daypass::engine

@@ -1,0 +1,377 @@
+// Sign-in: pending logins, sessions, tokens, devices, logout. Everything that is used once is deleted in the transaction
+// that uses it; everything a thief could use is stored as a hash or sealed.
+#include <algorithm>
+
+#include "base/encoding.h"
+#include "crypto/digest.h"
+#include "crypto/jose.h"
+#include "engine/turn.h"
+
+namespace daypass::engine {
+namespace {
+
+constexpr base::Seconds pending_for{600}, code_for{60}, device_for{600}, device_interval{5};
+constexpr base::Millis idp_budget = std::chrono::seconds(15);
+
+std::string hash_key(std::string_view secret) { return base::hex_encode(crypto::sha256(secret)); }
+
+std::string seal_purpose(const core::TenantId& tenant, std::string_view kind, const std::string& key) {
+  return std::string(kind) + " " + tenant.str() + "/" + key;
+}
+
+std::string session_body(const LoginSession& s) {
+  return json::dump(json::Object{{"v", 1},
+                                 {"identity", core::to_json(s.who)},
+                                 {"started_at", base::to_rfc3339(s.started_at)},
+                                 {"ends_at", base::to_rfc3339(s.ends_at)},
+                                 {"client", s.client}});
+}
+
+/// A person types it: no letter that reads like a digit, no vowel that makes words (RFC 8628 section 6.1).
+std::string new_user_code(base::Entropy& entropy) {
+  constexpr std::string_view alphabet = "BCDFGHJKLMNPQRSTVWXZ";
+  std::string code;
+  while (code.size() < 9) {
+    std::uint8_t byte = 0;
+    entropy.fill({&byte, 1});
+    if (byte >= 240) continue;  // a multiple of 20: no letter is likelier than another
+    if (code.size() == 4) code += '-';
+    code += alphabet[byte % alphabet.size()];
+  }
+  return code;
+}
+
+std::string tidy_user_code(std::string_view typed) {
+  std::string code;
+  for (const char c : typed.substr(0, 32)) {
+    if (c >= 'a' && c <= 'z') code += static_cast<char>(c - 'a' + 'A');
+    else if (c >= 'A' && c <= 'Z') code += c;
+    if (code.size() == 4) code += '-';
+  }
+  return code;
+}
+
+/// Reads a document and deletes it: whoever comes second finds nothing.
+Result<std::optional<store::Document>> take(Turn& turn, const core::TenantId& tenant, std::string_view kind, const std::string& key) {
+  DP_TRY(auto found, turn.tx.get(tenant, kind, key, turn.now));
+  if (found) {
+    DP_TRY([[maybe_unused]] const bool removed, turn.tx.remove(tenant, kind, key));
+  }
+  return found;
+}
+
+}  // namespace
+
+Result<LoginSession> session_from(const store::Document& document) {
+  DP_TRY(const json::Value body, json::parse(document.body));
+  const json::Value* identity = body.find("identity");
+  if (identity == nullptr) return Error{Code::internal, "session.shape", "a stored login session is damaged"};
+  LoginSession s;
+  s.id = core::SessionId(document.key);
+  DP_TRY(s.who, core::identity_from_json(*identity));
+  DP_TRY(s.started_at, base::parse_rfc3339(body.string_or("started_at")));
+  DP_TRY(s.ends_at, base::parse_rfc3339(body.string_or("ends_at")));
+  s.client = body.string_or("client");
+  return s;
+}
+
+void Engine::begin_login(BeginLogin what, Done<std::string> done) {
+  Impl& impl = *impl_;
+  const auto world = impl.tenant(what.tenant);
+  const auto provider = world == nullptr || !world->idps.contains(what.idp) ? nullptr : world->idps.at(what.idp);
+  if (provider == nullptr)
+    return done(Error{Code::not_found, "idp.unknown", "there is no identity provider \"" + what.idp.substr(0, 40) + "\" here"});
+  auto answer = std::make_shared<Done<std::string>>(std::move(done));
+  impl.p.workers.run(
+      Workers::Pool::idp,
+      [&impl, what, provider, answer] {
+        auto begun = provider->begin({what.redirect_uri, what.force}, idp_budget);
+        if (!begun.ok()) return (*answer)(std::move(begun).error());
+        auto url = begun->authorization_url;
+        impl.call<std::string>(
+            [answer](Result<std::string> r) { (*answer)(std::move(r)); },
+            [&impl, what, begun = std::move(*begun), url](Turn& turn) -> Result<std::string> {
+              const std::string key = hash_key(begun.state);
+              const std::string body = json::dump(json::Object{{"v", 1},
+                                                               {"idp", what.idp},
+                                                               {"browser", hash_key(what.browser)},
+                                                               {"pending", begun.pending},
+                                                               {"then", what.then}});
+              DP_CHECK(turn.put_document(what.tenant, doc_pending, key,
+                                         impl.p.sealer.seal(base::Secret(body), seal_purpose(what.tenant, doc_pending, key)),
+                                         turn.now + pending_for, 0));
+              return url;
+            });
+      },
+      [answer](Error e) { (*answer)(std::move(e)); });
+}
+
+namespace {
+
+/// What the verified identity becomes: a session, and the thing the flow was begun for.
+Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin& what, const json::Value& then,
+                               const core::Identity& who, base::Millis session_max) {
+  LoginSession s;
+  s.id = core::new_session_id(impl.p.entropy);
+  s.who = who;
+  s.started_at = turn.now;
+  s.ends_at = turn.now + session_max;
+  if (who.not_after) s.ends_at = std::min(s.ends_at, *who.not_after);
+  if (s.ends_at <= turn.now) return Error{Code::denied, "login.not_after", "the identity provider says this sign-in is over already"};
+  s.client = then.string_or("kind") == "device" ? "device" : "cli";
+  turn.actor = who.principal();
+  LoginFinished finished;
+  finished.display = who.display;
+  if (then.string_or("kind") == "device") {
+    const std::string user_code = then.string_or("user_code");
+    DP_TRY(auto index, take(turn, what.tenant, doc_user_code, user_code));
+    if (!index) return Error{Code::invalid, "device.user_code", "this code has ended or was used", "start again with daypass login --device"};
+    DP_TRY(auto device, turn.tx.get(what.tenant, doc_device, index->body, turn.now));
+    if (!device) return Error{Code::invalid, "device.expired", "this code has ended", "start again with daypass login --device"};
+    DP_TRY(json::Value body, json::parse(device->body));
+    body.as_object()->set("session", s.id.str());
+    device->body = json::dump(body);
+    DP_CHECK(turn.tx.put(*device, device->version));
+  } else {
+    const std::string code = base::random_token(impl.p.entropy, 32);
+    const std::string redirect = then.string_or("redirect_uri");
+    DP_CHECK(turn.put_document(what.tenant, doc_code, hash_key(code),
+                               json::dump(json::Object{{"session", s.id.str()},
+                                                       {"challenge", then.string_or("challenge")},
+                                                       {"redirect_uri", redirect}}),
+                               turn.now + code_for, 0));
+    finished.redirect = redirect + "?code=" + code + "&state=" + then.string_or("state");
+  }
+  DP_CHECK(turn.put_document(what.tenant, doc_session, s.id.str(), session_body(s), s.ends_at, 0));
+  json::Array groups;
+  for (const auto& group : who.groups) groups.emplace_back(group);
+  DP_CHECK(turn.audit(what.tenant, "login.finished", s.id.str(), "ok",
+                      {{"idp", what.idp}, {"client", s.client}, {"address", what.client_address},
+                       {"groups", std::move(groups)}, {"ends_at", base::to_rfc3339(s.ends_at)}}));
+  turn.after.emplace_back([&impl, s, tenant = what.tenant] {
+    const std::unique_lock lock(impl.shared);
+    impl.sessions.insert_or_assign(s.id, s);
+    impl.metrics.sessions = static_cast<std::int64_t>(impl.sessions.size());
+    impl.timers.emplace(s.ends_at, Engine::Impl::Timer{.kind = Engine::Impl::Timer::Kind::session_end, .grant = {}, .tenant = tenant, .session = s.id, .done = {}, .retry = {}});
+  });
+  impl.metrics.logins_ok.fetch_add(1, std::memory_order_relaxed);
+  return finished;
+}
+
+}  // namespace
+
+void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
+  Impl& impl = *impl_;
+  auto answer = std::make_shared<Done<LoginFinished>>(std::move(done));
+  const auto fail = [&impl, what, answer](Error e) {
+    impl.metrics.logins_failed.fetch_add(1, std::memory_order_relaxed);
+    impl.call<LoginFinished>([answer](Result<LoginFinished> r) { (*answer)(std::move(r)); },
+                             [what, e](Turn& turn) -> Result<LoginFinished> {
+                               turn.keep = true;
+                               DP_CHECK(turn.audit(what.tenant, "login.failed", what.idp, "failed",
+                                                   {{"check", e.check}, {"why", e.message}, {"address", what.client_address}}));
+                               return e;
+                             });
+  };
+  std::string state;
+  for (const auto& [name, value] : what.callback.query) {
+    if (name != "state") continue;
+    if (!state.empty()) return fail({Code::invalid, "oidc.duplicate_parameter", "the answer carries state twice"});
+    state = value;
+  }
+  if (state.empty()) return fail({Code::invalid, "login.state", "the answer carries no state", "start again with daypass login"});
+  struct Pending {
+    json::Value pending, then;
+  };
+  impl.call<Pending>(
+      [&impl, what, answer, fail](Result<Pending> taken) {
+        if (!taken.ok()) return fail(taken.error());
+        const auto world = impl.tenant(what.tenant);
+        const auto provider = world == nullptr || !world->idps.contains(what.idp) ? nullptr : world->idps.at(what.idp);
+        if (provider == nullptr) return fail({Code::not_found, "idp.unknown", "there is no such identity provider here"});
+        const base::Millis session_max = world->spec.idp(what.idp)->session_max;
+        impl.p.workers.run(
+            Workers::Pool::idp,
+            [&impl, what, answer, fail, provider, session_max, taken = std::move(*taken)] {
+              auto finished = provider->finish(what.callback, taken.pending, idp_budget);
+              if (!finished.ok()) return fail(finished.error());
+              impl.call<LoginFinished>(
+                  [answer, fail](Result<LoginFinished> r) {
+                    if (!r.ok()) return fail(r.error());
+                    (*answer)(std::move(r));
+                  },
+                  [&impl, what, then = taken.then, who = finished->identity, session_max](Turn& turn) {
+                    return conclude(impl, turn, what, then, who, session_max);
+                  });
+            },
+            fail);
+      },
+      [&impl, what, state](Turn& turn) -> Result<Pending> {
+        const Error unknown{Code::invalid, "login.state", "this sign-in is unknown, was used already, or took longer than 10 minutes",
+                            "start again with daypass login"};
+        const std::string key = hash_key(state);
+        DP_TRY(auto document, take(turn, what.tenant, doc_pending, key));
+        if (!document) return unknown;
+        DP_TRY(const base::Secret body, impl.p.sealer.open(document->body, seal_purpose(what.tenant, doc_pending, key)));
+        DP_TRY(const json::Value pending, json::parse(body.reveal()));
+        // The one-use deletion stays whatever is wrong with the rest: a second try with the same state finds nothing.
+        turn.keep = true;
+        if (pending.string_or("idp") != what.idp)
+          return Error{Code::invalid, "login.mix_up", "the answer came to another identity provider's address than the one asked"};
+        if (!base::equal_constant_time(pending.string_or("browser"), hash_key(what.browser)))
+          return Error{Code::denied, "login.browser", "the sign-in was begun in another browser", "start again with daypass login, in one browser"};
+        return Pending{*pending.find("pending"), *pending.find("then")};
+      });
+}
+
+Result<Token> Engine::Impl::issue_token(Turn& turn, const LoginSession& s) {
+  std::string token = "dpt_" + base::random_token(p.entropy, 32);
+  const std::string key = hash_key(token);
+  DP_CHECK(turn.put_document(s.who.tenant, doc_token, key, json::dump(json::Object{{"session", s.id.str()}}), s.ends_at, 0));
+  turn.after.emplace_back([this, key, id = s.id] {
+    const std::unique_lock lock(shared);
+    tokens.insert_or_assign(key, id);
+  });
+  return Token{base::Secret::take(std::move(token)), s};
+}
+
+void Engine::redeem_code(core::TenantId tenant, std::string code, std::string pkce_verifier, std::string redirect_uri, Done<Token> done) {
+  Impl& impl = *impl_;
+  impl.call<Token>(std::move(done), [&impl, tenant, code, pkce_verifier, redirect_uri](Turn& turn) -> Result<Token> {
+    DP_TRY(auto document, take(turn, tenant, doc_code, hash_key(code)));
+    if (!document) return Error{Code::unauthenticated, "token.code", "the code is unknown, used or older than a minute", "daypass login"};
+    turn.keep = true;  // used, whatever else is wrong
+    DP_TRY(const json::Value body, json::parse(document->body));
+    if (!base::equal_constant_time(crypto::pkce_s256(pkce_verifier), body.string_or("challenge")))
+      return Error{Code::unauthenticated, "token.pkce", "the PKCE verifier does not fit the code", "daypass login"};
+    if (redirect_uri != body.string_or("redirect_uri"))
+      return Error{Code::unauthenticated, "token.redirect_uri", "the redirect URI is not the one the code was sent to", "daypass login"};
+    const auto s = impl.session(core::SessionId(body.string_or("session")));
+    if (!s) return Error{Code::unauthenticated, "token.session", "the login has ended", "daypass login"};
+    return impl.issue_token(turn, *s);
+  });
+}
+
+void Engine::start_device(core::TenantId tenant, Done<DeviceStarted> done) {
+  Impl& impl = *impl_;
+  impl.call<DeviceStarted>(std::move(done), [&impl, tenant](Turn& turn) -> Result<DeviceStarted> {
+    DeviceStarted out{base::random_token(impl.p.entropy, 32), new_user_code(impl.p.entropy), device_for, device_interval};
+    const std::string key = hash_key(out.device_code);
+    DP_CHECK(turn.put_document(tenant, doc_device, key, json::dump(json::Object{{"user_code", out.user_code}}), turn.now + device_for, 0));
+    DP_CHECK(turn.put_document(tenant, doc_user_code, out.user_code, key, turn.now + device_for, 0));
+    return out;
+  });
+}
+
+void Engine::find_device(core::TenantId tenant, std::string user_code, Done<bool> done) {
+  impl_->call<bool>(std::move(done), [tenant, user_code](Turn& turn) -> Result<bool> {
+    DP_TRY(auto found, turn.tx.get(tenant, doc_user_code, tidy_user_code(user_code), turn.now));
+    if (!found) return Error{Code::invalid, "device.user_code", "no sign-in waits for this code", "compare it with what daypass login --device shows"};
+    return true;
+  });
+}
+
+void Engine::poll_device(core::TenantId tenant, std::string device_code, Done<Token> done) {
+  Impl& impl = *impl_;
+  impl.call<Token>(std::move(done), [&impl, tenant, device_code](Turn& turn) -> Result<Token> {
+    const std::string key = hash_key(device_code);
+    DP_TRY(auto device, turn.tx.get(tenant, doc_device, key, turn.now));
+    if (!device) return Error{Code::unauthenticated, "device.expired", "the device code is unknown, used or has ended", "daypass login --device"};
+    DP_TRY(json::Value body, json::parse(device->body));
+    const std::string session = body.string_or("session");
+    if (session.empty()) {
+      // RFC 8628 section 3.5: who polls faster than told is told so.
+      const auto last = base::parse_rfc3339(body.string_or("polled_at"));
+      const bool fast = last.ok() && turn.now - *last < device_interval - std::chrono::milliseconds(500);
+      body.as_object()->set("polled_at", base::to_rfc3339(turn.now));
+      device->body = json::dump(body);
+      DP_CHECK(turn.tx.put(*device, device->version));
+      turn.keep = true;
+      if (fast) return Error{Code::unauthenticated, "device.slow_down", "polled faster than every 5 seconds"};
+      return Error{Code::unauthenticated, "device.pending", "nobody has signed in with the code yet"};
+    }
+    DP_TRY([[maybe_unused]] const bool removed, turn.tx.remove(tenant, doc_device, key));
+    const auto s = impl.session(core::SessionId(session));
+    if (!s) return Error{Code::unauthenticated, "token.session", "the login has ended", "daypass login --device"};
+    return impl.issue_token(turn, *s);
+  });
+}
+
+Result<LoginSession> Engine::authenticate(const core::TenantId& tenant, std::string_view token) {
+  const Error unknown{Code::unauthenticated, "token.unknown", "the login has ended or never was", "daypass login"};
+  const std::string key = hash_key(token);
+  const std::shared_lock lock(impl_->shared);
+  const auto it = impl_->tokens.find(key);
+  if (it == impl_->tokens.end()) return unknown;
+  const auto s = impl_->sessions.find(it->second);
+  if (s == impl_->sessions.end() || s->second.who.tenant != tenant) return unknown;
+  if (s->second.ends_at <= impl_->now())
+    return Error{Code::unauthenticated, "login.ended", "the login ended at " + base::to_rfc3339(s->second.ends_at), "daypass login"};
+  return s->second;
+}
+
+std::vector<LoginSession> Engine::login_sessions(const core::TenantId& tenant) {
+  std::vector<LoginSession> out;
+  const std::shared_lock lock(impl_->shared);
+  for (const auto& [id, s] : impl_->sessions)
+    if (s.who.tenant == tenant) out.push_back(s);
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.started_at > b.started_at; });
+  return out;
+}
+
+Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, const core::SessionId& id,
+                                 core::EndReason reason, const std::string& actor, int* grants_ended) {
+  const auto s = session(id);
+  if (!s || s->who.tenant != tenant_id) return {};
+  turn.actor = actor;
+  // Credentials and tokens stop in memory before anything is written: no new connection slips through.
+  {
+    const std::unique_lock lock(shared);
+    sessions.erase(id);
+    metrics.sessions = static_cast<std::int64_t>(sessions.size());
+    std::erase_if(tokens, [&](const auto& item) { return item.second == id; });
+  }
+  // Should the transaction fail, the login must still end: the timer that called us calls again with it restored.
+  const auto restore = [this, s] {
+    const std::unique_lock lock(shared);
+    sessions.insert_or_assign(s->id, *s);
+  };
+  const Status status = [&]() -> Status {
+    for (const auto& [grant_id, grant] : live) {
+      if (grant.session != id) continue;
+      DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
+      if (grants_ended != nullptr) ++*grants_ended;
+    }
+    for (const auto& [grant_id, grant] : turn.batch)
+      if (grant.session == id && !live.contains(grant_id)) DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
+    DP_TRY([[maybe_unused]] const bool gone, turn.tx.remove(tenant_id, doc_session, id.str()));
+    std::vector<core::CredentialId> mine;
+    {
+      const std::shared_lock lock(shared);
+      for (const auto& [cid, c] : credentials)
+        if (c->session == id) mine.push_back(cid);
+    }
+    for (const auto& cid : mine) {
+      DP_TRY([[maybe_unused]] const bool removed, turn.tx.remove(tenant_id, doc_credential, cid.str()));
+    }
+    DP_CHECK(turn.audit(tenant_id, "login.ended", id.str(), "ok", {{"reason", core::to_string(reason)}, {"principal", s->who.principal()}}));
+    turn.after.emplace_back([this, mine] {
+      const std::unique_lock lock(shared);
+      for (const auto& cid : mine) credentials.erase(cid);
+    });
+    return {};
+  }();
+  if (!status.ok()) restore();
+  return status;
+}
+
+void Engine::logout(core::TenantId tenant, core::SessionId session, core::EndReason reason, std::string actor, Done<int> done) {
+  Impl& impl = *impl_;
+  impl.call<int>(std::move(done), [&impl, tenant, session, reason, actor](Turn& turn) -> Result<int> {
+    int ended = 0;
+    DP_CHECK(impl.end_session(turn, tenant, session, reason, actor, &ended));
+    return ended;
+  });
+}
+
+}  // namespace daypass::engine

@@ -1,0 +1,104 @@
+// After a restart: what the store remembers becomes live again, and every promise that was open is taken up.
+#include "engine/turn.h"
+
+namespace daypass::engine {
+
+Result<LoginSession> session_from(const store::Document& document);
+
+namespace {
+
+constexpr std::size_t page = 1000;
+
+/// Every document of a kind, in pages.
+Status each(store::Reader& reader, const core::TenantId& tenant, std::string_view kind, WallTime now,
+            const std::function<void(const store::Document&)>& fn) {
+  std::string after;
+  for (;;) {
+    DP_TRY(const auto documents, reader.list(tenant, kind, "", after, page, now));
+    for (const auto& document : documents) fn(document);
+    if (documents.size() < page) return {};
+    after = documents.back().key;
+  }
+}
+
+}  // namespace
+
+Status Engine::recover() {
+  Impl& impl = *impl_;
+  WallTime high_water{};
+  std::vector<core::TenantId> ids;
+  const Status loaded = impl.p.store.transact([&](store::Tx& tx) -> Status {
+    DP_TRY(const auto mark, tx.get(system_tenant, doc_clock, "high_water", WallTime{}));
+    if (mark) {
+      DP_TRY(high_water, base::parse_rfc3339(mark->body));
+    }
+    return {};
+  });
+  if (!loaded.ok()) return loaded;
+  impl.time.start(impl.p.clock.wall(), impl.p.clock.mono(), high_water);
+  const WallTime now = impl.time.read(impl.p.clock.wall(), impl.p.clock.mono());
+  impl.last_now_ms = now.time_since_epoch().count();
+  impl.clock_ok = impl.time.trusted();
+
+  // One tenant for now; its name is in every key already.
+  const core::TenantId tenant("default");
+  std::vector<Grant> grants;
+  const Status read = impl.p.store.transact([&](store::Tx& tx) -> Status {
+    grants.clear();
+    DP_TRY(const auto spec, tx.get(tenant, doc_spec, "current", now));
+    if (spec) {
+      DP_TRY(const json::Value body, json::parse(spec->body));
+      DP_TRY(core::TenantSpec value, config::tenant_from_json(body));
+      Compiled compiled = compile(std::move(value), impl.p.catalog);
+      for (const auto& problem : compiled.problems) impl.p.log.error("tenant can't be loaded", {{"tenant", tenant.str()}, {"problem", problem.render()}});
+      if (compiled.tenant != nullptr) impl.tenants.insert_or_assign(tenant, compiled.tenant);
+    }
+    DP_CHECK(each(tx, tenant, doc_session, now, [&](const store::Document& d) {
+      if (auto s = session_from(d); s.ok()) impl.sessions.insert_or_assign(s->id, std::move(*s));
+      else impl.p.log.error("a login session can't be read", {{"check", s.error().check}});
+    }));
+    DP_CHECK(each(tx, tenant, doc_token, now, [&](const store::Document& d) {
+      if (auto body = json::parse(d.body); body.ok()) impl.tokens.insert_or_assign(d.key, core::SessionId(body->string_or("session")));
+    }));
+    DP_CHECK(each(tx, tenant, doc_credential, now, [&](const store::Document& d) {
+      if (auto c = credential_from(d); c.ok()) impl.credentials.insert_or_assign((*c)->id, *c);
+    }));
+    store::Selector all;
+    DP_TRY(grants, tx.grants(all));
+    return {};
+  });
+  if (!read.ok()) return read;
+  impl.metrics.sessions = static_cast<std::int64_t>(impl.sessions.size());
+
+  for (const auto& [id, s] : impl.sessions)
+    impl.timers.emplace(s.ends_at, Impl::Timer{.kind = Impl::Timer::Kind::session_end, .grant = {}, .tenant = s.who.tenant, .session = id, .done = {}, .retry = {}});
+  for (const auto& grant : grants) {
+    impl.live.insert_or_assign(grant.id, grant);
+    Impl::Event event;
+    event.grant_event.emplace(grant.id, core::event::Recovered{});
+    event.run = [&impl, id = grant.id](Turn& turn) -> Status {
+      // Its login ended while nobody ran: so does the grant.
+      DP_TRY(const Grant g, turn.grant(id));
+      if (!impl.session(g.session)) DP_CHECK(turn.apply(id, core::event::End{core::EndReason::login_expired, "restart"}));
+      turn.after.emplace_back([&impl, id] {
+        const auto it = impl.live.find(id);
+        if (it == impl.live.end()) return;
+        it->second.last_active = std::max(it->second.last_active, impl.now());
+        impl.schedule_tick(it->second);
+        const Grant& open = it->second;
+        // The promise that was open when the last process died. A fresh one (End above) is on its way already.
+        if (!open.open || impl.in_flight.contains(id) || impl.pending_jobs.contains(id)) return;
+        core::Intent intent{id, open.intent_seq, *open.open, open.attempt, {}, open.sealed_secret};
+        impl.schedule_intent(open, intent, impl.now());
+      });
+      return {};
+    };
+    impl.post(std::move(event));
+  }
+  impl.timers.emplace(now, Impl::Timer{.kind = Impl::Timer::Kind::reconcile, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
+  impl.timers.emplace(now + std::chrono::minutes(1), Impl::Timer{.kind = Impl::Timer::Kind::sweep, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
+  impl.recovered = true;
+  return {};
+}
+
+}  // namespace daypass::engine

@@ -1,0 +1,180 @@
+// Applying a tenant's folder: judge everything first, store it, swap one pointer, decide live grants again.
+#include <algorithm>
+#include <set>
+
+#include "engine/turn.h"
+
+namespace daypass::engine {
+
+using core::GrantState;
+
+std::shared_ptr<const Tenant> Engine::tenant(const core::TenantId& id) { return impl_->tenant(id); }
+
+namespace {
+
+// Grants in flight need their target as it was: revocation must reach the server where the account lives.
+void refuse_lost_targets(const Engine::Impl& impl, const core::TenantSpec& before, const core::TenantSpec& after, Applied& out) {
+  std::map<core::TargetId, int> busy;
+  for (const auto& [id, grant] : impl.live)
+    if (id.tenant == after.tenant) ++busy[grant.target];
+  for (const auto& [target, count] : busy) {
+    const core::TargetSpec* was = before.target(target);
+    const core::TargetSpec* is = after.target(target);
+    const auto moved = [&](std::string_view key) {
+      const json::Value* a = was->settings.find(key);
+      const json::Value* b = is->settings.find(key);
+      return (a == nullptr) != (b == nullptr) || (a != nullptr && !(*a == *b));
+    };
+    if (is != nullptr && (was == nullptr || !(moved("host") || moved("port") || moved("database")))) continue;
+    out.problems.push_back({"tenant.toml", 0, 0,
+                            "target " + target.str() + (is == nullptr ? " is removed" : " moves to another server") + " while " +
+                                std::to_string(count) + " of its grants are not closed",
+                            "end them first: daypass grants ls, daypass grants end ID"});
+  }
+}
+
+std::vector<core::RoleSpec> roles_of(const core::TenantSpec& spec, const core::TargetId& target) {
+  std::vector<core::RoleSpec> out;
+  for (const auto& role : spec.roles)
+    if (core::target_of(role.id) == target) out.push_back(role);
+  return out;
+}
+
+// Asks each target whether its roles may be given. A target that can't be reached is a warning: the driver asks again
+// before it makes an account.
+void check_targets(const Tenant& tenant, Applied& out) {
+  for (const auto& [id, target] : tenant.targets) {
+    const auto findings = target->check(roles_of(tenant.spec, id), std::chrono::seconds(5));
+    if (!findings.ok()) {
+      out.warnings.push_back(id.str() + " could not be checked: " + findings.error().message);
+      continue;
+    }
+    for (const auto& finding : *findings) {
+      if (finding.grade == target::Finding::Grade::ok) continue;
+      const std::string text = id.str() + ": " + finding.subject + ": " + finding.message;
+      if (finding.grade == target::Finding::Grade::fail)
+        out.problems.push_back({"tenant.toml", 0, 0, text, finding.fix});
+      else
+        out.warnings.push_back(text);
+    }
+  }
+}
+
+}  // namespace
+
+void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> files, std::string actor, bool dry_run, Done<Applied> done) {
+  Impl& impl = *impl_;
+  Applied out;
+  auto parsed = config::parse_tenant(tenant_id, files);
+  if (!parsed.ok()) {
+    out.problems = std::move(parsed.problems);
+    return done(std::move(out));
+  }
+  const auto before = impl.tenant(tenant_id);
+  const core::TenantSpec old = before == nullptr ? core::TenantSpec{.tenant = tenant_id, .idps = {}, .targets = {}, .roles = {}, .policies = {}} : before->spec;
+  out.plan = plan(old, parsed.value);
+  parsed.value.version = old.version + 1;
+  Compiled compiled = compile(std::move(parsed.value), impl.p.catalog, before.get());
+  if (compiled.tenant == nullptr) {
+    out.problems = std::move(compiled.problems);
+    return done(std::move(out));
+  }
+  auto answer = std::make_shared<Done<Applied>>(std::move(done));
+  auto shared_out = std::make_shared<Applied>(std::move(out));
+  impl.p.workers.run(
+      Workers::Pool::provision,
+      [&impl, tenant_id, actor, dry_run, answer, shared_out, world = compiled.tenant, old] {
+        check_targets(*world, *shared_out);
+        impl.call<Applied>(
+            [answer](Result<Applied> r) { (*answer)(std::move(r)); },
+            [&impl, tenant_id, actor, dry_run, shared_out, world, old](Turn& turn) -> Result<Applied> {
+              Applied result = *shared_out;
+              refuse_lost_targets(impl, old, world->spec, result);
+              const auto now_there = impl.tenant(tenant_id);
+              if ((now_there == nullptr ? 0 : now_there->spec.version) != old.version)
+                return Error{Code::conflict, "apply.conflict", "somebody else applied at the same time", "look at the plan again, then apply again"};
+              result.version = old.version;
+              if (dry_run || !result.problems.empty() || result.plan.empty()) return result;
+              result.version = world->spec.version;
+              turn.actor = actor;
+              DP_CHECK(turn.put_document(tenant_id, doc_spec, "current", json::dump(config::to_json(world->spec)), {}));
+              json::Array changes;
+              for (const auto& line : result.plan) changes.emplace_back(line);
+              DP_CHECK(turn.audit(tenant_id, "tenant.applied", tenant_id.str(), "ok",
+                                  {{"version", world->spec.version}, {"changes", std::move(changes)}}));
+              DP_CHECK(impl.redecide_all(turn, world, &result.grants_ended));
+              turn.after.emplace_back([&impl, tenant_id, world] {
+                {
+                  const std::unique_lock lock(impl.shared);
+                  impl.tenants.insert_or_assign(tenant_id, world);
+                }
+                impl.reconcile(tenant_id);
+              });
+              return result;
+            });
+      },
+      [answer](Error e) { (*answer)(std::move(e)); });
+}
+
+Status Engine::Impl::redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& world, std::size_t* ended) {
+  std::vector<GrantId> ids;
+  for (const auto& [id, grant] : live)
+    if (id.tenant == world->spec.tenant && grant.state != GrantState::revoking) ids.push_back(id);
+  for (const auto& id : ids) {
+    DP_TRY(const Grant grant, turn.grant(id));
+    core::event::Redecided event{{}, "", world->spec.version};
+    DP_TRY(const auto record, turn.tx.get(id.tenant, doc_decision, grant.decision_record, turn.now));
+    const auto facts = [&]() -> Result<Facts> {
+      if (!record) return Error{Code::not_found, "decision.gone", "the decision record is gone"};
+      DP_TRY(const base::Secret body, p.sealer.open(record->body, "decision " + id.tenant.str() + "/" + grant.decision_record));
+      DP_TRY(const json::Value value, json::parse(body.reveal()));
+      return facts_from_json(value);
+    }();
+    if (!facts.ok()) {
+      // Without the facts nothing can be said in its favour.
+      event.note = facts.error().check;
+    } else {
+      // As it was asked then, but for the roles it got: those must all still be given.
+      core::AccessRequest request = facts->request;
+      request.roles = grant.roles;
+      const core::Decision decision = decide(*world, facts->who, request, facts->at);
+      if (decision.verdict == core::Verdict::allow) event.offers = core::combine(grant.offers, decision.offers);
+      else event.note = decision.why;
+    }
+    // The same limits as before: keep their names, so that nothing is recorded where nothing changed.
+    const auto same = [](const core::Offer& a, const core::Offer& b) {
+      return a.duration == b.duration && a.idle == b.idle && a.connections == b.connections;
+    };
+    if (std::equal(event.offers.begin(), event.offers.end(), grant.offers.begin(), grant.offers.end(), same)) event.offers = grant.offers;
+    DP_CHECK(turn.apply(id, event));
+    DP_TRY(const Grant after, turn.grant(id));
+    if (after.state == GrantState::revoking) ++*ended;
+  }
+  return {};
+}
+
+void Engine::check_target(core::TenantId tenant_id, core::TargetId target_id, Done<std::vector<target::Finding>> done) {
+  const auto world = impl_->tenant(tenant_id);
+  const auto target = world == nullptr || !world->targets.contains(target_id) ? nullptr : world->targets.at(target_id);
+  if (target == nullptr) return done(Error{Code::not_found, "target.unknown", "there is no target " + target_id.str(), "daypass ls shows what there is"});
+  auto answer = std::make_shared<Done<std::vector<target::Finding>>>(std::move(done));
+  impl_->p.workers.run(Workers::Pool::provision,
+                       [answer, target, roles = roles_of(world->spec, target_id)] { (*answer)(target->check(roles, std::chrono::seconds(10))); },
+                       [answer](Error e) { (*answer)(std::move(e)); });
+}
+
+void Engine::probe_idp(core::TenantId tenant_id, std::string name, Done<std::string> done) {
+  const auto world = impl_->tenant(tenant_id);
+  const auto provider = world == nullptr || !world->idps.contains(name) ? nullptr : world->idps.at(name);
+  if (provider == nullptr) return done(Error{Code::not_found, "idp.unknown", "there is no identity provider " + name});
+  auto answer = std::make_shared<Done<std::string>>(std::move(done));
+  impl_->p.workers.run(Workers::Pool::idp,
+                       [answer, provider, name] {
+                         const Status status = provider->probe(std::chrono::seconds(10));
+                         if (status.ok()) (*answer)(name + " answers");
+                         else (*answer)(status.error());
+                       },
+                       [answer](Error e) { (*answer)(std::move(e)); });
+}
+
+}  // namespace daypass::engine

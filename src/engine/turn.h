@@ -1,0 +1,196 @@
+// The inside of the engine: its state, and Turn, the handle a use case gets while its event runs.
+// Private to the room.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <set>
+#include <shared_mutex>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/queue.h"
+#include "engine/engine.h"
+#include "engine/timekeeper.h"
+
+namespace daypass::engine {
+
+using base::Code;
+using base::Error;
+using base::MonoTime;
+using base::WallTime;
+using core::Grant;
+namespace json = base::json;
+
+/// One event's view of the world. What it stages becomes true when its savepoint is kept and the batch commits.
+struct Turn {
+  Engine::Impl& impl;
+  store::Tx& tx;
+  WallTime now;
+  std::string actor = "daypass";
+  const std::map<GrantId, Grant>& batch;                        ///< what earlier events of the batch staged
+  std::map<GrantId, Grant> staged;                              ///< what this event stages
+  std::vector<std::pair<Grant, std::vector<core::Effect>>> saved;
+  std::vector<std::move_only_function<void()>> after;           ///< run after the commit, in order
+  bool keep = false;                                            ///< the answer is an error, but what was written stays
+
+  /// The newest state of a grant: staged, else live, else from the store (closed ones). Error: not_found.
+  Result<Grant> grant(const GrantId& id);
+  /// Steps and saves. Cuts happen here, before any fsync.
+  Status apply(const GrantId& id, const core::GrantEvent& event);
+  Status keep_step(core::Step step);
+  Status audit(const core::TenantId& tenant, std::string action, std::string object, std::string outcome,
+               json::Object facts = {});
+  Status put_document(const core::TenantId& tenant, std::string_view kind, std::string key, std::string body,
+                      std::optional<WallTime> expires_at, std::optional<std::uint64_t> expected = std::nullopt);
+};
+
+/// A credential as it lives in memory (its verifier too) and in the store.
+struct Credential {
+  core::TenantId tenant;
+  core::CredentialId id;
+  core::SessionId session;
+  core::TargetId target;
+  std::vector<core::RoleId> roles;
+  std::optional<base::Millis> wanted;
+  std::string reason;
+  crypto::ScramVerifier verifier;
+};
+
+/// Somebody waiting at the gate for a grant to become active.
+struct Waiter {
+  core::CredentialId credential;
+  std::string peer;
+  std::shared_ptr<Done<Admission>> done;
+};
+
+struct Engine::Impl {
+  explicit Impl(Ports ports) : p(std::move(ports)), inbox(65536) {}
+
+  Ports p;
+  Timekeeper time;
+  Metrics metrics;
+
+  // One queued event. `grant_event` is data and runs again after a failed commit; `run` is a use case and does not.
+  struct Event {
+    std::move_only_function<Status(Turn&)> run;
+    std::move_only_function<void(const Error&)> failed;
+    std::optional<std::pair<GrantId, core::GrantEvent>> grant_event;
+    std::string actor = "daypass";
+  };
+  base::BoundedQueue<Event> inbox;
+
+  // -- the engine thread's own ---------------------------------------------------------------------------------------
+  std::unordered_map<GrantId, Grant> live;                 ///< every grant that is not closed
+  std::unordered_map<GrantId, std::shared_ptr<GrantMeter>> meters;
+  std::unordered_map<GrantId, std::vector<Waiter>> waiters;
+  std::unordered_map<GrantId, std::vector<std::shared_ptr<Done<Grant>>>> closing;   ///< wait_closed
+  struct Timer {
+    enum class Kind { grant_tick, intent, session_end, closing_timeout, reconcile, sweep, retry } kind;
+    GrantId grant;
+    std::uint32_t seq = 0;
+    core::TenantId tenant;
+    core::SessionId session;
+    std::shared_ptr<Done<Grant>> done;
+    std::shared_ptr<Event> retry;
+  };
+  std::multimap<WallTime, Timer> timers;
+  std::unordered_map<GrantId, WallTime> tick_at;           ///< earliest tick already in `timers`
+  // A worker call in flight per grant, and the job that waits for it: two hands never work on one account at once.
+  std::unordered_map<GrantId, std::optional<Job>> in_flight;
+  std::unordered_map<GrantId, Job> pending_jobs;           ///< by backoff: not dispatched yet
+  std::unordered_map<GrantId, std::string> last_failure;   ///< message of the last failed provision, for its waiters
+  std::unordered_set<std::string> reconciling;             ///< tenant/target whose listing is under way
+  WallTime high_water_saved{}, gauges_at{};
+
+  // -- shared: written by the engine thread, read by any ---------------------------------------------------------------
+  mutable std::shared_mutex shared;
+  std::map<core::TenantId, std::shared_ptr<const Tenant>> tenants;
+  std::unordered_map<core::SessionId, LoginSession> sessions;
+  std::unordered_map<std::string, core::SessionId> tokens;                        ///< sha256 (hex) → session
+  std::unordered_map<core::CredentialId, std::shared_ptr<const Credential>> credentials;
+  std::string mock_secret;                                                        ///< for verifiers of unknown names
+  std::atomic<bool> store_ok{true}, clock_ok{true}, recovered{false}, stopping{false};
+  std::atomic<std::int64_t> last_now_ms{0};
+
+  // engine.cc
+  MonoTime turn(std::chrono::nanoseconds wait);
+  void post(Event event);
+  void post_grant(GrantId id, core::GrantEvent event, std::string actor = "daypass");
+  /// Runs `fn` in a turn and answers `done` after the commit, or with what went wrong.
+  template <class T>
+  void call(Done<T> done, std::move_only_function<Result<T>(Turn&)> fn);
+  void commit_failed(std::vector<Event>& events, const Error& why, const std::map<GrantId, Grant>& staged);
+  void after_save(const Grant& grant, const std::vector<core::Effect>& effects, WallTime now);
+  void schedule_tick(const Grant& grant);
+  void schedule_intent(const Grant& grant, const core::Intent& intent, WallTime now);
+  void dispatch(Job job);
+  Job job_for(const Grant& grant, const core::Intent& intent);
+  void fire_timers(WallTime now, std::vector<Event>& events);
+  Lease lease_of(const Grant& grant) const;
+  MonoTime to_mono(WallTime t) const;
+  void refresh_gauges();
+
+  // any thread
+  std::shared_ptr<const Tenant> tenant(const core::TenantId& id) const;
+  std::optional<LoginSession> session(const core::SessionId& id) const;
+  std::shared_ptr<const Credential> credential(const core::CredentialId& id) const;
+  WallTime now() const { return WallTime(base::Millis(last_now_ms.load())); }
+
+  // access.cc
+  Status admit(Turn& turn, const core::CredentialId& credential, const std::string& peer,
+               std::shared_ptr<Done<Admission>> done);
+  void wake_waiters(const Grant& grant);
+  // login.cc
+  Status end_session(Turn& turn, const core::TenantId& tenant, const core::SessionId& session, core::EndReason reason,
+                     const std::string& actor, int* grants_ended);
+  Result<Token> issue_token(Turn& turn, const LoginSession& session);
+  // reload.cc
+  Status redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& tenant, std::size_t* ended);
+  // reconcile.cc
+  void reconcile(const core::TenantId& tenant);
+  void compare(const core::TenantId& tenant, const core::TargetId& target, const std::vector<target::Owned>& owned);
+};
+
+template <class T>
+void Engine::Impl::call(Done<T> done, std::move_only_function<Result<T>(Turn&)> fn) {
+  auto answer_to = std::make_shared<Done<T>>(std::move(done));
+  Event event;
+  event.failed = [answer_to](const Error& e) { (*answer_to)(e); };
+  event.run = [answer_to, fn = std::move(fn)](Turn& turn) mutable -> Status {
+    auto answer = std::make_shared<Result<T>>(fn(turn));
+    if (!answer->ok() && !turn.keep) return answer->error();
+    turn.after.emplace_back([answer_to, answer] { (*answer_to)(std::move(*answer)); });
+    return {};
+  };
+  post(std::move(event));
+}
+
+template <>
+inline void Engine::Impl::call<void>(Done<void> done, std::move_only_function<Result<void>(Turn&)> fn) {
+  auto answer_to = std::make_shared<Done<void>>(std::move(done));
+  Event event;
+  event.failed = [answer_to](const Error& e) { (*answer_to)(e); };
+  event.run = [answer_to, fn = std::move(fn)](Turn& turn) mutable -> Status {
+    Status answer = fn(turn);
+    if (!answer.ok() && !turn.keep) return answer;
+    turn.after.emplace_back([answer_to, answer]() mutable { (*answer_to)(std::move(answer)); });
+    return {};
+  };
+  post(std::move(event));
+}
+
+/// Reads a stored credential. Errors: those of JSON and of its parts.
+Result<std::shared_ptr<const Credential>> credential_from(const store::Document& document);
+
+/// "expired" → the sentence a cut client reads.
+std::string sentence_of(const Grant& grant, core::EndReason reason, const std::string& note);
+
+inline constexpr std::string_view doc_session = "session", doc_token = "token", doc_credential = "credential",
+                                  doc_pending = "pending", doc_code = "code", doc_device = "device",
+                                  doc_user_code = "user_code", doc_decision = "decision", doc_spec = "spec",
+                                  doc_clock = "clock";
+/// Documents that belong to no tenant live under this name, which parse_tenant refuses.
+inline const core::TenantId system_tenant{"_system"};
+
+}  // namespace daypass::engine

@@ -1,0 +1,178 @@
+#include "engine/workers.h"
+
+#include <sys/prctl.h>
+
+#include <algorithm>
+
+namespace daypass::engine {
+
+using base::Code;
+using base::Error;
+using core::IntentKind;
+namespace event = core::event;
+
+namespace {
+
+constexpr base::Millis provision_budget = std::chrono::seconds(10), revoke_budget = std::chrono::seconds(20),
+                       verify_budget = std::chrono::seconds(10);
+
+std::string told(const Error& e) { return e.check + ": " + e.message.substr(0, 300); }
+
+core::GrantEvent failure(const core::Intent& intent, const Error& e) {
+  switch (intent.kind) {
+    case IntentKind::provision: return event::ProvisionFailed{intent.seq, told(e)};
+    case IntentKind::extend: return event::ExtendFailed{intent.seq, told(e)};
+    case IntentKind::revoke: return event::RevokeTried{intent.seq, false, told(e)};
+    case IntentKind::verify: return event::Verified{intent.seq, core::Presence::unknown, told(e)};
+  }
+  return event::Verified{intent.seq, core::Presence::unknown, told(e)};
+}
+
+}  // namespace
+
+core::GrantEvent carry_out(const Job& job, const crypto::Sealer& sealer, base::Millis budget) {
+  const core::Intent& intent = job.intent;
+  if (job.target == nullptr) return failure(intent, {Code::unavailable, "target.gone", "the target is not configured"});
+  switch (intent.kind) {
+    case IntentKind::provision:
+    case IntentKind::extend: {
+      auto secret = sealer.open(intent.sealed_secret, "grant " + intent.grant.str());
+      if (!secret.ok()) return failure(intent, secret.error());
+      target::Provision wanted{job.account, job.roles, std::move(*secret), job.valid_until, job.connections};
+      auto handle = job.target->provision(wanted, budget);
+      if (!handle.ok()) return failure(intent, handle.error());
+      if (intent.kind == IntentKind::extend) return event::Extended{intent.seq};
+      return event::Provisioned{intent.seq, std::move(*handle)};
+    }
+    case IntentKind::revoke: {
+      const base::Status done = job.target->revoke(job.account, job.roles, job.handle, budget);
+      if (!done.ok()) return failure(intent, done.error());
+      return event::RevokeTried{intent.seq, true, {}};
+    }
+    case IntentKind::verify: {
+      const auto seen = job.target->verify(job.account, job.handle, budget);
+      if (!seen.ok()) return failure(intent, seen.error());
+      return event::Verified{intent.seq, *seen, {}};
+    }
+  }
+  return failure(intent, {Code::internal, "intent.kind", "an intent of no known kind"});
+}
+
+WorkerPools::WorkerPools(const crypto::Sealer& sealer, const base::Clock& clock, const base::Log& log, Sizes sizes)
+    : sealer_(sealer), clock_(clock), log_(log), sizes_(sizes) {
+  lanes_[static_cast<int>(Pool::idp)].threads = sizes.idp;
+  lanes_[static_cast<int>(Pool::provision)].threads = sizes.provision;
+  lanes_[static_cast<int>(Pool::revoke)].threads = sizes.revoke;
+}
+
+WorkerPools::~WorkerPools() { stop(); }
+
+void WorkerPools::start() {
+  constexpr const char* names[] = {"dp-idp", "dp-provision", "dp-revoke"};
+  for (int i = 0; i < 3; ++i)
+    for (unsigned n = 0; n < lanes_[i].threads; ++n)
+      threads_.emplace_back([this, i, name = names[i]] {
+        prctl(PR_SET_NAME, name);
+        serve(lanes_[i]);
+      });
+}
+
+void WorkerPools::stop() {
+  for (auto& lane : lanes_) {
+    {
+      const std::lock_guard lock(lane.mutex);
+      lane.stopping = true;
+    }
+    lane.ready.notify_all();
+  }
+  for (auto& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+bool WorkerPools::push(Lane& lane, Task task, bool always) {
+  {
+    const std::lock_guard lock(lane.mutex);
+    if (lane.stopping || (!always && lane.waiting.size() >= sizes_.queue)) return false;
+    lane.waiting.push_back(std::move(task));
+  }
+  lane.ready.notify_one();
+  return true;
+}
+
+void WorkerPools::serve(Lane& lane) {
+  std::unique_lock lock(lane.mutex);
+  const unsigned share = std::max(1U, lane.threads / 2);
+  for (;;) {
+    // The oldest task whose peer does not hold its share of the pool already.
+    const auto next = std::find_if(lane.waiting.begin(), lane.waiting.end(), [&](const Task& task) {
+      const auto it = lane.busy.find(task.peer);
+      return task.peer.empty() || it == lane.busy.end() || it->second < share;
+    });
+    if (lane.stopping) return;
+    if (next == lane.waiting.end()) {
+      lane.ready.wait(lock);
+      continue;
+    }
+    Task task = std::move(*next);
+    lane.waiting.erase(next);
+    if (!task.peer.empty()) ++lane.busy[task.peer];
+    lock.unlock();
+    try {
+      task.work();
+    } catch (const std::exception& e) {
+      log_.error("a worker call threw", {{"what", e.what()}});
+    }
+    task.work = nullptr;
+    lock.lock();
+    if (!task.peer.empty() && --lane.busy[task.peer] == 0) lane.busy.erase(task.peer);
+    lane.ready.notify_one();
+  }
+}
+
+bool WorkerPools::broken(const std::string& peer) {
+  const std::lock_guard lock(breaker_mutex_);
+  const auto it = breakers_.find(peer);
+  return it != breakers_.end() && it->second.open_until > clock_.mono();
+}
+
+void WorkerPools::note(const std::string& peer, bool reached) {
+  const std::lock_guard lock(breaker_mutex_);
+  Breaker& breaker = breakers_[peer];
+  breaker.failures = reached ? 0 : breaker.failures + 1;
+  if (breaker.failures >= 3) breaker.open_until = clock_.mono() + std::chrono::seconds(5);
+}
+
+void WorkerPools::dispatch(Job job) {
+  const bool giving = job.intent.kind == IntentKind::provision || job.intent.kind == IntentKind::extend;
+  const std::string peer = job.intent.grant.tenant.str() + "/" + job.target_id.str();
+  auto shared = std::make_shared<Job>(std::move(job));
+  Task task{[this, shared, peer, giving] {
+              if (giving && broken(peer)) {
+                engine_->finished(shared->intent, failure(shared->intent, {Code::unavailable, "target.down", "the target could not be reached a moment ago"}));
+                return;
+              }
+              const base::Millis budget = giving ? provision_budget : shared->intent.kind == IntentKind::revoke ? revoke_budget : verify_budget;
+              core::GrantEvent result = [&]() -> core::GrantEvent {
+                try {
+                  return carry_out(*shared, sealer_, budget);
+                } catch (const std::exception& e) {
+                  log_.error("a driver threw", {{"what", e.what()}});
+                  return failure(shared->intent, {Code::internal, "driver.exception", "the driver failed in an unforeseen way"});
+                }
+              }();
+              const auto* failed = std::get_if<event::ProvisionFailed>(&result);
+              if (giving) note(peer, failed == nullptr || !(failed->check.starts_with("pg.connect") || failed->check.starts_with("pg.timeout")));
+              engine_->finished(shared->intent, std::move(result));
+            },
+            peer};
+  // The journal holds it: what is refused here because we stop is taken up at the next start.
+  (void)push(lanes_[static_cast<int>(giving ? Pool::provision : Pool::revoke)], std::move(task), true);
+}
+
+void WorkerPools::run(Pool pool, std::move_only_function<void()> work, std::move_only_function<void(Error)> refused) {
+  Task task{std::move(work), {}};
+  if (!push(lanes_[static_cast<int>(pool)], std::move(task), false))
+    refused(Error{Code::exhausted, "engine.busy", "the server has too much to do", "try again in a moment"});
+}
+
+}  // namespace daypass::engine

@@ -1,0 +1,66 @@
+// The worker pools: plain threads for plain blocking calls. Revocation has threads of its own, so that nothing which gives
+// access can delay what takes it away; a peer that hangs holds at most half of a pool.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "engine/engine.h"
+
+namespace daypass::engine {
+
+class WorkerPools final : public Workers {
+ public:
+  struct Sizes {
+    unsigned revoke = 4, provision = 4, idp = 4;
+    std::size_t queue = 4096;                 ///< of wishes; revocations are never refused
+  };
+  WorkerPools(const crypto::Sealer& sealer, const base::Clock& clock, const base::Log& log, Sizes sizes);
+  ~WorkerPools() override;
+  /// Where results go. Before start().
+  void report_to(Engine& engine) { engine_ = &engine; }
+  void start();
+  /// Refuses new wishes, finishes what runs, drops what waits (it is in the journal).
+  void stop();
+
+  void dispatch(Job job) override;
+  void run(Pool pool, std::move_only_function<void()> work, std::move_only_function<void(base::Error)> refused) override;
+
+ private:
+  struct Task {
+    std::move_only_function<void()> work;
+    std::string peer;                         ///< empty: counts against no peer
+  };
+  struct Lane {
+    std::mutex mutex;
+    std::condition_variable ready;
+    std::deque<Task> waiting;
+    std::map<std::string, unsigned> busy;     ///< threads per peer
+    unsigned threads = 0;
+    bool stopping = false;
+  };
+  /// Per target: after 3 failures to reach it in a row, provisioning fails at once for 5 s instead of queueing up.
+  struct Breaker {
+    unsigned failures = 0;
+    base::MonoTime open_until{};
+  };
+  void serve(Lane& lane);
+  bool push(Lane& lane, Task task, bool always);
+  bool broken(const std::string& peer);
+  void note(const std::string& peer, bool reached);
+
+  const crypto::Sealer& sealer_;
+  const base::Clock& clock_;
+  const base::Log& log_;
+  Sizes sizes_;
+  Engine* engine_ = nullptr;
+  Lane lanes_[3];                             ///< by Pool
+  std::vector<std::thread> threads_;
+  std::mutex breaker_mutex_;
+  std::map<std::string, Breaker> breakers_;
+};
+
+}  // namespace daypass::engine
