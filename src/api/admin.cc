@@ -1,0 +1,123 @@
+// What administrators and the operator do over REST.
+#include "api/api.h"
+#include "api/ask.h"
+#include "api/views.h"
+#include "base/encoding.h"
+
+namespace daypass::api {
+
+using base::Code;
+using base::Error;
+namespace json = base::json;
+
+namespace {
+HttpResponse problem(const Error& error, const Call& call) { return HttpResponse::problem(error, call.request.request_id); }
+}  // namespace
+
+awaitable<HttpResponse> Api::sessions(Call call) {
+  json::Array out;
+  for (const auto& s : engine_.login_sessions(call.tenant)) out.push_back(view(s));
+  co_return HttpResponse::json(200, json::Object{{"sessions", std::move(out)}});
+}
+
+awaitable<HttpResponse> Api::end_session(Call call) {
+  auto* io = co_await current_io();
+  std::move_only_function<void(engine::Done<int>)> start = [this, call](engine::Done<int> done) mutable {
+    engine_.logout(call.tenant, core::SessionId(call.args.at(0)), core::EndReason::admin, call.caller.actor(), std::move(done));
+  };
+  const auto ended = co_await ask<int>(*io, std::move(start));
+  if (!ended.ok()) co_return problem(ended.error(), call);
+  co_return HttpResponse::json(200, json::Object{{"grants_ended", *ended}});
+}
+
+awaitable<HttpResponse> Api::apply(Call call) {
+  const auto body = call.request.json();
+  if (!body.ok()) co_return problem(body.error(), call);
+  const json::Value* files = body->find("files");
+  if (files == nullptr || files->as_object() == nullptr)
+    co_return problem(Error{Code::invalid, "body.files", "\"files\" must be an object of names and texts"}, call);
+  std::map<std::string, std::string> texts;
+  for (const auto& [name, text] : *files->as_object()) {
+    if (text.as_string() == nullptr) co_return problem(Error{Code::invalid, "body.files", "file " + name + " is not a text"}, call);
+    texts.emplace(name, *text.as_string());
+  }
+  const bool dry_run = body->bool_or("dry_run", true);
+  auto* io = co_await current_io();
+  std::move_only_function<void(engine::Done<engine::Applied>)> start = [this, call, texts = std::move(texts), dry_run](engine::Done<engine::Applied> done) mutable {
+    engine_.apply(call.tenant, std::move(texts), call.caller.actor(), dry_run, std::move(done));
+  };
+  const auto applied = co_await ask<engine::Applied>(*io, std::move(start), std::chrono::seconds(60));
+  if (!applied.ok()) co_return problem(applied.error(), call);
+  co_return HttpResponse::json(applied->problems.empty() ? 200 : 422, view(*applied));
+}
+
+awaitable<HttpResponse> Api::targets(Call call) {
+  const auto tenant = engine_.tenant(call.tenant);
+  json::Array out;
+  if (tenant != nullptr)
+    for (const auto& target : tenant->spec.targets) {
+      json::Array roles;
+      for (const auto& role : tenant->spec.roles)
+        if (core::target_of(role.id) == target.id) roles.emplace_back(role.id.str());
+      out.push_back(json::Object{{"target", target.id.str()}, {"attributes", core::to_json(target.attributes)}, {"roles", std::move(roles)}});
+    }
+  co_return HttpResponse::json(200, json::Object{{"targets", std::move(out)}});
+}
+
+awaitable<HttpResponse> Api::check_target(Call call) {
+  const auto target = core::parse_target(call.args.at(0) + "/" + call.args.at(1));
+  if (!target.ok()) co_return problem(target.error(), call);
+  auto* io = co_await current_io();
+  std::move_only_function<void(engine::Done<std::vector<target::Finding>>)> start = [this, call, id = *target](engine::Done<std::vector<target::Finding>> done) mutable {
+    engine_.check_target(call.tenant, id, std::move(done));
+  };
+  const auto findings = co_await ask<std::vector<target::Finding>>(*io, std::move(start));
+  if (!findings.ok()) co_return problem(findings.error(), call);
+  json::Array out;
+  bool good = true;
+  for (const auto& finding : *findings) {
+    good = good && finding.grade != target::Finding::Grade::fail;
+    out.push_back(view(finding));
+  }
+  co_return HttpResponse::json(200, json::Object{{"ok", good}, {"findings", std::move(out)}});
+}
+
+awaitable<HttpResponse> Api::probe_idp(Call call) {
+  auto* io = co_await current_io();
+  std::move_only_function<void(engine::Done<std::string>)> start = [this, call](engine::Done<std::string> done) mutable {
+    engine_.probe_idp(call.tenant, call.args.at(0), std::move(done));
+  };
+  const auto answer = co_await ask<std::string>(*io, std::move(start));
+  if (!answer.ok()) co_return problem(answer.error(), call);
+  co_return HttpResponse::json(200, json::Object{{"ok", true}, {"message", *answer}});
+}
+
+awaitable<HttpResponse> Api::audit(Call call) {
+  const auto number = [&](std::string_view name, std::uint64_t fallback) -> base::Result<std::uint64_t> {
+    DP_TRY(const auto text, call.request.query_one(name));
+    if (!text) return fallback;
+    if (text->empty() || text->size() > 12 || text->find_first_not_of("0123456789") != std::string::npos)
+      return Error{Code::invalid, "query.number", std::string(name) + " must be a whole number"};
+    return static_cast<std::uint64_t>(std::stoull(*text));
+  };
+  const auto from = number("from", 0);
+  const auto limit = number("limit", 1000);
+  if (!from.ok()) co_return problem(from.error(), call);
+  if (!limit.ok()) co_return problem(limit.error(), call);
+  auto* io = co_await current_io();
+  std::move_only_function<void(engine::Done<std::vector<std::string>>)> read = [this, call, f = *from, n = std::min<std::uint64_t>(*limit, 1000)](engine::Done<std::vector<std::string>> done) mutable {
+    engine_.audit(call.tenant, f, n, std::move(done));
+  };
+  const auto records = co_await ask<std::vector<std::string>>(*io, std::move(read));
+  if (!records.ok()) co_return problem(records.error(), call);
+  using Head = std::pair<std::uint64_t, std::string>;
+  std::move_only_function<void(engine::Done<Head>)> read_head = [this, call](engine::Done<Head> done) mutable { engine_.audit_head(call.tenant, std::move(done)); };
+  const auto head = co_await ask<Head>(*io, std::move(read_head));
+  if (!head.ok()) co_return problem(head.error(), call);
+  // Each record as the text that was hashed: whoever verifies needs the very bytes.
+  json::Array out;
+  for (const auto& record : *records) out.emplace_back(record);
+  co_return HttpResponse::json(200, json::Object{{"size", head->first}, {"root", base::hex_encode(head->second)}, {"records", std::move(out)}});
+}
+
+}  // namespace daypass::api

@@ -1,0 +1,100 @@
+#include "api/views.h"
+
+namespace daypass::api {
+
+namespace json = base::json;
+
+namespace {
+json::Array strings(const std::vector<std::string>& list) {
+  json::Array out;
+  for (const auto& s : list) out.emplace_back(s);
+  return out;
+}
+json::Array names(const std::vector<core::RoleId>& roles) {
+  json::Array out;
+  for (const auto& role : roles) out.emplace_back(role.str());
+  return out;
+}
+}  // namespace
+
+json::Value view(const engine::LoginSession& s) {
+  json::Array groups;
+  for (const auto& group : s.who.groups) groups.emplace_back(group);
+  return json::Object{{"id", s.id.str()},
+                      {"tenant", s.who.tenant.str()},
+                      {"principal", s.who.principal()},
+                      {"display", s.who.display},
+                      {"idp", s.who.idp},
+                      {"groups", std::move(groups)},
+                      {"attributes", core::to_json(s.who.attributes)},
+                      {"client", s.client},
+                      {"started_at", base::to_rfc3339(s.started_at)},
+                      {"ends_at", base::to_rfc3339(s.ends_at)}};
+}
+
+json::Value view(const core::Offers& offers) {
+  json::Array out;
+  for (const auto& o : offers)
+    out.push_back(json::Object{{"policy", o.policy},
+                               {"duration", base::to_string(o.duration)},
+                               {"idle", base::to_string(o.idle)},
+                               {"connections", o.connections}});
+  return out;
+}
+
+json::Value view(const core::Grant& g, base::WallTime now) {
+  json::Object out{{"id", g.id.id},
+                   {"principal", g.principal},
+                   {"session", g.session.str()},
+                   {"target", g.target.str()},
+                   {"roles", names(g.roles)},
+                   {"state", core::to_string(g.state)},
+                   {"account", g.account},
+                   {"connections", g.connections},
+                   {"opened_at", base::to_rfc3339(g.opened_at)},
+                   {"ends_at", base::to_rfc3339(g.ends_at)},
+                   {"offers", view(g.offers)}};
+  if (const auto due = core::next_tick(g)) out.set("idle_end_at", base::to_rfc3339(*due));
+  if (g.end_reason != core::EndReason::none) {
+    out.set("end_reason", core::to_string(g.end_reason));
+    out.set("end_note", g.end_note);
+  }
+  if (g.revoking_since) out.set("ended_at", base::to_rfc3339(*g.revoking_since));
+  out.set("overdue", g.state == core::GrantState::revoking && g.revoking_since && now - *g.revoking_since > core::overdue_after);
+  return out;
+}
+
+json::Value view(const core::RoleDecision& d, const core::RoleSpec* spec) {
+  const bool allowed = d.verdict == core::Verdict::allow;
+  json::Object out{{"role", d.role.str()},
+                   {"target", core::target_of(d.role).str()},
+                   {"verdict", allowed ? "allow" : "deny"},
+                   {"why", d.why},
+                   {"policies", strings(d.policies)},
+                   {"offers", view(d.offers)}};
+  if (!d.ask.empty()) out.set("ask", d.ask);
+  if (!d.erred.empty()) out.set("erred", strings(d.erred));
+  if (spec != nullptr) {
+    out.set("elevated", spec->elevated);
+    if (!spec->description.empty()) out.set("description", spec->description);
+  }
+  return out;
+}
+
+json::Value view(const target::Finding& f) {
+  constexpr std::string_view grades[] = {"ok", "warn", "fail"};
+  return json::Object{{"grade", grades[static_cast<int>(f.grade)]}, {"check", f.check}, {"subject", f.subject}, {"message", f.message}, {"fix", f.fix}};
+}
+
+json::Value view(const engine::Applied& a) {
+  json::Array problems;
+  for (const auto& p : a.problems)
+    problems.push_back(json::Object{{"file", p.file}, {"line", p.line}, {"column", p.column}, {"message", p.message}, {"hint", p.hint}, {"text", p.render()}});
+  return json::Object{{"version", a.version},
+                      {"plan", strings(a.plan)},
+                      {"problems", std::move(problems)},
+                      {"warnings", strings(a.warnings)},
+                      {"grants_ended", static_cast<std::int64_t>(a.grants_ended)}};
+}
+
+}  // namespace daypass::api
