@@ -1,6 +1,6 @@
 // What administrators and the operator do over REST.
 #include "api/api.h"
-#include "api/ask.h"
+#include "net/ask.h"
 #include "api/views.h"
 #include "base/encoding.h"
 
@@ -21,11 +21,11 @@ awaitable<HttpResponse> Api::sessions(Call call) {
 }
 
 awaitable<HttpResponse> Api::end_session(Call call) {
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<int>)> start = [this, call](engine::Done<int> done) mutable {
     engine_.logout(call.tenant, core::SessionId(call.args.at(0)), core::EndReason::admin, call.caller.actor(), std::move(done));
   };
-  const auto ended = co_await ask<int>(*io, std::move(start));
+  const auto ended = co_await net::ask<int>(*io, std::move(start));
   if (!ended.ok()) co_return problem(ended.error(), call);
   co_return HttpResponse::json(200, json::Object{{"grants_ended", *ended}});
 }
@@ -42,11 +42,11 @@ awaitable<HttpResponse> Api::apply(Call call) {
     texts.emplace(name, *text.as_string());
   }
   const bool dry_run = body->bool_or("dry_run", true);
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<engine::Applied>)> start = [this, call, texts = std::move(texts), dry_run](engine::Done<engine::Applied> done) mutable {
     engine_.apply(call.tenant, std::move(texts), call.caller.actor(), dry_run, std::move(done));
   };
-  const auto applied = co_await ask<engine::Applied>(*io, std::move(start), std::chrono::seconds(60));
+  const auto applied = co_await net::ask<engine::Applied>(*io, std::move(start), std::chrono::seconds(60));
   if (!applied.ok()) co_return problem(applied.error(), call);
   co_return HttpResponse::json(applied->problems.empty() ? 200 : 422, view(*applied));
 }
@@ -67,11 +67,11 @@ awaitable<HttpResponse> Api::targets(Call call) {
 awaitable<HttpResponse> Api::check_target(Call call) {
   const auto target = core::parse_target(call.args.at(0) + "/" + call.args.at(1));
   if (!target.ok()) co_return problem(target.error(), call);
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<std::vector<target::Finding>>)> start = [this, call, id = *target](engine::Done<std::vector<target::Finding>> done) mutable {
     engine_.check_target(call.tenant, id, std::move(done));
   };
-  const auto findings = co_await ask<std::vector<target::Finding>>(*io, std::move(start));
+  const auto findings = co_await net::ask<std::vector<target::Finding>>(*io, std::move(start));
   if (!findings.ok()) co_return problem(findings.error(), call);
   json::Array out;
   bool good = true;
@@ -83,11 +83,11 @@ awaitable<HttpResponse> Api::check_target(Call call) {
 }
 
 awaitable<HttpResponse> Api::probe_idp(Call call) {
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<std::string>)> start = [this, call](engine::Done<std::string> done) mutable {
     engine_.probe_idp(call.tenant, call.args.at(0), std::move(done));
   };
-  const auto answer = co_await ask<std::string>(*io, std::move(start));
+  const auto answer = co_await net::ask<std::string>(*io, std::move(start));
   if (!answer.ok()) co_return problem(answer.error(), call);
   co_return HttpResponse::json(200, json::Object{{"ok", true}, {"message", *answer}});
 }
@@ -104,15 +104,15 @@ awaitable<HttpResponse> Api::audit(Call call) {
   const auto limit = number("limit", 1000);
   if (!from.ok()) co_return problem(from.error(), call);
   if (!limit.ok()) co_return problem(limit.error(), call);
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<std::vector<std::string>>)> read = [this, call, f = *from, n = std::min<std::uint64_t>(*limit, 1000)](engine::Done<std::vector<std::string>> done) mutable {
     engine_.audit(call.tenant, f, n, std::move(done));
   };
-  const auto records = co_await ask<std::vector<std::string>>(*io, std::move(read));
+  const auto records = co_await net::ask<std::vector<std::string>>(*io, std::move(read));
   if (!records.ok()) co_return problem(records.error(), call);
   using Head = std::pair<std::uint64_t, std::string>;
   std::move_only_function<void(engine::Done<Head>)> read_head = [this, call](engine::Done<Head> done) mutable { engine_.audit_head(call.tenant, std::move(done)); };
-  const auto head = co_await ask<Head>(*io, std::move(read_head));
+  const auto head = co_await net::ask<Head>(*io, std::move(read_head));
   if (!head.ok()) co_return problem(head.error(), call);
   // Each record as the text that was hashed: whoever verifies needs the very bytes.
   json::Array out;

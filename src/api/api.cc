@@ -1,20 +1,11 @@
 #include "api/api.h"
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/this_coro.hpp>
-
-#include "api/ask.h"
 #include "base/encoding.h"
 
 namespace daypass::api {
 
 using base::Code;
 using base::Error;
-
-net::awaitable<net::io_context*> current_io() {
-  const auto executor = co_await boost::asio::this_coro::executor;
-  co_return &static_cast<net::io_context&>(boost::asio::query(executor, boost::asio::execution::context));
-}
 
 Api::Api(engine::Engine& engine, const base::Clock& clock, base::Entropy& entropy, const base::Log& log, Options options)
     : engine_(engine), clock_(clock), entropy_(entropy), log_(log), options_(std::move(options)) {}

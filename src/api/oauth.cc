@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "api/api.h"
-#include "api/ask.h"
+#include "net/ask.h"
 #include "api/pages.h"
 #include "base/encoding.h"
 
@@ -63,11 +63,11 @@ awaitable<HttpResponse> Api::start_login(const Call& call, std::string idp, json
   std::string browser = call.request.cookie(browser_cookie(options_.public_url)).value_or("");
   if (!is_token_text(browser, 43, 43)) browser = base::random_token(entropy_, 32);
   engine::BeginLogin begin{call.tenant, idp, tenant_url(call.tenant) + "/idp/" + idp + "/callback", browser, std::move(then), false};
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<std::string>)> start = [this, begin = std::move(begin)](engine::Done<std::string> done) mutable {
     engine_.begin_login(std::move(begin), std::move(done));
   };
-  const auto url = co_await ask<std::string>(*io, std::move(start));
+  const auto url = co_await net::ask<std::string>(*io, std::move(start));
   if (!url.ok()) co_return failed_page(url.error(), call.request);
   auto response = HttpResponse::redirect(*url);
   net::Cookie cookie(browser_cookie(options_.public_url), browser);
@@ -109,11 +109,11 @@ awaitable<HttpResponse> Api::authorize(Call call) {
 awaitable<HttpResponse> Api::callback(Call call) {
   engine::FinishLogin finish{call.tenant, call.args.at(0), {call.request.query},
                              call.request.cookie(browser_cookie(options_.public_url)).value_or(""), call.request.peer_ip};
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<engine::LoginFinished>)> start = [this, finish = std::move(finish)](engine::Done<engine::LoginFinished> done) mutable {
     engine_.finish_login(std::move(finish), std::move(done));
   };
-  const auto finished = co_await ask<engine::LoginFinished>(*io, std::move(start), std::chrono::seconds(40));
+  const auto finished = co_await net::ask<engine::LoginFinished>(*io, std::move(start), std::chrono::seconds(40));
   if (!finished.ok()) co_return failed_page(finished.error(), call.request);
   if (!finished->redirect.empty()) co_return HttpResponse::redirect(finished->redirect);
   co_return page(200, "Signed in", "<p>Signed in as <b>" + net::html_escape(finished->display) + "</b>. You can close this window; the waiting device goes on by itself.</p>");
@@ -135,11 +135,11 @@ awaitable<HttpResponse> Api::device_submit(Call call) {
   const std::string* code = net::find(*form, "user_code");
   const std::string* idp = net::find(*form, "idp");
   if (code == nullptr || code->empty()) co_return failed_page(Error{Code::invalid, "device.user_code", "no code was typed"}, call.request);
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<bool>)> start = [this, tenant = call.tenant, typed = *code](engine::Done<bool> done) mutable {
     engine_.find_device(tenant, typed, std::move(done));
   };
-  const auto found = co_await ask<bool>(*io, std::move(start));
+  const auto found = co_await net::ask<bool>(*io, std::move(start));
   if (!found.ok()) co_return failed_page(found.error(), call.request);
   std::string tidy;
   for (const char c : *code) {
@@ -155,11 +155,11 @@ awaitable<HttpResponse> Api::device_submit(Call call) {
 }
 
 awaitable<HttpResponse> Api::device_authorization(Call call) {
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<engine::DeviceStarted>)> start = [this, tenant = call.tenant](engine::Done<engine::DeviceStarted> done) mutable {
     engine_.start_device(tenant, std::move(done));
   };
-  const auto started = co_await ask<engine::DeviceStarted>(*io, std::move(start));
+  const auto started = co_await net::ask<engine::DeviceStarted>(*io, std::move(start));
   if (!started.ok()) co_return oauth_error(started.error(), call.request.request_id);
   const std::string uri = tenant_url(call.tenant) + "/device";
   co_return HttpResponse::json(200, json::Object{{"device_code", started->device_code},
@@ -192,8 +192,8 @@ awaitable<HttpResponse> Api::token(Call call) {
   } else {
     co_return HttpResponse::json(400, json::Object{{"error", "unsupported_grant_type"}, {"error_description", "authorization_code and device_code are"}});
   }
-  auto* io = co_await current_io();
-  auto issued = co_await ask<engine::Token>(*io, std::move(start));
+  auto* io = co_await net::current_io();
+  auto issued = co_await net::ask<engine::Token>(*io, std::move(start));
   if (!issued.ok()) co_return oauth_error(issued.error(), call.request.request_id);
   const auto left = std::chrono::duration_cast<base::Seconds>(issued->session.ends_at - clock_.wall());
   co_return HttpResponse::json(200, json::Object{{"access_token", issued->token.reveal()},

@@ -1,6 +1,6 @@
 // What a signed-in person does over REST: look, ask for a credential, extend, end.
 #include "api/api.h"
-#include "api/ask.h"
+#include "net/ask.h"
 #include "api/views.h"
 
 namespace daypass::api {
@@ -66,11 +66,11 @@ awaitable<HttpResponse> Api::session(Call call) {
 
 awaitable<HttpResponse> Api::logout(Call call) {
   if (!call.caller.session) co_return problem(needs_login, call);
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<int>)> start = [this, call](engine::Done<int> done) mutable {
     engine_.logout(call.tenant, call.caller.session->id, core::EndReason::logout, call.caller.actor(), std::move(done));
   };
-  const auto ended = co_await ask<int>(*io, std::move(start));
+  const auto ended = co_await net::ask<int>(*io, std::move(start));
   if (!ended.ok()) co_return problem(ended.error(), call);
   co_return HttpResponse::json(200, json::Object{{"grants_ended", *ended}});
 }
@@ -119,11 +119,11 @@ awaitable<HttpResponse> Api::issue_credential(Call call) {
   auto want = want_of(*body, call.request.peer_ip);
   if (!want.ok()) co_return problem(want.error(), call);
   const std::string kind = core::kind_of(want->target);
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<engine::CredentialIssued>)> start = [this, call, w = std::move(*want)](engine::Done<engine::CredentialIssued> done) mutable {
     engine_.issue_credential(*call.caller.session, std::move(w), std::move(done));
   };
-  const auto issued = co_await ask<engine::CredentialIssued>(*io, std::move(start));
+  const auto issued = co_await net::ask<engine::CredentialIssued>(*io, std::move(start));
   if (!issued.ok()) co_return problem(issued.error(), call);
   json::Array roles;
   for (const auto& role : issued->roles) roles.emplace_back(role.str());
@@ -160,11 +160,11 @@ awaitable<HttpResponse> Api::grants(Call call) {
       co_return problem(Error{Code::denied, "policy.not_administrator", "only an administrator sees everybody's grants"}, call);
     selector.principal = call.caller.session->who.principal();
   }
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<std::vector<core::Grant>>)> start = [this, selector](engine::Done<std::vector<core::Grant>> done) mutable {
     engine_.list_grants(selector, std::move(done));
   };
-  const auto list = co_await ask<std::vector<core::Grant>>(*io, std::move(start));
+  const auto list = co_await net::ask<std::vector<core::Grant>>(*io, std::move(start));
   if (!list.ok()) co_return problem(list.error(), call);
   const base::WallTime now = clock_.wall();
   json::Array out;
@@ -194,11 +194,11 @@ awaitable<HttpResponse> Api::grant(Call call) {
   selector.tenant = call.tenant;
   selector.include_closed = true;
   if (!call.caller.administers) selector.principal = call.caller.session->who.principal();
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<std::vector<core::Grant>>)> start = [this, selector](engine::Done<std::vector<core::Grant>> done) mutable {
     engine_.list_grants(selector, std::move(done));
   };
-  const auto list = co_await ask<std::vector<core::Grant>>(*io, std::move(start));
+  const auto list = co_await net::ask<std::vector<core::Grant>>(*io, std::move(start));
   if (!list.ok()) co_return problem(list.error(), call);
   const auto found = visible(*list, *id, call.caller);
   if (!found.ok()) co_return problem(found.error(), call);
@@ -215,11 +215,11 @@ awaitable<HttpResponse> Api::extend(Call call) {
   const auto by = duration_of(*body, "for");
   if (!by.ok()) co_return problem(by.error(), call);
   if (!*by) co_return problem(Error{Code::invalid, "body.for", "\"for\" is missing", "say how long from now, e.g. {\"for\":\"30m\"}"}, call);
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<core::Grant>)> start = [this, call, id = *id, d = **by](engine::Done<core::Grant> done) mutable {
     engine_.extend_grant(*call.caller.session, id, d, call.request.peer_ip, std::move(done));
   };
-  const auto extended = co_await ask<core::Grant>(*io, std::move(start));
+  const auto extended = co_await net::ask<core::Grant>(*io, std::move(start));
   if (!extended.ok()) co_return problem(extended.error(), call);
   co_return HttpResponse::json(200, view(*extended, clock_.wall()));
 }
@@ -231,17 +231,17 @@ awaitable<HttpResponse> Api::end(Call call) {
   std::optional<core::SessionId> owner;
   if (!call.caller.administers) owner = call.caller.session->id;
   const bool mine = call.caller.session && !call.caller.administers;
-  auto* io = co_await current_io();
+  auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<core::Grant>)> start = [this, call, id = *id, owner, mine](engine::Done<core::Grant> done) mutable {
     engine_.end_grant(id, owner, mine ? core::EndReason::user : core::EndReason::admin, call.caller.actor(), std::move(done));
   };
-  const auto ended = co_await ask<core::Grant>(*io, std::move(start));
+  const auto ended = co_await net::ask<core::Grant>(*io, std::move(start));
   if (!ended.ok()) co_return problem(ended.error(), call);
   // Answered when it is proven gone, or after a while with the state it is in.
   std::move_only_function<void(engine::Done<core::Grant>)> wait = [this, id = *id](engine::Done<core::Grant> done) mutable {
     engine_.wait_closed(id, std::chrono::seconds(5), std::move(done));
   };
-  const auto closed = co_await ask<core::Grant>(*io, std::move(wait));
+  const auto closed = co_await net::ask<core::Grant>(*io, std::move(wait));
   co_return HttpResponse::json(closed.ok() ? 200 : 202, view(closed.ok() ? *closed : *ended, clock_.wall()));
 }
 

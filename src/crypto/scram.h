@@ -1,4 +1,5 @@
 // SCRAM-SHA-256 and -PLUS (RFC 5802, RFC 7677) as PostgreSQL speaks it: bytes in, bytes out, no socket.
+// Owns the messages and their checks; messages longer than 2 KiB, authorization identities and `m=` are refused.
 #pragma once
 
 #include <optional>
@@ -23,18 +24,21 @@ struct ScramVerifier {
   bool operator==(const ScramVerifier&) const = default;
 };
 
-/// Makes a verifier with a fresh 16-byte salt. `password` is taken as bytes: ours are ASCII, so SASLprep changes nothing.
+/// Makes a verifier with a fresh 16-byte salt and 1 … 1,000,000 iterations. `password` is taken as bytes: ours are
+/// ASCII, so SASLprep changes nothing.
 ScramVerifier make_verifier(const base::Secret& password, int iterations, base::Entropy& entropy);
 
-/// A verifier for a name that does not exist: salt derived from `server_secret` and `user`, so that the same name always
-/// meets the same salt and nobody learns which names are real (RFC 5802 section 9). No password fits it.
+/// A verifier for a name that does not exist: salt derived from `server_secret` and `user`, so that the same name
+/// always meets the same salt and nobody learns which names are real (RFC 5802 section 9). No password fits it.
 ScramVerifier mock_verifier(std::string_view server_secret, std::string_view user, int iterations);
 
-/// Server side of one exchange. Call first(), then final(), once each.
+/// Server side of one exchange. Call first(), then final(), once each; a call out of turn, or after a failure, is
+/// "scram.syntax". A mock costs the same work as a real verifier and fails with the same words.
 class ScramServer {
  public:
   /// `channel_binding` is the tls-server-end-point hash (RFC 5929) of our certificate, empty without TLS.
-  /// `plus` is whether the client chose SCRAM-SHA-256-PLUS; `plus_offered` whether we advertised it (downgrade detection).
+  /// `plus` is whether the client chose SCRAM-SHA-256-PLUS; `plus_offered` whether we advertised it, to
+  /// see a downgrade.
   ScramServer(ScramVerifier verifier, bool mock, std::string channel_binding, bool plus, bool plus_offered,
               base::Entropy& entropy);
   /// client-first-message in, server-first-message out. Errors: "scram.syntax", "scram.channel_binding".
@@ -44,6 +48,8 @@ class ScramServer {
   base::Result<std::string> final(std::string_view client_final);
 
  private:
+  enum class State { waits_first, waits_final, done };
+  State state_ = State::waits_first;
   ScramVerifier verifier_;
   bool mock_;
   std::string binding_;
@@ -58,7 +64,8 @@ class ScramServer {
 /// Client side of one exchange: first(), then final(server_first), then verify(server_final).
 class ScramClient {
  public:
-  /// Without TLS give an empty `channel_binding`; `plus` chooses SCRAM-SHA-256-PLUS.
+  /// Without TLS give an empty `channel_binding`; `plus` chooses SCRAM-SHA-256-PLUS and needs one. With TLS and without
+  /// `plus` the client says that it was not offered: a server that did offer then refuses (downgrade detection).
   ScramClient(const base::Secret& password, std::string channel_binding, bool plus, base::Entropy& entropy);
   std::string first();
   /// Errors: "scram.syntax", "scram.nonce", "scram.iterations" (0, or above 100,000: a hostile server burns our CPU).
@@ -72,6 +79,7 @@ class ScramClient {
   bool plus_;
   base::Entropy& entropy_;
   std::string nonce_;
+  std::string gs2_header_;
   std::string first_bare_;
   std::string server_signature_;
 };

@@ -47,7 +47,7 @@ Status Engine::recover() {
     grants.clear();
     DP_TRY(const auto spec, tx.get(tenant, doc_spec, "current", now));
     if (spec) {
-      DP_TRY(const json::Value body, json::parse(spec->body));
+      DP_TRY(const json::Value body, json::parse(spec->body, config::spec_limits));
       DP_TRY(core::TenantSpec value, config::tenant_from_json(body));
       Compiled compiled = compile(std::move(value), impl.p.catalog);
       for (const auto& problem : compiled.problems) impl.p.log.error("tenant can't be loaded", {{"tenant", tenant.str()}, {"problem", problem.render()}});

@@ -20,10 +20,10 @@ namespace daypass::store {
 struct Document {
   core::TenantId tenant;
   std::string kind;
-  std::string key;
-  std::uint64_t version = 0;                ///< 0: not stored yet
-  std::string body;                         ///< JSON text, or sealed bytes
-  std::optional<base::WallTime> expires_at; ///< may be swept after; an expired document is not returned
+  std::string key;                           ///< not empty; any bytes
+  std::uint64_t version = 0;                 ///< 0: not stored yet
+  std::string body;                          ///< JSON text, or sealed bytes
+  std::optional<base::WallTime> expires_at;  ///< may be swept after; an expired document is not returned
   bool operator==(const Document&) const = default;
 };
 
@@ -42,52 +42,69 @@ class Reader {
  public:
   virtual ~Reader() = default;
   virtual base::Result<std::optional<core::Grant>> load_grant(const core::GrantId& id) = 0;
-  /// In order of opening, newest first.
+  /// In order of opening, newest first; those of one instant by tenant and id.
   virtual base::Result<std::vector<core::Grant>> grants(const Selector& selector) = 0;
   virtual base::Result<std::optional<Document>> get(const core::TenantId& tenant, std::string_view kind,
                                                     std::string_view key, base::WallTime now) = 0;
-  /// Documents of a kind whose key begins with `prefix`, after `after`, in key order.
+  /// Documents of a kind whose key begins with `prefix`, after `after` (empty: from the first), in the keys' byte
+  /// order. Page on with the last key; an empty answer is the end.
   virtual base::Result<std::vector<Document>> list(const core::TenantId& tenant, std::string_view kind,
                                                    std::string_view prefix, std::string_view after, std::size_t limit,
                                                    base::WallTime now) = 0;
-  /// Audit records from `from`, in order: the canonical bytes that were hashed.
+  /// Audit records from `from`, in order: the canonical bytes that were hashed. A record that is not what was appended
+  /// is never handed out. Errors, both naming the record: "audit.leaf" (its bytes changed), "audit.gap" (it is
+  /// missing).
   virtual base::Result<std::vector<std::string>> audit(const core::TenantId& tenant, std::uint64_t from,
                                                        std::size_t limit) = 0;
-  /// Size and RFC 6962 root (32 raw bytes) of the tenant's log.
+  /// Size and RFC 6962 root (32 raw bytes) of the tenant's log; of a log without records, the root of nothing.
   virtual base::Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) = 0;
   /// Open intents of all tenants (for recovery), by not_before.
   virtual base::Result<std::vector<core::Intent>> open_intents() = 0;
 };
 
+/// Reads within a transaction see its own writes. What a call changes in its argument (version, seq) stays changed when
+/// the transaction is rolled back: load again before another try. A failure of the store itself ("store.full",
+/// "store.io", …) ends the transaction: every later call gives the same error.
 class Tx : public Reader {
  public:
-  /// Inserts when `grant.version` is 0, else replaces the version it names; bumps grant.version. Error: "store.conflict".
+  /// Inserts when `grant.version` is 0, else replaces the version it names; bumps grant.version. Errors:
+  /// "store.conflict", "store.text" (a text in it is not UTF-8 and could not be read back).
   virtual base::Status save_grant(core::Grant& grant) = 0;
+  /// Takes the place of the grant's open intent of the same or a lower seq. Errors: "store.conflict" (one with a higher
+  /// seq is open), "store.no_grant" (save the grant first).
   virtual base::Status open_intent(const core::Intent& intent) = 0;
+  /// Nothing happens when that intent is not open (settled before, or another took its place).
   virtual base::Status settle_intent(const core::GrantId& grant, std::uint32_t seq) = 0;
-  /// Gives event.seq and appends to the tenant's Merkle log.
+  /// Gives event.seq and appends to the tenant's Merkle log. Error: "audit.record" (it could not be read back, e.g. not
+  /// UTF-8).
   virtual base::Status append_audit(core::AuditEvent& event) = 0;
-  /// `expected`: the version that must be there (0: none may be), nullopt: whatever is. Error: "store.conflict".
+  /// `expected`: the version that must be there (0: none may be), nullopt: whatever is. Bumps document.version. An
+  /// expired document counts as there until it is swept or removed. Errors: "store.conflict", "store.key" (it is
+  /// empty).
   virtual base::Status put(Document& document, std::optional<std::uint64_t> expected) = 0;
   /// False when it was not there.
   virtual base::Result<bool> remove(const core::TenantId& tenant, std::string_view kind, std::string_view key) = 0;
-  /// True the first time `key` is used before `until` has passed; false on every later try.
+  /// True the first time `key` is used before `until` has passed; false on every later try, and when it has passed.
   virtual base::Result<bool> use_once(const core::TenantId& tenant, std::string_view key, base::WallTime until,
                                       base::WallTime now) = 0;
-  /// Runs `fn` under a savepoint: when it fails, what it did is undone and its error returned; the rest stays.
+  /// Runs `fn` under a savepoint: when it fails or throws, what it did is undone and its error returned; the rest
+  /// stays.
   virtual base::Status nested(const std::function<base::Status()>& fn) = 0;
 };
 
 class Store {
  public:
   virtual ~Store() = default;
-  /// Runs `fn` in one serializable, durable transaction; commits when it returns ok. `fn` may run twice: it must not keep
-  /// anything but through its captures that it resets first. Errors: fn's own, "store.full" (disk), "store.io",
-  /// "store.busy", "store.lost" (another owner took over).
+  /// Runs `fn` in one serializable, durable transaction; commits when it returns ok, rolls back when it fails or throws
+  /// (and lets the exception on). `fn` may run twice: it must not keep anything but through its captures that it resets
+  /// first. Never called from within `fn`. Errors: fn's own, "store.full" (disk), "store.io", "store.busy",
+  /// "store.corrupt", "store.lost" (another owner took over). After any of them nothing is changed and the next call
+  /// may succeed.
   virtual base::Status transact(const std::function<base::Status(Tx&)>& fn) = 0;
-  /// A read-only view for one thread at a time.
+  /// The store as it is now, read-only and unchanging, for one thread at a time; from any thread. Let go of it soon:
+  /// what it can see can't be reclaimed.
   virtual base::Result<std::unique_ptr<Reader>> snapshot() = 0;
-  /// Deletes expired documents and used-up keys; at most `most` rows.
+  /// Deletes expired documents and used-up keys; at most `most` rows, in a transaction of its own.
   virtual base::Status sweep(base::WallTime now, std::size_t most) = 0;
 };
 

@@ -1,0 +1,41 @@
+#include "app/catalog.h"
+
+#include "app/secrets.h"
+#include "idp/oidc/oidc.h"
+#include "target/postgres/postgres.h"
+
+namespace daypass::app {
+namespace {
+
+/// Binds an identity provider's only way out to the egress-guarded client.
+idp::oidc::Fetch guarded(net::HttpFetcher& fetcher) {
+  return [&fetcher](const idp::oidc::Request& r) -> base::Result<idp::oidc::Reply> {
+    net::HttpFetch fetch(r.method, r.url);
+    fetch.headers.emplace_back("accept", r.accept);
+    if (!r.content_type.empty()) fetch.headers.emplace_back("content-type", r.content_type);
+    fetch.secret_body = r.body.clone();
+    fetch.authorization = r.authorization.clone();
+    fetch.timeout = r.timeout;
+    fetch.connect_timeout = std::min<base::Millis>(r.timeout, std::chrono::seconds(5));
+    fetch.max_bytes = r.max_bytes;
+    fetch.ca_file = r.ca_file;
+    fetch.egress.private_hosts = r.allowed_hosts;
+    fetch.egress.allow_loopback_http = r.loopback_http;
+    // A provider that was named as a private host may live on this very machine.
+    fetch.egress.allow_loopback = r.loopback_http;
+    DP_TRY(net::HttpReply reply, fetcher.fetch(fetch));
+    return idp::oidc::Reply{reply.status, reply.media_type(), std::move(reply.body)};
+  };
+}
+
+}  // namespace
+
+engine::Catalog make_catalog(const base::Clock& clock, base::Entropy& entropy, const base::Log& log,
+                             net::HttpFetcher& fetcher, const std::string& instance) {
+  engine::Catalog catalog;
+  catalog.idps.emplace("oidc", idp::oidc::make_oidc_driver(clock, entropy, log, guarded(fetcher), resolve_secret));
+  catalog.targets.emplace("pg", target::postgres::make_postgres_driver(clock, entropy, log, resolve_secret, instance));
+  return catalog;
+}
+
+}  // namespace daypass::app

@@ -1,0 +1,14 @@
+// The only file that names drivers: what this binary can sign in with and give access to.
+#pragma once
+
+#include "base/log.h"
+#include "engine/world.h"
+#include "net/http_client.h"
+
+namespace daypass::app {
+
+/// `fetcher`, `clock`, `entropy` and `log` outlive the catalog.
+engine::Catalog make_catalog(const base::Clock& clock, base::Entropy& entropy, const base::Log& log,
+                             net::HttpFetcher& fetcher, const std::string& instance);
+
+}  // namespace daypass::app

@@ -1,0 +1,47 @@
+// The commands, each a function from its options to an exit code. cli.cc reads the command line into these.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/cli/context.h"
+
+namespace daypass::app::cli {
+
+// login.cc
+struct LoginOptions { bool device = false, no_browser = false; std::string idp; };
+int login(Io& io, const Globals& g, const LoginOptions& o);
+int logout(Io& io, const Globals& g);
+int status(Io& io, const Globals& g);
+
+// access.cc
+struct WantOptions { std::string target; std::vector<std::string> roles; std::string for_, reason; std::vector<std::string> rest; std::string format = "text"; };
+int ls(Io& io, const Globals& g, bool all);
+int connect(Io& io, const Globals& g, const WantOptions& o);
+int creds(Io& io, const Globals& g, const WantOptions& o);
+int grants_ls(Io& io, const Globals& g, bool all, bool closed, bool overdue);
+int grants_show(Io& io, const Globals& g, const std::string& id);
+int grants_extend(Io& io, const Globals& g, const std::string& id, const std::string& by);
+int grants_end(Io& io, const Globals& g, const std::string& id);
+/// libpq's escaping in a password file: backslash before ':' and '\'.
+std::string pgpass_escape(std::string_view text);
+
+// admin.cc
+int policy_explain(Io& io, const Globals& g, const std::string& user, const std::string& role, const std::string& at);
+int apply(Io& io, const Globals& g, const std::string& folder, bool dry_run, bool yes);
+int target_check(Io& io, const Globals& g, const std::string& target);
+int sessions_ls(Io& io, const Globals& g);
+int sessions_end(Io& io, const Globals& g, const std::string& id);
+int audit_tail(Io& io, const Globals& g, std::size_t n);
+int audit_export(Io& io, const Globals& g);
+int audit_verify(Io& io, const Globals& g, const std::string& file, const std::string& root);
+
+// offline.cc: no server needed
+int oidc_verify(Io& io, const Globals& g, const std::string& jwks, const std::string& issuer, const std::string& audience,
+                const std::optional<std::string>& nonce, const std::string& now, std::string token);
+int jose_verify(Io& io, const Globals& g, const std::string& jwks, std::string token);
+int config_check(Io& io, const Globals& g, const std::string& file);
+int server_run(Io& io, const Globals& g, const std::string& file);
+
+}  // namespace daypass::app::cli

@@ -1,0 +1,77 @@
+#include "app/cli/context.h"
+
+#include <algorithm>
+
+namespace daypass::app::cli {
+
+using base::Code;
+namespace json = base::json;
+
+int exit_code_of(Code code) noexcept {
+  switch (code) {
+    case Code::denied: return Exit::denied;
+    case Code::unauthenticated: return Exit::login_needed;
+    case Code::not_found: return Exit::not_found;
+    case Code::unavailable:
+    case Code::timeout: return Exit::unreachable;
+    case Code::ended: return Exit::access_ended;
+    case Code::invalid:
+    case Code::conflict:
+    case Code::exhausted:
+    case Code::internal: return Exit::failed;
+  }
+  return Exit::failed;
+}
+
+void print_json(Io& io, json::Object document) {
+  json::Object out{{"v", 1}};
+  for (const auto& [key, value] : document) out.set(key, value);
+  io.out(json::dump_pretty(json::Value(std::move(out))));
+}
+
+int fail(Io& io, const Globals& globals, const base::Error& error, const std::string& what, const std::string& request_id) {
+  if (globals.json()) {
+    json::Object e{{"code", base::to_string(error.code)}, {"check", error.check}, {"message", error.message}, {"hint", error.hint}};
+    if (!request_id.empty()) e.set("request_id", request_id);
+    print_json(io, {{"error", std::move(e)}});
+  }
+  std::string text = "daypass: " + what + "\n  why:     " + error.message + " (" + error.check + ")\n";
+  if (!error.hint.empty()) text += "  do:      " + error.hint + "\n";
+  if (!request_id.empty()) text += "  request: " + request_id + "\n";
+  io.err(text);
+  return exit_code_of(error.code);
+}
+
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  const auto width = [](const std::string& s) {
+    // Code points, near enough for names.
+    return static_cast<std::size_t>(std::count_if(s.begin(), s.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  };
+  for (const auto& row : rows)
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (widths.size() <= i) widths.push_back(0);
+      widths[i] = std::max(widths[i], width(row[i]));
+    }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += row[i];
+      if (i + 1 < row.size()) line.append(widths[i] - width(row[i]) + 2, ' ');
+    }
+    while (line.ends_with(' ')) line.pop_back();
+    out += line + "\n";
+  }
+  return out;
+}
+
+std::string relative(base::WallTime t, base::WallTime now) {
+  const auto away = t > now ? t - now : now - t;
+  auto seconds = std::chrono::duration_cast<base::Seconds>(away);
+  if (seconds >= std::chrono::hours(1)) seconds -= seconds % std::chrono::minutes(1);
+  const std::string text = base::to_string(std::chrono::duration_cast<base::Millis>(seconds));
+  return t > now ? "in " + text : text + " ago";
+}
+
+}  // namespace daypass::app::cli

@@ -1,0 +1,203 @@
+#include "app/server.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "api/api.h"
+#include "app/catalog.h"
+#include "app/secrets.h"
+#include "engine/workers.h"
+#include "gate/postgres_gate.h"
+#include "net/http_server.h"
+#include "net/io.h"
+#include "net/tls.h"
+#include "store/sqlite/sqlite_store.h"
+
+namespace daypass::app {
+
+using base::Code;
+using base::Error;
+
+// In order of construction; taken down in reverse. The engine asks the gate to cut, the gate asks the engine to admit:
+// that circle is closed by attach(), after both are there.
+struct Server::Impl {
+  Impl(const config::ServerConfig& c, DataKeys k, std::unique_ptr<store::sqlite::SqliteStore> s, crypto::Sealer seal,
+       net::TlsServerContext gate_tls, const base::Clock& clk, base::Entropy& ent, const base::Log& l)
+      : config(c),
+        keys(std::move(k)),
+        store(std::move(s)),
+        sealer(std::move(seal)),
+        clock(clk),
+        entropy(ent),
+        log(l),
+        threads(c.threads == 0 ? std::max(1U, std::thread::hardware_concurrency()) : c.threads),
+        gate_context(gate_tls),
+        gate(threads, clock, entropy, log, gate_options(c, gate_tls)),
+        workers(sealer, clock, log, {}),
+        engine(engine::Engine::Ports{*store, clock, entropy, log, gate, workers, sealer,
+                                     make_catalog(clock, entropy, log, client, keys.instance), keys.instance}) {
+    gate.attach(engine);
+    workers.report_to(engine);
+  }
+
+  // Also the way out of a start that failed half way.
+  ~Impl() { drain(std::chrono::seconds(0)); }
+  void drain(base::Millis patience);
+
+  static gate::PostgresGateOptions gate_options(const config::ServerConfig& c, const net::TlsServerContext& tls) {
+    gate::PostgresGateOptions options(tls);
+    options.max_connections = static_cast<std::size_t>(c.max_connections);
+    options.max_per_address = static_cast<std::size_t>(c.max_connections_per_address);
+    options.activity_folder = c.data_dir + "/activity";
+    return options;
+  }
+
+  config::ServerConfig config;
+  DataKeys keys;
+  std::unique_ptr<store::sqlite::SqliteStore> store;
+  crypto::Sealer sealer;
+  const base::Clock& clock;
+  base::Entropy& entropy;
+  const base::Log& log;
+  net::HttpClient client;
+  net::IoThreads threads;
+  net::TlsServerContext gate_context;
+  gate::PostgresGate gate;
+  engine::WorkerPools workers;
+  engine::Engine engine;
+  std::unique_ptr<api::Api> api;
+  std::unique_ptr<net::HttpServer> http;
+  std::thread engine_thread;
+  std::uint16_t api_port = 0;
+  std::string public_url;
+  std::string socket_path;
+
+  // Moves SQLite's log along, so that commits never pay for it.
+  std::thread checkpointer;
+  std::mutex mutex;
+  std::condition_variable stop_wanted;
+  bool stopping = false;
+  std::atomic<bool> drained{false};
+};
+
+void Server::Impl::drain(base::Millis patience) {
+  if (drained.exchange(true)) return;
+  if (http) http->drain(std::min<base::Millis>(patience, std::chrono::seconds(5)));
+  gate.drain(patience);
+  engine.stop();
+  if (engine_thread.joinable()) engine_thread.join();
+  workers.stop();
+  {
+    const std::lock_guard lock(mutex);
+    stopping = true;
+  }
+  stop_wanted.notify_all();
+  if (checkpointer.joinable()) checkpointer.join();
+  http.reset();
+  threads.stop();
+}
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+namespace {
+
+std::string host_of(const config::ServerConfig& config) {
+  if (!config.gate_public_host.empty()) return config.gate_public_host;
+  if (config.gate_postgres.host != "0.0.0.0" && config.gate_postgres.host != "::") return config.gate_postgres.host;
+  // The wildcard is no address to connect to; the public URL's host is the best there is.
+  std::string host = config.public_url.substr(config.public_url.find("://") + 3);
+  return host.substr(0, host.rfind(':'));
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Server>> Server::start(const config::ServerConfig& config, const base::Clock& clock,
+                                                    base::Entropy& entropy, const base::Log& log) {
+  const std::string gate_host = host_of(config);
+  DP_TRY(DataKeys keys, open_data_keys(config.data_dir, gate_host, clock, entropy));
+  if (!config.gate_cert.empty()) {
+    DP_TRY(keys.gate_certificate, config::read_file(config.gate_cert));
+    DP_TRY(keys.gate_key, resolve_secret({"file:" + config.gate_key}));
+  }
+  DP_TRY(auto store, store::sqlite::SqliteStore::open(config.data_dir + "/daypass.db"));
+  DP_TRY(auto sealer, crypto::Sealer::make(keys.master.clone(), entropy));
+  DP_TRY(auto gate_tls, net::TlsServerContext::make(keys.gate_certificate, keys.gate_key, {"postgresql"}));
+
+  auto impl = std::make_unique<Impl>(config, std::move(keys), std::move(store), std::move(sealer), std::move(gate_tls), clock, entropy, log);
+  Impl& s = *impl;
+  s.socket_path = config.data_dir + "/daypass.sock";
+  // Listening comes before recovery: a port in use is found before anything is touched.
+  DP_TRY(auto api_listener, net::Listener::listen_tcp(s.threads, log, config.api.host, config.api.port));
+  DP_TRY(auto gate_listener, net::Listener::listen_tcp(s.threads, log, config.gate_postgres.host, config.gate_postgres.port));
+  DP_TRY(auto operator_listener, net::Listener::listen_unix(s.threads, log, s.socket_path, 0600));
+  s.api_port = api_listener->port();
+  s.public_url = config.public_url.empty() ? "http://" + config::Listen{config.api.host, s.api_port}.str() : config.public_url;
+
+  s.workers.start();
+  DP_CHECK(s.engine.recover());
+  s.engine_thread = std::thread([&s] { s.engine.run(); });
+  s.checkpointer = std::thread([&s] {
+    std::unique_lock lock(s.mutex);
+    while (!s.stop_wanted.wait_for(lock, std::chrono::seconds(5), [&s] { return s.stopping; })) {
+      lock.unlock();
+      if (const auto done = s.store->checkpoint(); !done.ok()) s.log.warn("checkpoint failed", {{"check", done.error().check}});
+      lock.lock();
+    }
+  });
+
+  api::Options options;
+  options.public_url = s.public_url;
+  options.operator_uid = ::getuid();
+  options.gates.push_back({"pg", gate_host, gate_listener->port(), s.keys.gate_certificate});
+  s.api = std::make_unique<api::Api>(s.engine, clock, entropy, log, std::move(options));
+  net::HttpLimits limits;
+  limits.body_bytes = std::size_t{4} << 20U;
+  s.http = std::make_unique<net::HttpServer>(s.api->handler(), limits, log, clock, entropy);
+  s.gate.start(std::move(gate_listener));
+  if (config.api_cert.empty()) {
+    s.http->serve(std::move(api_listener));
+  } else {
+    DP_TRY(const std::string certificate, config::read_file(config.api_cert));
+    DP_TRY(const base::Secret key, resolve_secret({"file:" + config.api_key}));
+    DP_TRY(auto tls, net::TlsServerContext::make(certificate, key, {"http/1.1"}));
+    s.http->serve_tls(std::move(api_listener), std::move(tls));
+  }
+  s.http->serve(std::move(operator_listener));
+  s.threads.start();
+  log.info("listening", {{"api", s.public_url}, {"gate", config::Listen{config.gate_postgres.host, s.gate.port()}.str()}, {"operator", s.socket_path}});
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+Server::~Server() = default;
+void Server::drain(base::Millis patience) { impl_->drain(patience); }
+
+engine::Engine& Server::engine() noexcept { return impl_->engine; }
+std::uint16_t Server::api_port() const noexcept { return impl_->api_port; }
+std::uint16_t Server::gate_port() const noexcept { return impl_->gate.port(); }
+const std::string& Server::gate_ca_pem() const noexcept { return impl_->keys.gate_certificate; }
+const std::string& Server::public_url() const noexcept { return impl_->public_url; }
+const std::string& Server::socket_path() const noexcept { return impl_->socket_path; }
+
+base::Result<engine::Applied> Server::apply(const std::string& tenant, std::map<std::string, std::string> files, bool dry_run) {
+  DP_TRY(core::TenantId id, core::parse_tenant(tenant));
+  auto promise = std::make_shared<std::promise<base::Result<engine::Applied>>>();
+  auto answer = promise->get_future();
+  impl_->engine.apply(std::move(id), std::move(files), "operator", dry_run, [promise](base::Result<engine::Applied> r) { promise->set_value(std::move(r)); });
+  return answer.get();
+}
+
+base::Status Server::reload(const config::ServerConfig& config) {
+  Impl& s = *impl_;
+  if (!config.gate_cert.empty()) {
+    DP_TRY(const std::string certificate, config::read_file(config.gate_cert));
+    DP_TRY(const base::Secret key, resolve_secret({"file:" + config.gate_key}));
+    DP_CHECK(s.gate_context.replace(certificate, key));
+  }
+  return {};
+}
+
+}  // namespace daypass::app

@@ -1,0 +1,231 @@
+// Every decision of the conformance corpus: policies, entities and requests written by others, with the official
+// engine's verdicts. Schemas are not read here; what that leaves out is counted.
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <sstream>
+
+#include "cedar/cedar.h"
+
+namespace daypass::cedar {
+namespace {
+
+namespace fs = std::filesystem;
+namespace json = base::json;
+
+std::string slurp(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+// The archive, unpacked for the lifetime of this.
+class Corpus {
+ public:
+  Corpus() {
+    const char* named = std::getenv("DAYPASS_CORPUS");
+    const fs::path archive = fs::path(named != nullptr ? named : "../shared/corpus") / "cedar.tar.gz";
+    if (!fs::exists(archive)) return;
+    std::string folder = (fs::temp_directory_path() / "daypass-cedar-XXXXXX").string();
+    if (mkdtemp(folder.data()) == nullptr) return;
+    folder_ = folder;
+    const std::string from = archive.string();
+    std::vector<std::string> words{"tar", "-xzf", from, "-C", folder};
+    std::vector<char*> argv;
+    for (auto& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    pid_t child = 0;
+    int status = -1;
+    if (posix_spawnp(&child, "tar", nullptr, nullptr, argv.data(), environ) == 0) waitpid(child, &status, 0);
+    unpacked_ = status == 0;
+  }
+  Corpus(const Corpus&) = delete;
+  Corpus& operator=(const Corpus&) = delete;
+  ~Corpus() {
+    std::error_code ignored;
+    if (!folder_.empty()) fs::remove_all(folder_, ignored);
+  }
+
+  [[nodiscard]] bool absent() const { return folder_.empty(); }
+  [[nodiscard]] bool unpacked() const { return unpacked_; }
+  [[nodiscard]] const fs::path& folder() const { return folder_; }
+
+ private:
+  fs::path folder_;
+  bool unpacked_ = false;
+};
+
+// Looked up below each folder above the case file, nearest first; else its last component beside the case file.
+fs::path resolve(const fs::path& case_file, const std::string& named, const fs::path& top) {
+  for (fs::path at = case_file.parent_path(); at != top.parent_path(); at = at.parent_path())
+    if (fs::exists(at / named)) return at / named;
+  return case_file.parent_path() / fs::path(named).filename();
+}
+
+std::vector<std::string> sorted(std::vector<std::string> ids) {
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+std::vector<std::string> ids_of(const json::Value* list) {
+  std::vector<std::string> ids;
+  if (list != nullptr && list->as_array() != nullptr)
+    for (const auto& id : *list->as_array()) ids.push_back(id.as_string() == nullptr ? "?" : *id.as_string());
+  return sorted(std::move(ids));
+}
+
+std::string joined(const std::vector<std::string>& ids) {
+  std::string out;
+  for (const auto& id : ids) out += (out.empty() ? "" : ",") + id;
+  return "[" + out + "]";
+}
+
+bool has_real_condition(const PolicySet& policies) {
+  for (const Policy& policy : policies.policies())
+    for (const Condition& condition : policy.conditions())
+      if (policy.exprs().op(condition.body) != Op::literal) return true;
+  return false;
+}
+
+struct Tally {
+  std::size_t cases = 0, requests = 0, real_cases = 0, real_requests = 0, with_reasons = 0, with_errors = 0;
+  std::map<std::string, std::string> mismatches;  // by case, the first one
+
+  void miss(const std::string& name, std::string what) { mismatches.try_emplace(name, std::move(what)); }
+};
+
+struct Case {
+  std::string name;
+  json::Value file;
+  PolicySet policies;
+  Entities entities;
+};
+
+std::string expected_and_got(const json::Value& request, const Answer& answer) {
+  std::vector<std::string> erred;
+  for (const PolicyError& error : answer.errors) erred.push_back(error.policy);
+  const std::string want = request.string_or("decision") + " " + joined(ids_of(request.find("reason"))) + " errors " +
+                           joined(ids_of(request.find("errors")));
+  const std::string got = std::string(to_string(answer.decision)) + " " + joined(sorted(answer.reasons)) + " errors " +
+                          joined(sorted(std::move(erred)));
+  return want == got ? "" : "expected " + want + ", got " + got;
+}
+
+void run_requests(const Case& one, Tally& tally) {
+  const bool real = has_real_condition(one.policies);
+  ++tally.cases;
+  tally.real_cases += real ? 1U : 0U;
+  const auto* requests = one.file.find("requests")->as_array();
+  for (std::size_t i = 0; requests != nullptr && i < requests->size(); ++i) {
+    const json::Value& expected = (*requests)[i];
+    ++tally.requests;
+    tally.real_requests += real ? 1U : 0U;
+    auto request = Request::from_json(expected);
+    if (!request.ok()) {
+      tally.miss(one.name, "request not read: " + request.error().message);
+      continue;
+    }
+    const Answer answer = authorize(one.policies, one.entities, *request);
+    tally.with_reasons += answer.reasons.empty() ? 0U : 1U;
+    tally.with_errors += answer.errors.empty() ? 0U : 1U;
+    if (auto what = expected_and_got(expected, answer); !what.empty())
+      tally.miss(one.name, "request " + std::to_string(i) + ": " + what);
+    // explain() walks every policy on its own; it must see what authorize() saw.
+    for (const Policy& policy : one.policies.policies()) {
+      const Explanation why = explain(policy, one.entities, *request);
+      const auto& satisfied = policy.effect() == Effect::permit ? answer.satisfied_permits : answer.satisfied_forbids;
+      const bool erred = std::ranges::any_of(answer.errors, [&](const auto& e) { return e.policy == policy.id(); });
+      if (why.satisfied != (std::ranges::find(satisfied, policy.id()) != satisfied.end()) || why.erred != erred)
+        tally.miss(one.name, "explain disagrees about " + policy.id());
+    }
+  }
+}
+
+void run_case(const fs::path& file, const fs::path& top, Tally& tally) {
+  Case one;
+  one.name = fs::relative(file, top).string();
+  const json::Limits limits{.bytes = std::size_t{64} << 20U, .depth = 256, .nodes = 1'000'000, .members = 4096};
+  auto parsed = json::parse(slurp(file), limits);
+  if (!parsed.ok() || parsed->find("requests") == nullptr) return;
+  one.file = std::move(*parsed);
+  const fs::path policy_file = resolve(file, one.file.string_or("policies"), top);
+  auto policies = PolicySet::parse(slurp(policy_file), policy_file.filename().string());
+  if (!policies.ok()) return tally.miss(one.name, "policies: " + policies.error().message);
+  one.policies = std::move(*policies);
+  auto entities_json = json::parse(slurp(resolve(file, one.file.string_or("entities"), top)), limits);
+  if (!entities_json.ok()) return tally.miss(one.name, "entities: " + entities_json.error().message);
+  auto entities = Entities::from_json(*entities_json);
+  if (!entities.ok()) return tally.miss(one.name, "entities: " + entities.error().message);
+  // What is written must read back the same.
+  auto again = Entities::from_json(entities->to_json());
+  if (!again.ok() || again->size() != entities->size() ||
+      !std::ranges::all_of(entities->all(), [&](const Entity& e) { return again->find(e.uid)->attrs == e.attrs; }))
+    tally.miss(one.name, "entities do not survive JSON");
+  one.entities = std::move(*entities);
+  run_requests(one, tally);
+}
+
+// Entities that leave the escapes out, so that only the schema says which strings are which entities or addresses. The
+// official engine without the schema answers what we answer. Whoever brings the schema empties this list.
+constexpr std::string_view needs_schema[] = {"tests/example_use_cases/4d.json", "tests/example_use_cases/4e.json"};
+
+TEST(CedarCorpus, DecisionsReasonsAndErrors) {
+  const Corpus corpus;
+  if (corpus.absent()) GTEST_SKIP() << "cedar.tar.gz is not below DAYPASS_CORPUS: 1,982 cases not run";
+  ASSERT_TRUE(corpus.unpacked());
+  const fs::path top = corpus.folder() / "cedar";
+  std::map<std::string, Tally> by_part;
+  // go-validate has cases for the validator: its two requests carry placeholders (an allow without a reason).
+  for (const std::string part : {"corpus-4.10", "tests"})
+    for (const auto& entry : fs::recursive_directory_iterator(top / part)) {
+      const fs::path& path = entry.path();
+      if (path.extension() == ".json" && !path.string().ends_with(".entities.json")) run_case(path, top, by_part[part]);
+    }
+  for (auto& [part, tally] : by_part) {
+    std::size_t waiting = 0;
+    for (const auto name : needs_schema) waiting += tally.mismatches.erase(std::string(name));
+    std::cout << part << ": " << tally.cases << " cases, " << tally.requests
+              << " requests, of these with a real condition " << tally.real_cases << " cases, " << tally.real_requests
+              << " requests; requests with reasons " << tally.with_reasons << ", with errors " << tally.with_errors
+              << "; " << waiting << " cases need the schema, " << tally.mismatches.size() << " cases failed\n";
+    for (const auto& [name, what] : tally.mismatches) ADD_FAILURE() << name << ": " << what;
+    EXPECT_EQ(waiting, part == "tests" ? std::size(needs_schema) : 0U);
+  }
+  EXPECT_EQ(by_part["corpus-4.10"].cases, 1968U);
+  EXPECT_EQ(by_part["corpus-4.10"].requests, 15744U);
+  EXPECT_EQ(by_part["tests"].cases, 14U);
+  EXPECT_EQ(by_part["tests"].requests, 45U);
+}
+
+// The comparison itself can fail: every verdict of a real case, flipped, is noticed.
+TEST(CedarCorpus, AFlippedVerdictIsNoticed) {
+  const Corpus corpus;
+  if (corpus.absent()) GTEST_SKIP() << "cedar.tar.gz is not below DAYPASS_CORPUS: 3 flips not run";
+  ASSERT_TRUE(corpus.unpacked());
+  const fs::path top = corpus.folder() / "cedar";
+  const fs::path file = top / "tests/multi/2.json";
+  const std::string original = slurp(file);
+  const std::pair<std::string_view, std::string_view> flips[] = {
+      {"\"allow\"", "\"deny\""}, {"\"policy0\"", "\"policy1\""}, {"\"errors\": []", "\"errors\": [\"policy0\"]"}};
+  for (const auto& [from, to] : flips) {
+    std::string changed = original;
+    ASSERT_NE(changed.find(from), std::string::npos);
+    changed.replace(changed.find(from), from.size(), to);
+    std::ofstream(file, std::ios::binary) << changed;
+    Tally tally;
+    run_case(file, top, tally);
+    EXPECT_EQ(tally.mismatches.size(), 1U) << from;
+  }
+}
+
+}  // namespace
+}  // namespace daypass::cedar

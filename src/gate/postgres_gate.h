@@ -1,0 +1,51 @@
+// The PostgreSQL gate: clients that know nothing of Daypass come in here with a credential and leave when access ends.
+// Knows bytes, never judges: who may come in is asked of engine::Access, who must go is told through engine::Sessions.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/entropy.h"
+#include "base/log.h"
+#include "engine/ports.h"
+#include "net/io.h"
+#include "net/listener.h"
+#include "net/tls.h"
+
+namespace daypass::gate {
+
+struct PostgresGateOptions {
+  explicit PostgresGateOptions(net::TlsServerContext context) : tls(std::move(context)) {}
+  net::TlsServerContext tls;                  ///< ALPN "postgresql"
+  std::size_t max_connections = 2000;
+  std::size_t max_per_address = 200;
+  base::Millis login_time = std::chrono::seconds(15);  ///< from the connection to the end of authentication
+  std::string activity_folder;                ///< empty: no activity records
+};
+
+class PostgresGate final : public engine::Sessions {
+ public:
+  PostgresGate(net::IoThreads& threads, const base::Clock& clock, base::Entropy& entropy, const base::Log& log,
+               PostgresGateOptions options);
+  ~PostgresGate() override;
+
+  /// Who is asked. Before start(); outlives the gate.
+  void attach(engine::Access& access);
+  void start(std::unique_ptr<net::Listener> listener);
+  [[nodiscard]] std::uint16_t port() const noexcept;
+  /// Stops accepting, waits until sessions have gone or `patience` has passed, then cuts what is left. Not on an io thread.
+  void drain(base::Millis patience);
+  [[nodiscard]] std::size_t connections() const noexcept;
+
+  // engine::Sessions; any thread
+  void cut(const engine::GrantId& grant, core::EndReason reason, const std::string& sentence) override;
+  void update(const engine::GrantId& grant, const engine::Lease& lease) override;
+
+  struct Impl;
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace daypass::gate

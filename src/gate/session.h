@@ -1,0 +1,105 @@
+// One client and its upstream, from the first byte to the last. Lives and dies on one io thread: no locks.
+//
+//   login.cc    what the client must prove, and how it gets in     upstream.cc  our own login on the target
+//   relay.cc    both directions, the lease, the cut                postgres_gate.cc  the listener and the register
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "crypto/scram.h"
+#include "gate/activity.h"
+#include "gate/postgres_gate.h"
+#include "net/stream.h"
+#include "wire/postgres/relay.h"
+#include "wire/postgres/startup.h"
+
+namespace daypass::gate {
+
+namespace pg = wire::postgres;
+using net::awaitable;
+
+/// What a client reads when it is turned away.
+struct Refusal {
+  std::string sqlstate, message, hint;
+};
+
+/// A server's way to be cancelled, and how to get there.
+struct CancelTarget {
+  target::Upstream upstream;      ///< without the password
+  std::uint32_t pid = 0;
+  std::string key;
+};
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(PostgresGate::Impl& gate, net::StreamPtr client);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// The whole life.
+  static awaitable<void> live(std::shared_ptr<Session> self);
+
+  // From other threads, through net::post on context():
+  void cut(const std::string& sentence);
+  void update(const engine::Lease& lease);
+
+  [[nodiscard]] net::io_context& context() const noexcept { return io_; }
+  [[nodiscard]] const std::string& address() const noexcept { return address_; }
+  /// On the session's thread; nullopt once it has ended.
+  [[nodiscard]] std::optional<CancelTarget> cancel_target() const;
+  /// Any thread.
+  [[nodiscard]] bool ended() const noexcept;
+
+ private:
+  // login.cc
+  awaitable<void> serve();
+  awaitable<base::Result<std::optional<pg::StartupMessage>>> read_startup();
+  awaitable<base::Result<std::optional<pg::StartupMessage>>> read_startup_in_tls();
+  awaitable<base::Result<engine::Verifier>> authenticate(const std::string& user);
+  awaitable<base::Result<std::string>> read_password_message();
+  awaitable<void> refuse(Refusal refusal);
+  awaitable<void> cancel(pg::CancelRequest request);
+  // upstream.cc
+  awaitable<base::Result<std::string>> log_in_upstream(const pg::StartupMessage& startup, const engine::Admission& admission);
+  // relay.cc
+  awaitable<void> relay();
+  awaitable<void> client_to_server();
+  awaitable<void> server_to_client();
+  awaitable<void> watch_lease();
+  bool flush_records();
+  void end(std::string why);
+  void say_goodbye(const std::string& sqlstate, const std::string& sentence);
+  void finish();
+
+  PostgresGate::Impl& gate_;
+  net::io_context& io_;
+  net::StreamPtr client_, upstream_;
+  std::string address_, peer_;
+  bool tls_ = false;
+  std::string login_input_;                     ///< bytes read beyond the last login message; empty once relaying
+
+  std::optional<engine::GrantId> grant_;        ///< from the admission on
+  core::ConnectionId connection_;
+  engine::Lease lease_;
+  std::shared_ptr<engine::GrantMeter> meter_;
+  net::Event wake_;                             ///< the lease changed, records were popped, or it is over
+  std::optional<net::Event> room_;              ///< client_to_server waits for room in the records
+  std::optional<CancelTarget> cancel_;
+  std::uint32_t cancel_pid_ = 0;
+  std::unique_ptr<pg::Tap> tap_;
+  int loops_ = 0;                               ///< relay coroutines that still run
+  std::optional<net::Event> loops_done_;
+  std::atomic<bool> over_{false};
+  bool writing_client_ = false;                 ///< a write is suspended half way: no message of ours may follow
+  std::string held_line_;                       ///< a record that found no room on its way to disk
+  std::string why_;
+  std::string sentence_;                        ///< why it was cut, for who is still logging in
+  base::MonoTime reported_{};
+  std::uint64_t bytes_in_ = 0, bytes_out_ = 0, statements_ = 0;
+};
+
+}  // namespace daypass::gate

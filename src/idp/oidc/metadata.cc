@@ -1,0 +1,189 @@
+#include "idp/oidc/metadata.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "idp/oidc/url.h"
+
+namespace daypass::idp::oidc {
+
+using base::Code;
+using base::Error;
+using base::Millis;
+using base::MonoTime;
+using base::Result;
+using base::Status;
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr Millis fetch_cap = seconds(10);  // of one metadata fetch, however much time the login still has
+constexpr Millis unknown_kept = seconds(30);
+constexpr std::size_t unknown_most = 256;
+constexpr std::size_t kid_most = 512;  // longer ones are looked up, not remembered
+
+constexpr Cached<Discovery>::Policy discovery_policy{
+    .fresh = hours(1), .usable = hours(24), .between = seconds(10), .first_retry = seconds(1), .patience = Millis(0)};
+// Keys that a provider has withdrawn must go soon, so they are fresh for minutes only.
+constexpr Cached<crypto::KeySet>::Policy keys_policy{.fresh = minutes(10),
+                                                     .usable = hours(24),
+                                                     .between = seconds(10),
+                                                     .first_retry = seconds(1),
+                                                     .patience = seconds(2)};
+
+Error timed_out(const std::string& what) {
+  return Error{Code::timeout, what + ".fetch", "the identity provider did not answer in time",
+               "try again; daypass doctor tells whether it can be reached"};
+}
+
+std::string host_of(const std::string& url) {
+  const auto parsed = parse_url(url);
+  return parsed ? parsed->host : std::string("?");
+}
+
+}  // namespace
+
+Reach Reach::of(const core::IdpSpec& spec) {
+  const auto url = parse_url(spec.issuer);
+  return {spec.ca_file, spec.allowed_hosts, url && !url->https && url->loopback()};
+}
+
+void Reach::apply(Request& request) const {
+  request.ca_file = ca_file;
+  request.allowed_hosts = allowed_hosts;
+  request.loopback_http = loopback_http;
+}
+
+Millis remaining(const base::Clock& clock, MonoTime deadline, Millis cap) {
+  const auto left = std::chrono::floor<Millis>(deadline - clock.mono());
+  return std::clamp(left, Millis(0), cap);
+}
+
+Result<Reply> fetch_any(const Fetch& fetch, const Request& request, const std::string& family) {
+  if (request.timeout <= Millis(0)) return timed_out(family);
+  auto reply = fetch(request);
+  if (!reply.ok()) {
+    const Error& error = reply.error();
+    const Code code = error.code == Code::timeout ? Code::timeout : Code::unavailable;
+    return Error{code, family + ".fetch", host_of(request.url) + " gave no answer: " + error.message, error.hint};
+  }
+  // The client stops reading at the cap; a Fetch that does not is held to it here.
+  if (reply->body.size() > request.max_bytes)
+    return Error{Code::unavailable, family + ".too_large",
+                 host_of(request.url) + " answered more than " + std::to_string(request.max_bytes) + " bytes"};
+  return reply;
+}
+
+Result<Reply> fetch_ok(const Fetch& fetch, const Request& request, const std::string& family) {
+  DP_TRY(auto reply, fetch_any(fetch, request, family));
+  if (reply.status != 200)
+    return Error{
+        Code::unavailable, family + ".status",
+        host_of(request.url) + " answered HTTP " + std::to_string(reply.status) + ", expected 200",
+        reply.status / 100 == 3 ? "redirects are not followed: configure the address that it redirects to" : ""};
+  return reply;
+}
+
+Metadata::Metadata(const base::Clock& clock, const base::Log& log, Fetch fetch, std::string issuer, Reach reach)
+    : clock_(clock),
+      log_(log),
+      fetch_(std::move(fetch)),
+      issuer_(std::move(issuer)),
+      reach_(std::move(reach)),
+      discovery_(clock, discovery_policy, timed_out("discovery"),
+                 [this](MonoTime deadline) { return load_discovery(deadline); }),
+      keys_(clock, keys_policy, timed_out("jwks"), [this](MonoTime deadline) { return load_keys(deadline); }) {}
+
+Error Metadata::noted(Error error) const {
+  log_.warn("identity provider: metadata not fetched",
+            {{"issuer", issuer_}, {"check", error.check}, {"why", error.message}});
+  return error;
+}
+
+Result<Discovery> Metadata::load_discovery(MonoTime deadline) {
+  Request request;
+  request.url = discovery_url(issuer_);
+  request.timeout = remaining(clock_, deadline, fetch_cap);
+  request.max_bytes = max_discovery_bytes;
+  reach_.apply(request);
+  auto reply = fetch_ok(fetch_, request, "discovery");
+  if (!reply.ok()) return noted(std::move(reply).error());
+  auto document = parse_discovery(reply->body, issuer_);
+  if (!document.ok()) return noted(std::move(document).error());
+  return document;
+}
+
+Result<crypto::KeySet> Metadata::load_keys(MonoTime deadline) {
+  DP_TRY(const DiscoveryPtr document, discovery(deadline));
+  Request request;
+  request.url = document->jwks_uri;
+  request.timeout = remaining(clock_, deadline, fetch_cap);
+  request.max_bytes = crypto::KeySet::max_bytes;
+  reach_.apply(request);
+  auto reply = fetch_ok(fetch_, request, "jwks");
+  if (!reply.ok()) return noted(std::move(reply).error());
+  auto keys = crypto::KeySet::parse(reply->body);
+  if (!keys.ok()) return noted(std::move(keys).error());
+  if (keys->keys().empty())
+    return noted(Error{Code::unavailable, "jwks.no_keys", "the provider's key set has no key that can verify a token",
+                       keys->first_left_out()});
+  return keys;
+}
+
+Result<Metadata::DiscoveryPtr> Metadata::discovery(MonoTime deadline) {
+  DP_TRY(auto got, discovery_.get(deadline, [](const Discovery&) { return true; }));
+  return std::move(got.value);
+}
+
+bool Metadata::unknown_lately(const std::string& kid) {
+  const std::lock_guard lock(unknown_mutex_);
+  const auto at = unknown_.find(kid);
+  if (at == unknown_.end()) return false;
+  if (clock_.mono() < at->second) return true;
+  unknown_.erase(at);
+  return false;
+}
+
+void Metadata::note_unknown(const std::string& kid) {
+  if (kid.size() > kid_most) return;
+  const std::lock_guard lock(unknown_mutex_);
+  const MonoTime now = clock_.mono();
+  std::erase_if(unknown_, [&](const auto& entry) { return entry.second <= now; });
+  // Full of living entries is a flood; the least time between fetches bounds it anyway.
+  if (unknown_.size() < unknown_most) unknown_[kid] = now + unknown_kept;
+}
+
+Result<Metadata::KeysPtr> Metadata::keys(const std::optional<std::string>& kid, MonoTime deadline) {
+  const bool given_up = kid && unknown_lately(*kid);
+  DP_TRY(auto got,
+         keys_.get(deadline, [&](const crypto::KeySet& set) { return !kid || given_up || set.has_kid(*kid); }));
+  if (kid && got.just_fetched && !got.value->has_kid(*kid)) note_unknown(*kid);
+  return std::move(got.value);
+}
+
+Result<Metadata::KeysPtr> Metadata::newer_keys(const KeysPtr& seen, MonoTime deadline) {
+  DP_TRY(auto got, keys_.get(deadline, [&](const crypto::KeySet& set) { return &set != seen.get(); }));
+  return std::move(got.value);
+}
+
+Status Metadata::probe(MonoTime deadline) {
+  DP_CHECK(discovery_.refresh(deadline));
+  return keys_.refresh(deadline);
+}
+
+std::shared_ptr<Metadata> MetadataShelf::of(const core::TenantId& tenant, const core::IdpSpec& spec) {
+  // Trust is part of the key: what was fetched under other anchors is not taken over.
+  std::string key = tenant.str() + '\n' + spec.issuer + '\n' + spec.ca_file;
+  for (const auto& host : spec.allowed_hosts) key += '\n' + host;
+  const std::lock_guard lock(mutex_);
+  std::erase_if(shelf_, [](const auto& entry) { return entry.second.expired(); });
+  auto& slot = shelf_[key];
+  if (auto there = slot.lock()) return there;
+  auto made = std::make_shared<Metadata>(clock_, log_, fetch_, spec.issuer, Reach::of(spec));
+  slot = made;
+  return made;
+}
+
+}  // namespace daypass::idp::oidc

@@ -1,0 +1,96 @@
+// What is known of one provider in one tenant: its discovery document and its keys, shared by every login there.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "core/spec.h"
+#include "crypto/jose.h"
+#include "idp/oidc/cached.h"
+#include "idp/oidc/discovery.h"
+#include "idp/oidc/fetch.h"
+
+namespace daypass::idp::oidc {
+
+/// How a provider may be reached: the parts of its settings that every request to it carries.
+struct Reach {
+  std::string ca_file;
+  std::vector<std::string> allowed_hosts;
+  bool loopback_http = false;
+  static Reach of(const core::IdpSpec& spec);
+  void apply(Request& request) const;
+};
+
+/// Runs `fetch` and makes one error family of it: "<family>.fetch" (no answer; the code tells timeout from
+/// unavailable),
+/// "<family>.too_large", "<family>.status" (no 200). The message names the host, never the URL's query.
+base::Result<Reply> fetch_ok(const Fetch& fetch, const Request& request, const std::string& family);
+/// Same, but any status is an answer.
+base::Result<Reply> fetch_any(const Fetch& fetch, const Request& request, const std::string& family);
+
+/// Milliseconds until `deadline`, at most `cap`, never negative.
+base::Millis remaining(const base::Clock& clock, base::MonoTime deadline, base::Millis cap);
+
+/// Safe from any thread. Fetches are single-flight, each kind at most once in 10 s when something is there already.
+class Metadata {
+ public:
+  using DiscoveryPtr = std::shared_ptr<const Discovery>;
+  using KeysPtr = std::shared_ptr<const crypto::KeySet>;
+
+  Metadata(const base::Clock& clock, const base::Log& log, Fetch fetch, std::string issuer, Reach reach);
+
+  /// Fresh for an hour, usable for a day when the provider does not answer. Errors: "discovery.*".
+  base::Result<DiscoveryPtr> discovery(base::MonoTime deadline);
+
+  /// Keys to verify a token whose header names `kid`: fetched again when it is unknown, at most once in 10 s, and not
+  /// for a kid that was looked for and not found half a minute ago. Fresh for 10 minutes, usable for a day. Errors:
+  /// "jwks.*", "discovery.*".
+  base::Result<KeysPtr> keys(const std::optional<std::string>& kid, base::MonoTime deadline);
+
+  /// Keys fetched after `seen`, for a signature that did not fit under a name that did; `seen` again when it is too
+  /// soon.
+  base::Result<KeysPtr> newer_keys(const KeysPtr& seen, base::MonoTime deadline);
+
+  /// Asks the provider for both. The first error, even while the last good ones still serve.
+  base::Status probe(base::MonoTime deadline);
+
+ private:
+  base::Result<Discovery> load_discovery(base::MonoTime deadline);
+  base::Result<crypto::KeySet> load_keys(base::MonoTime deadline);
+  base::Error noted(base::Error error) const;
+  bool unknown_lately(const std::string& kid);
+  void note_unknown(const std::string& kid);
+
+  const base::Clock& clock_;
+  const base::Log& log_;
+  Fetch fetch_;
+  std::string issuer_;
+  Reach reach_;
+  Cached<Discovery> discovery_;
+  Cached<crypto::KeySet> keys_;
+  std::mutex unknown_mutex_;
+  std::map<std::string, base::MonoTime> unknown_;  // kid → until when it is not asked for again
+};
+
+/// The Metadata of each (tenant, issuer), alive as long as a provider uses it, so that a reload keeps what is known.
+class MetadataShelf {
+ public:
+  MetadataShelf(const base::Clock& clock, const base::Log& log, Fetch fetch)
+      : clock_(clock), log_(log), fetch_(std::move(fetch)) {}
+  std::shared_ptr<Metadata> of(const core::TenantId& tenant, const core::IdpSpec& spec);
+
+ private:
+  const base::Clock& clock_;
+  const base::Log& log_;
+  Fetch fetch_;
+  std::mutex mutex_;
+  std::map<std::string, std::weak_ptr<Metadata>> shelf_;
+};
+
+}  // namespace daypass::idp::oidc

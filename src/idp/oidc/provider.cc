@@ -1,0 +1,296 @@
+#include "idp/oidc/provider.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/encoding.h"
+#include "crypto/jose.h"
+#include "idp/oidc/claims.h"
+#include "idp/oidc/url.h"
+#include "idp/oidc/verify.h"
+#include "idp/printable.h"
+
+namespace daypass::idp::oidc {
+
+using base::Code;
+using base::Error;
+using base::MonoTime;
+using base::Result;
+using base::Secret;
+using base::Status;
+using base::json::Object;
+using base::json::Value;
+
+namespace {
+
+constexpr std::size_t max_callback_bytes = std::size_t{16} * 1024;
+constexpr std::size_t max_callback_fields = 64;
+constexpr std::size_t max_code = std::size_t{8} * 1024;
+constexpr std::size_t token_bytes = 32;  // 256 bits for state, nonce and verifier each
+constexpr Millis fetch_cap = std::chrono::seconds(15);
+
+/// The parameters of an authorization response that decide something.
+struct Answer {
+  std::optional<std::string> iss, state, code, error, error_description;
+};
+
+/// RFC 6749 section 3.1: no parameter more than once. Two readers of a repeated one may take different ones.
+Result<Answer> read_answer(const Callback& callback) {
+  std::size_t bytes = 0;
+  for (const auto& [name, value] : callback.query) bytes += name.size() + value.size();
+  if (bytes > max_callback_bytes || callback.query.size() > max_callback_fields)
+    return Error{Code::invalid, "oidc.too_large", "the provider's answer is larger than 16 KiB or 64 parameters"};
+  Answer answer;
+  for (const auto& [name, value] : callback.query) {
+    const auto same = [&](const auto& field) { return field.first == name; };
+    if (std::ranges::count_if(callback.query, same) > 1)
+      return Error{Code::invalid, "oidc.duplicate_parameter",
+                   "the provider's answer has the parameter " + base::json::quote(printable(name, 40)) + " twice"};
+    if (name == "iss") answer.iss = value;
+    if (name == "state") answer.state = value;
+    if (name == "code") answer.code = value;
+    if (name == "error") answer.error = value;
+    if (name == "error_description") answer.error_description = value;
+  }
+  return answer;
+}
+
+Error idp_error(const Answer& answer) {
+  const std::string& code = *answer.error;
+  Code kind = Code::invalid;
+  std::string hint;
+  if (code == "access_denied") {
+    kind = Code::denied;
+    hint = "the sign-in was cancelled, or the provider does not let this person use the application";
+  } else if (code == "login_required" || code == "interaction_required" || code == "consent_required" ||
+             code == "account_selection_required") {
+    kind = Code::unauthenticated;
+    hint = "sign in again";
+  } else if (code == "temporarily_unavailable" || code == "server_error") {
+    kind = Code::unavailable;
+    hint = "try again later";
+  }
+  return Error{kind, "oidc.idp_error",
+               "the identity provider refused: " + shown_oauth_error(code, answer.error_description.value_or("")),
+               hint};
+}
+
+std::string scope(const std::vector<std::string>& scopes) {
+  std::string out = "openid";
+  std::vector<std::string> seen = {"openid"};
+  for (const auto& one : scopes) {
+    if (std::ranges::find(seen, one) != seen.end()) continue;
+    seen.push_back(one);
+    out += " " + one;
+  }
+  return out;
+}
+
+/// Graph's list of all memberships is a function that is posted to; anything else is a plain resource.
+bool posted(const std::string& url) {
+  const auto parsed = parse_url(url);
+  return parsed && (parsed->path.ends_with("/getMemberObjects") || parsed->path.ends_with("/getMemberGroups"));
+}
+
+Secret bearer(const Secret& access_token) {
+  return Secret::take("Bearer " + std::string(access_token.reveal()));
+}
+
+}  // namespace
+
+struct Provider::Pending {
+  std::string state, nonce, redirect_uri;
+  Secret verifier;
+  base::WallTime began{};
+  bool force = false;
+};
+
+Provider::Provider(std::shared_ptr<Shared> shared, core::TenantId tenant, core::IdpSpec spec, Mapping mapping)
+    : shared_(std::move(shared)),
+      tenant_(std::move(tenant)),
+      spec_(std::move(spec)),
+      mapping_(std::move(mapping)),
+      metadata_(shared_->shelf.of(tenant_, spec_)) {}
+
+Result<Begun> Provider::begin(const LoginStart& start, Millis budget) {
+  const MonoTime deadline = shared_->clock.mono() + budget;
+  const auto redirect = parse_url(start.redirect_uri);
+  if (!redirect || !acceptable(*redirect, true))
+    return Error{Code::invalid, "oidc.redirect_uri", "the redirect URI is no https URL (http is for loopback only)",
+                 "set the public URL of the server to an https address"};
+  DP_TRY(const auto discovery, metadata_->discovery(deadline));
+  DP_CHECK(check_client(*discovery, spec_));
+
+  const std::string state = base::random_token(shared_->entropy, token_bytes);
+  const std::string nonce = base::random_token(shared_->entropy, token_bytes);
+  const std::string verifier =
+      base::random_token(shared_->entropy, token_bytes);  // 43 characters: RFC 7636 section 4.1
+  const std::string scopes = scope(spec_.scopes);
+  const std::string challenge = crypto::pkce_s256(verifier);
+  std::vector<std::pair<std::string_view, std::string_view>> fields = {{"response_type", "code"},
+                                                                       {"client_id", spec_.client_id},
+                                                                       {"redirect_uri", start.redirect_uri},
+                                                                       {"scope", scopes},
+                                                                       {"state", state},
+                                                                       {"nonce", nonce},
+                                                                       {"code_challenge", challenge},
+                                                                       {"code_challenge_method", "S256"}};
+  if (start.force) fields.emplace_back("prompt", "login");
+  // RFC 6749 section 3.1: a query that the endpoint has of its own is kept.
+  const std::string& endpoint = discovery->authorization_endpoint;
+  Begun begun;
+  begun.authorization_url = endpoint + (endpoint.find('?') == std::string::npos ? '?' : '&') + form(fields);
+  begun.state = state;
+  begun.pending = Object{{"v", 1},
+                         {"idp", spec_.name},
+                         {"issuer", spec_.issuer},
+                         {"client_id", spec_.client_id},
+                         {"redirect_uri", start.redirect_uri},
+                         {"state", state},
+                         {"nonce", nonce},
+                         {"verifier", verifier},
+                         {"began", shared_->clock.wall().time_since_epoch().count()},
+                         {"force", start.force}};
+  return begun;
+}
+
+Result<Provider::Pending> Provider::read_pending(const Value& pending) const {
+  const auto refuse = [](std::string why) {
+    return Error{Code::unauthenticated, "oidc.pending", std::move(why), "sign in again"};
+  };
+  if (pending.int_or("v", 0) != 1) return refuse("this login is not one that was begun here");
+  // Another provider's pending login, or one begun before the settings changed, must not be finished here.
+  if (pending.string_or("idp") != spec_.name || pending.string_or("issuer") != spec_.issuer ||
+      pending.string_or("client_id") != spec_.client_id)
+    return refuse("this login was begun with another identity provider, or with other settings of this one");
+  Pending out;
+  out.state = pending.string_or("state");
+  out.nonce = pending.string_or("nonce");
+  out.redirect_uri = pending.string_or("redirect_uri");
+  out.verifier = Secret(pending.string_or("verifier"));
+  out.began = base::WallTime(Millis(pending.int_or("began", 0)));
+  out.force = pending.bool_or("force", false);
+  if (out.state.empty() || out.nonce.empty() || out.verifier.empty() || out.redirect_uri.empty())
+    return refuse("this login's record is incomplete");
+  return out;
+}
+
+Result<Finished> Provider::finish(const Callback& callback, const Value& pending_value, Millis budget) {
+  const MonoTime deadline = shared_->clock.mono() + budget;
+  DP_TRY(const Pending pending, read_pending(pending_value));
+  DP_TRY(const Answer answer, read_answer(callback));
+  // RFC 9207 section 2.4: compare before anything else, error answers included.
+  if (answer.iss && *answer.iss != spec_.issuer)
+    return Error{Code::unauthenticated, "oidc.iss",
+                 "the answer comes from the issuer " + base::json::quote(printable(*answer.iss, 200)) + ", expected " +
+                     base::json::quote(spec_.issuer),
+                 "sign in again; if it happens again, tell whoever runs Daypass"};
+  if (!answer.state)
+    return Error{Code::unauthenticated, "oidc.state_missing", "the answer has no state", "sign in again"};
+  if (!base::equal_constant_time(*answer.state, pending.state))
+    return Error{Code::unauthenticated, "oidc.state", "the answer belongs to another login", "sign in again"};
+  DP_TRY(const auto discovery, metadata_->discovery(deadline));
+  if (!answer.iss && discovery->iss_parameter)
+    return Error{Code::unauthenticated, "oidc.iss_missing", "the answer does not say which issuer it comes from (iss)",
+                 "the provider's metadata promises it: authorization_response_iss_parameter_supported"};
+  if (answer.error) return idp_error(answer);
+  const bool visible = answer.code && std::ranges::all_of(*answer.code, [](char c) { return c >= 0x20 && c < 0x7f; });
+  if (!visible || answer.code->empty() || answer.code->size() > max_code)
+    return Error{Code::invalid, "oidc.code", "the answer has no usable code", "sign in again"};
+
+  DP_CHECK(check_client(*discovery, spec_));
+  DP_TRY(const Tokens tokens, exchange(*discovery, *answer.code, pending, deadline));
+  DP_TRY(const Value id_claims, verify(tokens, pending, deadline));
+  DP_TRY(Value claims, with_userinfo(*discovery, tokens, id_claims, deadline));
+  DP_TRY(claims, with_groups(tokens, std::move(claims), deadline));
+  DP_TRY(Mapped mapped, mapping_.map(claims));
+  DP_TRY(core::Identity identity, make_identity(tenant_, spec_, id_claims, std::move(mapped), shared_->clock.wall()));
+  return Finished{std::move(identity), std::move(claims)};
+}
+
+Request Provider::request_to(std::string url, MonoTime deadline) const {
+  Request request;
+  request.url = std::move(url);
+  request.timeout = remaining(shared_->clock, deadline, fetch_cap);
+  Reach::of(spec_).apply(request);
+  return request;
+}
+
+Result<Secret> Provider::client_secret() const {
+  if (spec_.client_auth == core::ClientAuth::none) return Secret();
+  return shared_->secrets(spec_.client_secret);
+}
+
+Result<Tokens> Provider::exchange(const Discovery& discovery, const std::string& code, const Pending& pending,
+                                  MonoTime deadline) {
+  DP_TRY(const Secret secret, client_secret());
+  const CodeGrant grant{Secret(code), pending.verifier.clone(), pending.redirect_uri};
+  DP_TRY(Request request, token_request(discovery, spec_, secret, grant, shared_->clock.wall(), shared_->entropy));
+  request.timeout = remaining(shared_->clock, deadline, fetch_cap);
+  Reach::of(spec_).apply(request);
+  DP_TRY(Reply reply, fetch_any(shared_->fetch, request, "token_endpoint"));
+  return parse_token_reply(std::move(reply));
+}
+
+Result<Value> Provider::verify(const Tokens& tokens, const Pending& pending, MonoTime deadline) {
+  Expect expect;
+  expect.issuer = spec_.issuer;
+  expect.client_id = spec_.client_id;
+  expect.nonce = pending.nonce;
+  expect.access_token = tokens.access_token.reveal();
+  if (pending.force) expect.authenticated_since = pending.began;
+  DP_TRY(auto keys, metadata_->keys(crypto::peek_kid(tokens.id_token), deadline));
+  expect.now = shared_->clock.wall();
+  auto claims = verify_id_token(tokens.id_token, *keys, expect);
+  // A key may have changed without changing its name, or have none: then newer keys decide, fetched no more often than
+  // for an unknown name.
+  const std::string check = claims.ok() ? "" : claims.error().check;
+  if (check == "jws.signature" || check == "jws.alg_key_mismatch" || check == "jws.key_ambiguous") {
+    DP_TRY(auto newer, metadata_->newer_keys(keys, deadline));
+    if (newer != keys) claims = verify_id_token(tokens.id_token, *newer, expect);
+  }
+  if (claims.ok()) DP_CHECK(check_directory(*claims, spec_.issuer));
+  return claims;
+}
+
+Result<Value> Provider::with_userinfo(const Discovery& discovery, const Tokens& tokens, Value claims,
+                                      MonoTime deadline) {
+  if (!spec_.userinfo) return claims;
+  Request request = request_to(discovery.userinfo_endpoint, deadline);
+  request.authorization = bearer(tokens.access_token);
+  request.max_bytes = max_userinfo_bytes;
+  DP_TRY(const Reply reply, fetch_any(shared_->fetch, request, "userinfo"));
+  DP_TRY(const Value userinfo, parse_userinfo(reply, claims.string_or("sub")));
+  return merge_userinfo(std::move(claims), userinfo, mapping_.subject_claim());
+}
+
+Result<Value> Provider::with_groups(const Tokens& tokens, Value claims, MonoTime deadline) {
+  if (spec_.overage != core::Overage::fetch || !mapping_.groups_overage(claims)) return claims;
+  // The address is the tenant's own. The one in the token is never read: whoever shapes a token would choose whom we
+  // send an access token to (federation notes, CVE row 29).
+  Request request = request_to(spec_.overage_url, deadline);
+  request.authorization = bearer(tokens.access_token);
+  request.max_bytes = max_groups_bytes;
+  if (posted(spec_.overage_url)) {
+    request.method = "POST";
+    request.content_type = "application/json";
+    // Security groups only: no more than the token's own claim would have held.
+    request.body = Secret(std::string_view(R"({"securityEnabledOnly":true})"));
+  }
+  DP_TRY(const Reply reply, fetch_any(shared_->fetch, request, "overage"));
+  DP_TRY(auto groups, parse_groups_reply(reply));
+  return with_fetched_groups(std::move(claims), mapping_.groups_claim(), std::move(groups));
+}
+
+Status Provider::probe(Millis budget) {
+  const MonoTime deadline = shared_->clock.mono() + budget;
+  DP_CHECK(metadata_->probe(deadline));
+  DP_TRY(const auto discovery, metadata_->discovery(deadline));
+  DP_CHECK(check_client(*discovery, spec_));
+  DP_CHECK(client_secret());
+  return {};
+}
+
+}  // namespace daypass::idp::oidc

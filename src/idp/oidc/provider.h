@@ -1,0 +1,74 @@
+// One configured identity provider: the authorization code flow with PKCE, from redirect to Identity. Private to
+// oidc.cc.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/entropy.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "idp/idp.h"
+#include "idp/mapping.h"
+#include "idp/oidc/fetch.h"
+#include "idp/oidc/metadata.h"
+#include "idp/oidc/token.h"
+
+namespace daypass::idp::oidc {
+
+/// What all providers of a driver share. Providers keep it alive.
+struct Shared {
+  Shared(const base::Clock& c, base::Entropy& e, const base::Log& l, Fetch f, SecretSource s)
+      : clock(c), entropy(e), log(l), fetch(std::move(f)), secrets(std::move(s)), shelf(c, l, fetch) {}
+
+  /// One thread at a time: a seeded source is no more than a generator, and logins come from several threads.
+  class LockedEntropy final : public base::Entropy {
+   public:
+    explicit LockedEntropy(base::Entropy& inner) : inner_(inner) {}
+    void fill(std::span<std::uint8_t> out) override {
+      const std::lock_guard lock(mutex_);
+      inner_.fill(out);
+    }
+
+   private:
+    std::mutex mutex_;
+    base::Entropy& inner_;
+  };
+
+  const base::Clock& clock;
+  LockedEntropy entropy;
+  const base::Log& log;
+  Fetch fetch;
+  SecretSource secrets;
+  MetadataShelf shelf;
+};
+
+class Provider final : public IdentityProvider {
+ public:
+  Provider(std::shared_ptr<Shared> shared, core::TenantId tenant, core::IdpSpec spec, Mapping mapping);
+
+  base::Result<Begun> begin(const LoginStart& start, Millis budget) override;
+  base::Result<Finished> finish(const Callback& callback, const base::json::Value& pending, Millis budget) override;
+  base::Status probe(Millis budget) override;
+
+ private:
+  struct Pending;
+  [[nodiscard]] base::Result<Pending> read_pending(const base::json::Value& pending) const;
+  base::Result<Tokens> exchange(const Discovery& discovery, const std::string& code, const Pending& pending,
+                                base::MonoTime deadline);
+  base::Result<base::json::Value> verify(const Tokens& tokens, const Pending& pending, base::MonoTime deadline);
+  base::Result<base::json::Value> with_userinfo(const Discovery& discovery, const Tokens& tokens,
+                                                base::json::Value claims, base::MonoTime deadline);
+  base::Result<base::json::Value> with_groups(const Tokens& tokens, base::json::Value claims, base::MonoTime deadline);
+  [[nodiscard]] base::Result<base::Secret> client_secret() const;
+  Request request_to(std::string url, base::MonoTime deadline) const;
+
+  std::shared_ptr<Shared> shared_;
+  core::TenantId tenant_;
+  core::IdpSpec spec_;
+  Mapping mapping_;
+  std::shared_ptr<Metadata> metadata_;
+};
+
+}  // namespace daypass::idp::oidc

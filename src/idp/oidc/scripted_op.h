@@ -1,0 +1,238 @@
+// For tests alone: an OpenID provider in memory behind a Fetch. It signs real tokens, checks PKCE, client and code as a
+// provider must, and can be told to break each promise, one at a time. Never part of a library or of the binary.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/encoding.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "crypto/jose.h"
+#include "idp/idp.h"
+#include "idp/oidc/fetch.h"
+#include "idp/oidc/url.h"
+
+namespace daypass::idp::oidc::testing {
+
+using base::json::Array;
+using base::json::Object;
+using base::json::Value;
+
+/// A clock that stands still until it is told.
+class HandClock final : public base::Clock {
+ public:
+  explicit HandClock(base::WallTime start = base::WallTime(base::Seconds(1'800'000'000))) : start_(start) {}
+  [[nodiscard]] base::WallTime wall() const override { return start_ + passed(); }
+  [[nodiscard]] base::MonoTime mono() const override { return base::MonoTime(std::chrono::hours(1)) + passed(); }
+  void advance(base::Millis by) { passed_ += by.count(); }
+
+ private:
+  [[nodiscard]] base::Millis passed() const { return base::Millis(passed_.load()); }
+  base::WallTime start_;
+  std::atomic<std::int64_t> passed_{0};
+};
+
+inline std::string form_decode(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size()) {
+      out += static_cast<char>(std::stoi(std::string(text.substr(i + 1, 2)), nullptr, 16));
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+inline std::map<std::string, std::string> form_fields(std::string_view text) {
+  std::map<std::string, std::string> out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('&'), text.size());
+    const std::string_view field = text.substr(0, end);
+    const std::size_t equals = std::min(field.find('='), field.size());
+    out[form_decode(field.substr(0, equals))] = form_decode(field.substr(std::min(equals + 1, field.size())));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+class ScriptedOp {
+ public:
+  ScriptedOp(const base::Clock& clock, std::string issuer, std::string client_id, std::string client_secret)
+      : issuer(std::move(issuer)),
+        client_id(std::move(client_id)),
+        client_secret(std::move(client_secret)),
+        key(crypto::SigningKey::generate(crypto::Alg::es256)),
+        clock_(clock) {
+    published = {key.public_jwk()};
+  }
+
+  // What it is told to be. Set before it is used, or between two uses.
+  std::string issuer, client_id, client_secret;
+  crypto::SigningKey key;                              ///< signs the next token
+  std::vector<Value> published;                        ///< keys in its JWKS
+  bool iss_parameter = true;                           ///< promises iss, and sends it
+  std::function<void(Object&)> edit_claims;            ///< of the next tokens, before they are signed
+  std::function<std::string(std::string)> edit_token;  ///< after they are signed
+  std::function<void(Object&)> edit_discovery;
+  std::function<void(Object&)> edit_token_reply;
+  std::function<std::optional<base::Result<Reply>>(const Request&)> intercept;  ///< answers in its place
+  Object userinfo{{"sub", "alice"}};
+  Object claims{{"sub", "alice"}, {"name", "Alice Example"}, {"groups", Array{"data", "staff"}}};
+  Object graph{{"value", Array{"g-1", "g-2"}}};
+  std::string access_token = "an-access-token";
+
+  [[nodiscard]] Fetch fetch() {
+    return [this](const Request& request) { return answer(request); };
+  }
+  /// How often an endpoint was asked: "discovery", "jwks", "token", "userinfo", "graph".
+  [[nodiscard]] int count(const std::string& endpoint) {
+    const std::lock_guard lock(mutex_);
+    return counts_[endpoint];
+  }
+  [[nodiscard]] Request last(const std::string& endpoint) {
+    const std::lock_guard lock(mutex_);
+    return copy(last_.at(endpoint));
+  }
+
+  /// The person signs in: what the browser brings back.
+  [[nodiscard]] Callback authorize(const std::string& authorization_url) {
+    const auto fields = form_fields(authorization_url.substr(authorization_url.find('?') + 1));
+    const std::lock_guard lock(mutex_);
+    const std::string code = "code-" + std::to_string(++issued_);
+    codes_[code] = fields;
+    Callback callback;
+    callback.query = {{"code", code}, {"state", fields.at("state")}};
+    if (iss_parameter) callback.query.emplace_back("iss", issuer);
+    return callback;
+  }
+
+  [[nodiscard]] std::string discovery_document() const {
+    Object document{{"issuer", issuer},
+                    {"authorization_endpoint", issuer + "/authorize"},
+                    {"token_endpoint", issuer + "/token"},
+                    {"jwks_uri", issuer + "/jwks"},
+                    {"userinfo_endpoint", issuer + "/userinfo"},
+                    {"response_types_supported", Array{"code"}},
+                    {"subject_types_supported", Array{"public"}},
+                    {"id_token_signing_alg_values_supported", Array{"ES256", "RS256"}},
+                    {"code_challenge_methods_supported", Array{"S256"}},
+                    {"token_endpoint_auth_methods_supported",
+                     Array{"client_secret_basic", "client_secret_post", "private_key_jwt"}}};
+    if (iss_parameter) document.set("authorization_response_iss_parameter_supported", true);
+    if (edit_discovery) edit_discovery(document);
+    return base::json::dump(document);
+  }
+  [[nodiscard]] std::string jwks() const {
+    return base::json::dump(Object{{"keys", Array(published.begin(), published.end())}});
+  }
+  /// A key with a name of its own becomes the one that signs; with `keep_old`, the old ones stay published.
+  void rotate(bool keep_old, bool publish = true) {
+    key = crypto::SigningKey::generate(crypto::Alg::es256);
+    if (!keep_old) published.clear();
+    if (publish) published.push_back(key.public_jwk());
+  }
+  [[nodiscard]] std::string id_token(const std::string& nonce) const {
+    const std::int64_t now = std::chrono::floor<base::Seconds>(clock_.wall()).time_since_epoch().count();
+    Object all{{"iss", issuer},
+               {"aud", client_id},
+               {"iat", now},
+               {"exp", now + 300},
+               {"nonce", nonce},
+               {"auth_time", now - 5},
+               {"at_hash", crypto::half_hash(key.alg(), access_token)}};
+    for (const auto& [name, value] : claims) all.set(name, value);
+    if (edit_claims) edit_claims(all);
+    const std::string token = key.sign(base::json::dump(all));
+    return edit_token ? edit_token(token) : token;
+  }
+
+ private:
+  static Request copy(const Request& from) {
+    Request to;
+    to.method = from.method;
+    to.url = from.url;
+    to.content_type = from.content_type;
+    to.body = from.body.clone();
+    to.authorization = from.authorization.clone();
+    to.timeout = from.timeout;
+    to.max_bytes = from.max_bytes;
+    to.ca_file = from.ca_file;
+    to.allowed_hosts = from.allowed_hosts;
+    to.loopback_http = from.loopback_http;
+    return to;
+  }
+  static Reply json(int status, const Object& body) { return {status, "application/json", base::json::dump(body)}; }
+
+  [[nodiscard]] std::string endpoint_of(const std::string& url) const {
+    if (url.ends_with("/.well-known/openid-configuration")) return "discovery";
+    if (url.ends_with("/jwks")) return "jwks";
+    if (url.ends_with("/token")) return "token";
+    if (url.ends_with("/userinfo")) return "userinfo";
+    return "graph";
+  }
+
+  base::Result<Reply> answer(const Request& request) {
+    const std::string endpoint = endpoint_of(request.url);
+    {
+      const std::lock_guard lock(mutex_);
+      ++counts_[endpoint];
+      last_.insert_or_assign(endpoint, copy(request));
+    }
+    if (intercept)
+      if (auto instead = intercept(request)) return std::move(*instead);
+    if (endpoint == "discovery") return Reply{200, "application/json", discovery_document()};
+    if (endpoint == "jwks") return Reply{200, "application/jwk-set+json", jwks()};
+    if (endpoint == "token") return token(request);
+    if (!request.authorization.equals("Bearer " + access_token)) return json(401, {{"error", "invalid_token"}});
+    return json(200, endpoint == "userinfo" ? userinfo : graph);
+  }
+
+  [[nodiscard]] bool client_ok(const Request& request, const std::map<std::string, std::string>& form) const {
+    const std::string basic = "Basic " + base::base64_encode(form_encode(client_id) + ":" + form_encode(client_secret));
+    if (!request.authorization.empty()) return request.authorization.equals(basic) && !form.contains("client_id");
+    const auto id = form.find("client_id");
+    if (id == form.end() || id->second != client_id) return false;
+    if (client_secret.empty() || form.contains("client_assertion")) return true;
+    const auto secret = form.find("client_secret");
+    return secret != form.end() && secret->second == client_secret;
+  }
+
+  base::Result<Reply> token(const Request& request) {
+    const auto form = form_fields(request.body.reveal());
+    if (!client_ok(request, form)) return json(401, {{"error", "invalid_client"}});
+    std::map<std::string, std::string> asked;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto at = codes_.find(form.at("code"));
+      if (at == codes_.end()) return json(400, {{"error", "invalid_grant"}, {"error_description", "unknown code"}});
+      asked = std::move(at->second);
+      codes_.erase(at);  // RFC 6749 section 4.1.2: once
+    }
+    if (crypto::pkce_s256(form.at("code_verifier")) != asked.at("code_challenge") ||
+        asked.at("code_challenge_method") != "S256" || form.at("redirect_uri") != asked.at("redirect_uri"))
+      return json(400, {{"error", "invalid_grant"}});
+    Object reply{{"access_token", access_token}, {"token_type", "Bearer"}, {"id_token", id_token(asked.at("nonce"))}};
+    if (edit_token_reply) edit_token_reply(reply);
+    return json(200, reply);
+  }
+
+  const base::Clock& clock_;
+  std::mutex mutex_;
+  int issued_ = 0;
+  std::map<std::string, std::map<std::string, std::string>> codes_;
+  std::map<std::string, int> counts_;
+  std::map<std::string, Request> last_;
+};
+
+}  // namespace daypass::idp::oidc::testing

@@ -1,0 +1,33 @@
+// Records of the audit log as a damaged or hostile store would hand them out: what is accepted has exactly one
+// spelling.
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/assert.h"
+#include "core/audit.h"
+
+using namespace daypass;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  const auto read = core::audit_from_canonical(bytes);
+  if (read.ok()) {
+    DP_ASSERT(core::canonical(*read) == bytes);
+  } else {
+    DP_ASSERT(read.error().check == "audit.record");
+  }
+
+  // The other way round: whatever texts an event holds, its record reads back as the same event or not at all.
+  core::AuditEvent event;
+  const auto piece = [&](std::size_t part) { return std::string(bytes.substr(size / 4 * part, size / 4)); };
+  event.tenant = core::TenantId("north");
+  event.actor = piece(0);
+  event.action = piece(1);
+  event.object = piece(2);
+  event.facts.set(piece(3), piece(0));
+  const auto again = core::audit_from_canonical(core::canonical(event));
+  DP_ASSERT(!again.ok() || *again == event);
+  return 0;
+}

@@ -1,0 +1,112 @@
+#include "store/sqlite/schema.h"
+
+#include <array>
+
+#ifndef DAYPASS_VERSION
+#define DAYPASS_VERSION "unknown"
+#endif
+
+namespace daypass::store::sqlite {
+
+using base::Code;
+using base::Error;
+using base::Status;
+
+namespace {
+
+/// "Dayp", in the file's header: tells a store from any other SQLite database (`file` and PRAGMA application_id show
+/// it).
+constexpr std::int64_t application_id = 0x44617970;
+
+// Names that this program makes are TEXT; what others chose (subjects, keys) and bodies are BLOB: compared byte by
+// byte, free to hold NUL and bytes that are no UTF-8. Times are milliseconds since 1970, UTC.
+constexpr const char* first = R"sql(
+CREATE TABLE owner (only INTEGER PRIMARY KEY CHECK (only = 1), epoch INTEGER NOT NULL) STRICT;
+INSERT INTO owner VALUES (1, 0);
+
+-- The body is the whole grant; the columns are what is searched and compared.
+CREATE TABLE grants (
+  n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL,
+  session TEXT NOT NULL, principal BLOB NOT NULL, target TEXT NOT NULL, opened_at INTEGER NOT NULL, body BLOB NOT NULL,
+  UNIQUE (tenant, id)
+) STRICT;
+CREATE INDEX grants_by_session ON grants (session);
+CREATE INDEX grants_by_principal ON grants (principal, opened_at);
+CREATE INDEX grants_by_target ON grants (target, opened_at);
+CREATE INDEX grants_by_tenant ON grants (tenant, opened_at);
+-- Closed grants pile up for years; the living are few and asked for all the time.
+CREATE INDEX live_grants ON grants (tenant, opened_at) WHERE state <> 'closed';
+CREATE INDEX live_grants_by_principal ON grants (principal) WHERE state <> 'closed';
+CREATE INDEX live_grants_by_target ON grants (target) WHERE state <> 'closed';
+
+-- Only open intents are here: a settled one is a row less. At most one per grant.
+CREATE TABLE intents (
+  tenant TEXT NOT NULL, grant_id TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, attempt INTEGER NOT NULL,
+  not_before INTEGER NOT NULL, sealed_secret BLOB NOT NULL,
+  PRIMARY KEY (tenant, grant_id), FOREIGN KEY (tenant, grant_id) REFERENCES grants (tenant, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE documents (
+  n INTEGER PRIMARY KEY, tenant TEXT NOT NULL, kind TEXT NOT NULL, key BLOB NOT NULL, version INTEGER NOT NULL,
+  body BLOB NOT NULL, expires_at INTEGER,
+  UNIQUE (tenant, kind, key)
+) STRICT;
+CREATE INDEX documents_that_expire ON documents (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE used_keys (
+  tenant TEXT NOT NULL, key BLOB NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (tenant, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX used_keys_by_end ON used_keys (until);
+
+-- leaf: the canonical bytes; hash: their RFC 6962 leaf hash, by which a changed record is found and named.
+CREATE TABLE audit (
+  tenant TEXT NOT NULL, seq INTEGER NOT NULL, leaf BLOB NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (tenant, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit_heads (tenant TEXT PRIMARY KEY, frontier BLOB NOT NULL) STRICT, WITHOUT ROWID;
+-- No statement of this program changes a record. Should one ever try, it fails.
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'an audit record is never changed'); END;
+CREATE TRIGGER audit_is_never_dropped BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'an audit record is never dropped'); END;
+)sql";
+
+struct Migration {
+  const char* name;
+  const char* sql;
+};
+/// In order; the schema's version is how many of them were applied. A released one is never edited.
+constexpr std::array migrations{Migration{"first", first}};
+
+}  // namespace
+
+int newest_schema() noexcept {
+  return static_cast<int>(migrations.size());
+}
+
+Status check_is_ours(Connection& connection) {
+  DP_TRY(const std::int64_t id, connection.number("PRAGMA application_id", 0));
+  if (id == application_id) return {};
+  DP_TRY(const std::int64_t tables, connection.number("SELECT count(*) FROM sqlite_schema", 0));
+  if (id == 0 && tables == 0) return {};
+  return Error{Code::invalid, "store.foreign", "the file is a database of another program, not a Daypass store",
+               "name another file for the store"};
+}
+
+Status migrate(Connection& connection) {
+  DP_ASSERT(connection.in_transaction());
+  DP_CHECK(
+      connection.run("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
+                     "by_release TEXT NOT NULL) STRICT"));
+  DP_TRY(const std::int64_t version, connection.number("SELECT coalesce(max(version), 0) FROM migrations", 0));
+  if (version < 0 || version > newest_schema())
+    return Error{Code::invalid, "store.schema_newer",
+                 "the store was written by a newer release of Daypass (schema " + std::to_string(version) +
+                     "; this one knows schemas up to " + std::to_string(newest_schema()) + ")",
+                 "run the newer release, or restore a backup from before the upgrade"};
+  for (auto i = static_cast<std::size_t>(version); i < migrations.size(); ++i) {
+    DP_CHECK(connection.run(migrations[i].sql));
+    Query note(connection, "INSERT INTO migrations VALUES (?, ?, ?)");
+    DP_CHECK(note.number(static_cast<std::int64_t>(i + 1)).text(migrations[i].name).text(DAYPASS_VERSION).run());
+  }
+  return connection.run("PRAGMA application_id = 1147238768");
+}
+
+}  // namespace daypass::store::sqlite

@@ -1,0 +1,178 @@
+#include "store/sqlite/tx.h"
+
+#include <sqlite3.h>
+
+#include "base/encoding.h"
+#include "base/json.h"
+#include "tlog/tree.h"
+
+namespace daypass::store::sqlite {
+
+using base::Code;
+using base::Error;
+using base::Result;
+using base::Status;
+
+namespace {
+
+Error conflict(std::string message) {
+  return {Code::conflict, "store.conflict", std::move(message), "read it again and repeat the change"};
+}
+
+bool breaks_uniqueness(const Query& query) {
+  return query.constraint() == SQLITE_CONSTRAINT_UNIQUE || query.constraint() == SQLITE_CONSTRAINT_PRIMARYKEY;
+}
+
+}  // namespace
+
+Status SqliteTx::save_grant(core::Grant& grant) {
+  const std::uint64_t before = grant.version++;
+  const std::string body = base::json::dump(core::to_json(grant));
+  // A grant that can't be read back could not be revoked after a restart.
+  Status saved = base::is_utf8(body)
+                     ? (before == 0 ? insert_grant(grant, body) : replace_grant(grant, body))
+                     : Error{Code::invalid, "store.text", "a text in the grant " + grant.id.str() + " is not UTF-8"};
+  if (!saved.ok()) grant.version = before;
+  return saved;
+}
+
+Status SqliteTx::insert_grant(const core::Grant& grant, std::string_view body) {
+  Query query(db_,
+              "INSERT INTO grants (tenant, id, version, state, session, principal, target, opened_at, body)"
+              " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  query.text(grant.id.tenant.str()).text(grant.id.id).number(grant.version).text(core::to_string(grant.state));
+  query.text(grant.session.str()).blob(grant.principal).text(grant.target.str()).time(grant.opened_at).blob(body);
+  Status done = query.run();
+  if (!done.ok() && breaks_uniqueness(query)) return conflict("the grant " + grant.id.str() + " is there already");
+  return done;
+}
+
+Status SqliteTx::replace_grant(const core::Grant& grant, std::string_view body) {
+  Query query(
+      db_,
+      "UPDATE grants SET version = ?, state = ?, session = ?, principal = ?, target = ?, opened_at = ?, body = ?"
+      " WHERE tenant = ? AND id = ? AND version = ?");
+  query.number(grant.version).text(core::to_string(grant.state)).text(grant.session.str()).blob(grant.principal);
+  query.text(grant.target.str()).time(grant.opened_at).blob(body);
+  query.text(grant.id.tenant.str()).text(grant.id.id).number(grant.version - 1);
+  DP_CHECK(query.run());
+  if (db_.changes() == 0)
+    return conflict("the grant " + grant.id.str() + " is not at version " + std::to_string(grant.version - 1));
+  return {};
+}
+
+Status SqliteTx::open_intent(const core::Intent& intent) {
+  Query query(db_,
+              "INSERT INTO intents (tenant, grant_id, seq, kind, attempt, not_before, sealed_secret)"
+              " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, grant_id) DO UPDATE SET seq = excluded.seq,"
+              " kind = excluded.kind, attempt = excluded.attempt, not_before = excluded.not_before,"
+              " sealed_secret = excluded.sealed_secret WHERE seq <= excluded.seq");
+  query.text(intent.grant.tenant.str()).text(intent.grant.id).number(std::int64_t{intent.seq});
+  query.text(core::to_string(intent.kind)).number(std::int64_t{intent.attempt}).time(intent.not_before);
+  Status done = query.blob(intent.sealed_secret).run();
+  if (!done.ok() && query.constraint() == SQLITE_CONSTRAINT_FOREIGNKEY)
+    return Error{Code::internal, "store.no_grant",
+                 "an intent for the grant " + intent.grant.str() + ", which is not stored"};
+  DP_CHECK(done);
+  if (db_.changes() == 0)
+    return conflict("a later intent than " + std::to_string(intent.seq) + " is open for the grant " +
+                    intent.grant.str());
+  return {};
+}
+
+Status SqliteTx::settle_intent(const core::GrantId& grant, std::uint32_t seq) {
+  Query query(db_, "DELETE FROM intents WHERE tenant = ? AND grant_id = ? AND seq = ?");
+  return query.text(grant.tenant.str()).text(grant.id).number(std::int64_t{seq}).run();
+}
+
+Status SqliteTx::append_audit(core::AuditEvent& event) {
+  DP_TRY(const std::string head, read_frontier(db_, event.tenant));
+  tlog::Frontier frontier;
+  if (!head.empty()) {
+    DP_TRY(frontier, tlog::Frontier::parse(head));
+  }
+  event.seq = frontier.size();
+  const std::string leaf = core::canonical(event);
+  // A leaf that can't be read back would break the log for ever: better that this one change fails.
+  if (const auto again = core::audit_from_canonical(leaf); !again.ok())
+    return Error{Code::invalid, "audit.record", "an audit record can't be written: " + again.error().message};
+  const tlog::Hash hash = tlog::leaf_hash(leaf);
+  frontier.append(hash);
+  Query record(db_, "INSERT INTO audit (tenant, seq, leaf, hash) VALUES (?, ?, ?, ?)");
+  Status done = record.text(event.tenant.str()).number(event.seq).blob(leaf).blob(hash).run();
+  if (!done.ok() && breaks_uniqueness(record))
+    return Error{
+        Code::internal, "audit.gap",
+        "record " + std::to_string(event.seq) + " of the audit log is there already: its head is behind its records",
+        "run daypass audit verify"};
+  DP_CHECK(done);
+  Query advance(db_,
+                "INSERT INTO audit_heads (tenant, frontier) VALUES (?, ?)"
+                " ON CONFLICT (tenant) DO UPDATE SET frontier = excluded.frontier");
+  return advance.text(event.tenant.str()).blob(frontier.serialise()).run();
+}
+
+Status SqliteTx::put(Document& document, std::optional<std::uint64_t> expected) {
+  // list() pages by "after this key", and nothing comes before the empty one.
+  if (document.key.empty()) return Error{Code::invalid, "store.key", "a document needs a key"};
+  std::uint64_t version = 0;
+  {
+    Query query(db_, "SELECT version FROM documents WHERE tenant = ? AND kind = ? AND key = ?");
+    DP_TRY(const bool found, query.text(document.tenant.str()).text(document.kind).blob(document.key).row());
+    if (found) version = static_cast<std::uint64_t>(query.number_at(0));
+  }
+  if (expected && *expected != version)
+    return conflict("the " + document.kind + " is at version " + std::to_string(version) + ", not " +
+                    std::to_string(*expected));
+  Query query(db_,
+              "INSERT INTO documents (tenant, kind, key, version, body, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
+              " ON CONFLICT (tenant, kind, key) DO UPDATE SET version = excluded.version, body = excluded.body,"
+              " expires_at = excluded.expires_at");
+  query.text(document.tenant.str()).text(document.kind).blob(document.key).number(version + 1);
+  DP_CHECK(query.blob(document.body).time(document.expires_at).run());
+  document.version = version + 1;
+  return {};
+}
+
+Result<bool> SqliteTx::remove(const core::TenantId& tenant, std::string_view kind, std::string_view key) {
+  Query query(db_, "DELETE FROM documents WHERE tenant = ? AND kind = ? AND key = ?");
+  DP_CHECK(query.text(tenant.str()).text(kind).blob(key).run());
+  return db_.changes() != 0;
+}
+
+Result<bool> SqliteTx::use_once(const core::TenantId& tenant, std::string_view key, base::WallTime until,
+                                base::WallTime now) {
+  // Whatever the key guards is over: saying yes would let it be used for ever, as there is nothing left to remember it
+  // by.
+  if (until <= now) return false;
+  Query query(db_,
+              "INSERT INTO used_keys (tenant, key, until) VALUES (?, ?, ?)"
+              " ON CONFLICT (tenant, key) DO UPDATE SET until = excluded.until WHERE until <= ?");
+  DP_CHECK(query.text(tenant.str()).blob(key).time(until).time(now).run());
+  return db_.changes() != 0;
+}
+
+void SqliteTx::undo_savepoint() {
+  // After a failure of the store there may be no savepoint left; the transaction as a whole is undone then.
+  if (db_.failure() || !db_.in_transaction()) return;
+  [[maybe_unused]] const Status undone = db_.run("ROLLBACK TO nested; RELEASE nested");
+}
+
+Status SqliteTx::nested(const std::function<Status()>& fn) {
+  DP_CHECK(db_.run("SAVEPOINT nested"));
+  Status status;
+  try {
+    status = fn();
+  } catch (...) {
+    undo_savepoint();
+    throw;
+  }
+  if (db_.failure()) return *db_.failure();
+  if (status.ok()) return db_.run("RELEASE nested");
+  undo_savepoint();
+  // Undoing can fail, too, and then nothing of the transaction may be kept.
+  if (db_.failure()) return *db_.failure();
+  return status;
+}
+
+}  // namespace daypass::store::sqlite

@@ -1,0 +1,233 @@
+#include "target/postgres/postgres_target.h"
+
+#include "base/json.h"
+#include "core/grant.h"
+#include "target/postgres/names.h"
+#include "target/postgres/revoke.h"
+
+namespace daypass::target::postgres {
+namespace {
+
+using base::Code;
+using base::Error;
+using base::Result;
+using base::Status;
+namespace json = base::json;
+
+constexpr auto verdict_lasts = std::chrono::minutes(5);
+
+/// A rule's answer, as against the server's silence.
+bool is_verdict(const Error& error) {
+  return error.check.starts_with("pg.group_role.") || error.check.starts_with("pg.heir.") ||
+         error.check.starts_with("pg.admin.") || error.check.starts_with("pg.server.");
+}
+
+}  // namespace
+
+std::string Handle::text() const {
+  json::Object out{{"oid", oid}};
+  if (given) {
+    json::Array groups;
+    for (const auto& group : given->groups) groups.emplace_back(group);
+    out.set("groups", std::move(groups));
+    out.set("heir", given->heir);
+  }
+  return json::dump(out);
+}
+
+Handle Handle::parse(std::string_view text) {
+  Handle out;
+  const auto parsed = json::parse(text, {.bytes = 65536, .depth = 4, .nodes = 2000, .members = 8});
+  if (!parsed.ok()) return out;
+  out.oid = parsed->int_or("oid", 0);
+  if (out.oid < 0 || out.oid > 0xffffffffLL) out.oid = 0;
+  const json::Value* groups = parsed->find("groups");
+  if (groups == nullptr || groups->as_array() == nullptr) return out;
+  Membership given{{}, parsed->string_or("heir")};
+  for (const auto& group : *groups->as_array())
+    if (const auto* name = group.as_string(); name != nullptr && is_identifier(*name)) given.groups.push_back(*name);
+  if (given.heir.empty() || is_identifier(given.heir)) out.given = std::move(given);
+  return out;
+}
+
+PostgresTarget::PostgresTarget(TargetSettings settings, Pool::Password password, const base::Clock& clock,
+                               base::Entropy& entropy, const base::Log& log, std::string instance, std::string nonce)
+    : settings_(settings),
+      clock_(clock),
+      entropy_(entropy),
+      log_(log),
+      instance_(instance),
+      pool_(std::move(settings), std::move(password), clock, log, std::move(instance), std::move(nonce)) {}
+
+Status PostgresTarget::own_name(const Account& account) const {
+  // The name goes into statements and derives from the grant: any other name is a mistake that must not reach the server.
+  const auto grant = core::parse_grant(account.grant.tenant, account.grant.id);
+  if (grant.ok() && core::parse_tenant(account.grant.tenant.str()).ok() &&
+      core::account_name(instance_, account.grant) == account.name)
+    return {};
+  return Error{Code::invalid, "pg.account_name", "\"" + account.name + "\" is not the account of grant " + account.grant.str()};
+}
+
+Status PostgresTarget::revoke(const Account& account, const std::vector<core::RoleSpec>& roles, std::string_view handle,
+                              Millis budget) {
+  DP_CHECK(own_name(account));
+  const Deadline whole(clock_, budget);
+  const Deadline work = whole.minus(std::min<Millis>(budget / 4, std::chrono::seconds(2)));
+  const Handle note = Handle::parse(handle);
+  Revocation::Subject subject{account.name, mark(instance_, account.grant), note.oid, note.given};
+  if (!subject.given && !roles.empty()) {
+    DP_TRY(subject.given, membership_of(roles));
+  }
+  DP_TRY(const Turns::Turn turn, turns_.take(account.name, work));
+  // A CREATE that is still on its way would make the role after we have seen that there is none.
+  DP_CHECK(pool_.settle(account.name, work));
+  for (int attempt = 0;; ++attempt) {
+    bool reused = false;
+    const Status done = [&]() -> Status {
+      DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::revoke, work));
+      reused = lease.reused();
+      Status status = Revocation(pool_, *lease, log_, subject, work).run();
+      if (!status.ok() && !lease->usable()) pool_.condemn(account.name, *lease);
+      return status;
+    }();
+    if (done.ok() || done.error().check != "pg.connection_lost") return done;
+    // Every step may be repeated; a connection that the server had closed while idle costs one more try.
+    const bool again = pool_.settle(account.name, whole).ok() && reused && attempt < 3 && !work.passed();
+    if (!again) return done;
+  }
+}
+
+Result<core::Presence> PostgresTarget::verify(const Account& account, std::string_view handle, Millis budget) {
+  DP_CHECK(own_name(account));
+  const Deadline deadline(clock_, budget);
+  const Handle note = Handle::parse(handle);
+  // While an old process may still be at work, nothing that a look shows is certain.
+  if (!pool_.settle(account.name, deadline).ok()) return core::Presence::unknown;
+  for (int attempt = 0;; ++attempt) {
+    DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::verify, deadline));
+    const std::string name = lease->literal(account.name);
+    const std::string oid = std::to_string(note.oid);
+    const auto reply = lease->run(
+        "SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = " + name +
+            ") OR EXISTS (SELECT 1 FROM pg_stat_activity WHERE usename = " + name + " OR (usename IS NULL AND usesysid = " + oid +
+            ")) OR EXISTS (SELECT 1 FROM pg_prepared_xacts WHERE owner = " + name +
+            ") OR EXISTS (SELECT 1 FROM pg_prepared_xact() p WHERE p.ownerid = " + oid +
+            " AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.oid = p.ownerid))",
+        deadline);
+    if (reply) return reply->front().yes(0, 0) ? core::Presence::present : core::Presence::absent;
+    const bool again = reply.error().kind == Failure::Kind::lost && lease.reused() && attempt < 2;
+    if (!again) return to_error(reply.error(), "look for " + account.name);
+  }
+}
+
+Result<std::vector<Owned>> PostgresTarget::list_owned(Millis budget) {
+  const Deadline deadline(clock_, budget);
+  std::vector<Owned> out;
+  for (int attempt = 0;; ++attempt) {
+    DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::verify, deadline));
+    const auto reply = lease->run(
+        "SELECT rolname, comment, CASE WHEN isfinite(rolvaliduntil) THEN (extract(epoch FROM rolvaliduntil) * 1000)::bigint END"
+        " FROM (SELECT *, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE starts_with(rolname, " +
+            lease->literal(name_prefix(instance_)) + ")) r WHERE starts_with(comment, " +
+            lease->literal(mark_prefix(instance_)) + ") ORDER BY rolname",
+        deadline);
+    if (reply) {
+      const Rows& rows = reply->front();
+      for (int i = 0; i < rows.size(); ++i) {
+        Owned& one = out.emplace_back();
+        one.name = rows.text(i, 0);
+        // A mark that does not belong to this name is shown without a grant: nothing will ever be done to the role.
+        if (const auto grant = read_mark(instance_, one.name, rows.at(i, 1))) {
+          one.grant = grant->id;
+          one.tenant = grant->tenant.str();
+        }
+        if (!rows.null(i, 2)) one.valid_until = base::WallTime(Millis(rows.number(i, 2)));
+      }
+      break;
+    }
+    const bool again = reply.error().kind == Failure::Kind::lost && lease.reused() && attempt < 2;
+    if (!again) return to_error(reply.error(), "list accounts");
+  }
+  // Called every few minutes: the lines for taking away are kept open, and groups that are in use are looked at again.
+  if (const Status warm = pool_.warm(Purpose::revoke, deadline); !warm.ok())
+    log_.warn("no connection for revocations", {{"check", warm.error().check}, {"error", warm.error().message}});
+  retest(deadline);
+  return out;
+}
+
+Result<std::string> PostgresTarget::server_identity(Millis budget) {
+  const Deadline deadline(clock_, budget);
+  DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::verify, deadline));
+  const auto reply = lease->run("SELECT system_identifier FROM pg_control_system()", deadline);
+  if (reply) return "postgresql:" + reply->front().text(0, 0);
+  Error error = to_error(reply.error(), "read the server's identity");
+  if (reply.error().is(sqlstate::insufficient_privilege)) {
+    error.check = "pg.server.identity";
+    error.hint = "GRANT EXECUTE ON FUNCTION pg_control_system() TO " + lease->ident(settings_.admin_user) + ";";
+  }
+  return error;
+}
+
+Upstream PostgresTarget::upstream(const std::string& account, base::Secret password) const {
+  Upstream out;
+  out.host = settings_.host;
+  out.port = settings_.port;
+  out.database = settings_.database;
+  out.user = account;
+  out.password = std::move(password);
+  out.tls = settings_.tls;
+  out.ca_file = settings_.ca_file;
+  out.server_name = settings_.tls ? settings_.host : "";
+  out.client_cert_file = settings_.gate_cert;
+  out.client_key_file = settings_.gate_key;
+  return out;
+}
+
+// ---- the verdict on groups ----
+
+Status PostgresTarget::test(const Membership& membership, const Deadline& deadline) {
+  DP_TRY(const auto connection, pool_.open(settings_.database, "check", deadline));
+  DP_CHECK(first_failure(examine_admin(*connection, settings_)));
+  for (const auto& group : membership.groups) {
+    DP_TRY(const auto findings, examine_group(*connection, group, !membership.heir.empty(), deadline));
+    DP_CHECK(first_failure(findings));
+    DP_TRY(const auto admin, examine_group_admin(*connection, group, deadline));
+    DP_CHECK(first_failure(admin));
+  }
+  DP_TRY(const auto heir, examine_heir(*connection, membership, deadline));
+  return first_failure(heir);
+}
+
+Status PostgresTarget::allowed(const Membership& membership, const Deadline& deadline) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = verdicts_.find(membership);
+    if (found != verdicts_.end() && clock_.mono() - found->second.at < verdict_lasts) return found->second.status;
+  }
+  Status status = test(membership, deadline);
+  // "The server does not answer" is no verdict.
+  if (!status.ok() && !is_verdict(status.error())) return status;
+  const std::lock_guard lock(mutex_);
+  verdicts_.insert_or_assign(membership, Verdict{status, clock_.mono()});
+  return status;
+}
+
+void PostgresTarget::forget(const Membership& membership) {
+  const std::lock_guard lock(mutex_);
+  verdicts_.erase(membership);
+}
+
+void PostgresTarget::retest(const Deadline& deadline) {
+  std::vector<Membership> known;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [membership, verdict] : verdicts_) known.push_back(membership);
+  }
+  for (const auto& membership : known) {
+    forget(membership);
+    if (const Status status = allowed(membership, deadline); !status.ok())
+      log_.warn("a group role may not be used", {{"check", status.error().check}, {"error", status.error().message}});
+  }
+}
+
+}  // namespace daypass::target::postgres

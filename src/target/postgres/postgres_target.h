@@ -1,0 +1,71 @@
+// One PostgreSQL target: the port's verbs over a pool of connections. Safe from any thread.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/log.h"
+#include "target/postgres/group.h"
+#include "target/postgres/pool.h"
+#include "target/postgres/settings.h"
+#include "target/postgres/turn.h"
+#include "target/target.h"
+
+namespace daypass::target::postgres {
+
+/// The driver's note about one account, kept with the grant.
+struct Handle {
+  std::int64_t oid = 0;                ///< 0: unknown
+  std::optional<Membership> given;     ///< nullopt: unknown
+  [[nodiscard]] std::string text() const;
+  /// Whatever can't be read is unknown: the note helps, nothing rests on it.
+  static Handle parse(std::string_view text);
+};
+
+class PostgresTarget final : public Target {
+ public:
+  PostgresTarget(TargetSettings settings, Pool::Password password, const base::Clock& clock, base::Entropy& entropy,
+                 const base::Log& log, std::string instance, std::string nonce);
+
+  [[nodiscard]] Caps caps() const override { return {.keeps_deadline = true, .cuts_sessions = true}; }
+  base::Result<std::string> provision(const Provision& wanted, Millis budget) override;
+  base::Status revoke(const Account& account, const std::vector<core::RoleSpec>& roles, std::string_view handle,
+                      Millis budget) override;
+  base::Result<core::Presence> verify(const Account& account, std::string_view handle, Millis budget) override;
+  base::Result<std::vector<Owned>> list_owned(Millis budget) override;
+  base::Result<std::vector<Finding>> check(const std::vector<core::RoleSpec>& roles, Millis budget) override;
+  base::Result<std::string> server_identity(Millis budget) override;
+  [[nodiscard]] Upstream upstream(const std::string& account, base::Secret password) const override;
+
+ private:
+  struct Verdict {
+    base::Status status;
+    base::MonoTime at;
+  };
+
+  [[nodiscard]] base::Status own_name(const Account& account) const;
+  base::Result<std::string> make(Connection& connection, const Provision& wanted, const Membership& membership,
+                                 const Deadline& deadline);
+  /// The cached answer to "may accounts be made with these groups?", asked anew after five minutes.
+  base::Status allowed(const Membership& membership, const Deadline& deadline);
+  base::Status test(const Membership& membership, const Deadline& deadline);
+  void retest(const Deadline& deadline);
+  [[nodiscard]] std::string spec_subject() const;
+  /// Forgets the answer: a guard on the server has just contradicted it.
+  void forget(const Membership& membership);
+
+  TargetSettings settings_;
+  const base::Clock& clock_;
+  base::Entropy& entropy_;
+  const base::Log& log_;
+  std::string instance_;
+  Pool pool_;
+
+  Turns turns_;  ///< the server's advisory lock does the same between processes
+  std::mutex mutex_;
+  std::map<Membership, Verdict> verdicts_;
+};
+
+}  // namespace daypass::target::postgres

@@ -1,0 +1,59 @@
+// Taking one account away, step by step; owns the order of the steps.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "target/postgres/pool.h"
+#include "target/postgres/settings.h"
+
+namespace daypass::target::postgres {
+
+/// One revocation over one connection. Every step may be repeated, and a repeat begins at the first.
+class Revocation {
+ public:
+  struct Subject {
+    std::string name;
+    std::string mark;
+    std::int64_t known_oid = 0;          ///< from the handle; 0: unknown
+    std::optional<Membership> given;     ///< nullopt: nobody knows whether there is an heir
+  };
+  Revocation(Pool& pool, Connection& connection, const base::Log& log, Subject subject, const Deadline& deadline);
+
+  /// Success: no such role any more, no session of it. Errors: "pg.foreign_role", "pg.account_busy", "pg.backend_alive",
+  /// "pg.prepared_transaction", those of clear.h, and what to_error says.
+  base::Status run();
+
+ private:
+  enum class Shut { done, absent };
+  base::Result<Shut> shut_out();
+  base::Status unblock();
+  base::Status join();
+  base::Status strip_memberships();
+  base::Status end_sessions();
+  base::Status end_hidden();
+  base::Status end_prepared(bool blockers);
+  base::Status roll_back_prepared(const std::string& database, const std::string& owner, const std::string& gid);
+  base::Status clear();
+  base::Result<bool> drop();
+  base::Status end_orphans();
+  [[nodiscard]] base::Error failed(const Failure& failure) const;
+  [[nodiscard]] base::Error foreign() const;
+  [[nodiscard]] base::Error busy() const;
+
+  Pool& pool_;
+  Connection& c_;
+  const base::Log& log_;
+  Subject subject_;
+  Deadline deadline_;
+  std::string role_;           ///< quoted
+  std::string lock_, mine_;    ///< the guards, as statements
+  std::int64_t oid_ = 0;
+  std::set<int> starting_;     ///< logins that were under way when NOLOGIN was committed
+  bool sessions_ = false, prepared_ = false, objects_ = false;
+  bool joined_ = false, stripped_ = false;
+};
+
+}  // namespace daypass::target::postgres
