@@ -80,7 +80,10 @@ awaitable<HttpResponse> Api::dispatch(HttpRequest request) {
     if (route.path.starts_with("/t/{tenant}") || route.path.ends_with("/t/{tenant}")) {
       auto tenant = core::parse_tenant(call.args.front());
       // A tenant that is not there and a path that is not there look the same.
-      if (!tenant.ok() || tenant->str() != "default") break;
+      if (!tenant.ok() || tenant->str() != "default") {
+        path_known = false;
+        break;
+      }
       call.tenant = std::move(*tenant);
       call.args.erase(call.args.begin());
     }

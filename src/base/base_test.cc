@@ -124,6 +124,7 @@ TEST(Nearest, FindsSlipsAndNothingElse) {
   const std::vector<std::string> known{"issuer", "client_id"};
   EXPECT_EQ(nearest("isuer", known), "issuer");
   EXPECT_EQ(nearest("frobnicate", known), "");
+  EXPECT_EQ(nearest("idel", std::vector<std::string>{"id", "idle"}), "idle");
 }
 
 }  // namespace

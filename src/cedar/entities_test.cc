@@ -81,14 +81,14 @@ TEST(CedarEntities, Json) {
     return store.ok() ? "ok" : store.error().check;
   };
   EXPECT_EQ(read(R"([])"), "ok");
-  EXPECT_EQ(
-      read(
-          R"([{"uid": {"__entity": {"type": "U", "id": "a"}}, "attrs": {}, "parents": [{"__entity": {"type": "G", "id": "1"}}], "zz": 1}])"),
-      "ok");
-  EXPECT_EQ(
-      read(
-          R"([{"uid": {"type": "U", "id": "a", "x": 1}, "attrs": {"": 1}, "parents": [{"type": "G", "id": "1"}, {"type": "G", "id": "1"}]}])"),
-      "ok");
+  EXPECT_EQ(read(
+                R"([{"uid": {"__entity": {"type": "U", "id": "a"}}, "attrs": {},
+                   "parents": [{"__entity": {"type": "G", "id": "1"}}], "zz": 1}])"),
+            "ok");
+  EXPECT_EQ(read(
+                R"([{"uid": {"type": "U", "id": "a", "x": 1}, "attrs": {"": 1},
+                   "parents": [{"type": "G", "id": "1"}, {"type": "G", "id": "1"}]}])"),
+            "ok");
   for (const auto bad :
        {R"({})", R"([1])", R"([{"attrs": {}, "parents": []}])", R"([{"uid": {"type": "U", "id": "a"}, "parents": []}])",
         R"([{"uid": {"type": "U", "id": "a"}, "attrs": {}}])",
@@ -102,16 +102,17 @@ TEST(CedarEntities, Json) {
                          R"([{"uid": {"type": "U", "id": "a"}, "attrs": {}, "parents": ["G::\"1\""]}])"})
     EXPECT_EQ(read(bad), "cedar.entity_uid") << bad;
   EXPECT_EQ(read(R"([{"uid": {"type": "U", "id": "a"}, "attrs": {"x": null}, "parents": []}])"), "cedar.json_value");
-  EXPECT_EQ(
-      read(
-          R"([{"uid": {"type": "U", "id": "a"}, "attrs": {"x": {"__extn": {"fn": "ip", "arg": "zz"}}}, "parents": []}])"),
-      "cedar.ip");
+  EXPECT_EQ(read(
+                R"([{"uid": {"type": "U", "id": "a"}, "attrs": {"x": {"__extn": {"fn": "ip", "arg": "zz"}}},
+                   "parents": []}])"),
+            "cedar.ip");
 }
 
 // The attributes of an entity are never an escape themselves, only their values can be.
 TEST(CedarEntities, EscapeNamesAreAttributeNamesAtTheTop) {
   const auto store = Entities::from_json(json_of(
-      R"([{"uid": {"type": "U", "id": "a"}, "attrs": {"__entity": {"type": "V", "id": "b"}}, "tags": {"__extn": 1}, "parents": []}])"));
+      R"([{"uid": {"type": "U", "id": "a"}, "attrs": {"__entity": {"type": "V", "id": "b"}},
+          "tags": {"__extn": 1}, "parents": []}])"));
   ASSERT_TRUE(store.ok());
   const Entity* found = store->find({"U", "a"});
   ASSERT_NE(found, nullptr);

@@ -21,34 +21,38 @@ struct Span {
 };
 
 enum class Op : std::uint8_t {
-  literal,  // value
+  literal,  // a value
+  // Request variables.
   principal,
   action,
   resource,
-  context,       // request variables
+  context,
   if_then_else,  // 3 kids
+  // 2 or more kids, left to right.
   and_,
   or_,
   add,
   sub,
-  mul,  // 2 or more kids, left to right
+  mul,
+  // 1 kid.
   not_,
-  negate,  // 1 kid
+  negate,
+  // 2 kids.
   equal,
   not_equal,
   less,
   less_equal,
   greater,
   greater_equal,
-  in,        // 2 kids
+  in,
   has,       // 1 kid, path of one or more names
   like,      // 1 kid, pattern
   is,        // 1 kid, type name
   is_in,     // 2 kids, type name
   get_attr,  // 1 kid, name
-  call,      // function
-  set,       // kids
-  record,    // kids, as many names
+  call,      // arguments, function
+  set,       // elements
+  record,    // members, as many names
 };
 
 /// Functions and methods. A method's receiver is its first argument.

@@ -13,9 +13,15 @@
 namespace daypass::config {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-bool is_letter(char c) { return is_lower(c) || (c >= 'A' && c <= 'Z'); }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_lower(char c) {
+  return c >= 'a' && c <= 'z';
+}
+bool is_letter(char c) {
+  return is_lower(c) || (c >= 'A' && c <= 'Z');
+}
 
 template <class Allowed>
 bool all_of(std::string_view text, Allowed allowed) {
@@ -49,7 +55,8 @@ std::string lower(std::string_view text) {
 // TLS everywhere, but for what never leaves this machine.
 Verdict safe_scheme(const Url& url, std::string_view text) {
   if (url.scheme == "https" || is_loopback(url.host)) return std::nullopt;
-  return Complaint{"must begin with https://, because " + shown(url.host) + " is not this machine, not " + shown(text), {}};
+  return Complaint{"must begin with https://, because " + shown(url.host) + " is not this machine, not " + shown(text),
+                   {}};
 }
 
 }  // namespace
@@ -60,10 +67,13 @@ std::string clip(std::string_view text, std::size_t bytes) {
   return std::string(text.substr(0, bytes)) + "…";
 }
 
-std::string shown(std::string_view text) { return base::json::quote(clip(text, 80)); }
+std::string shown(std::string_view text) {
+  return base::json::quote(clip(text, 80));
+}
 
 bool has_control(std::string_view text) noexcept {
-  return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 bool is_dns_name(std::string_view text) noexcept {
@@ -113,7 +123,8 @@ bool is_loopback(std::string_view host) noexcept {
 }
 
 std::optional<Url> split_url(std::string_view text) noexcept {
-  if (text.size() > 2048 || !all_of(text, [](char c) { return c > 0x20 && c < 0x7f && c != '\\' && c != '"'; })) return {};
+  if (text.size() > 2048 || !all_of(text, [](char c) { return c > 0x20 && c < 0x7f && c != '\\' && c != '"'; }))
+    return {};
   Url out;
   for (const std::string_view scheme : {"https", "http"})
     if (text.starts_with(scheme) && text.substr(scheme.size()).starts_with("://")) {
@@ -146,11 +157,21 @@ std::optional<Url> split_url(std::string_view text) noexcept {
 
 namespace check {
 
-Verdict any(std::string_view) { return std::nullopt; }
-Verdict filled(std::string_view text) { return between_1_and(text, max_string_bytes); }
-Verdict display(std::string_view text) { return between_1_and(text, 100); }
-Verdict description(std::string_view text) { return no_longer_than(text, 500); }
-Verdict path(std::string_view text) { return between_1_and(text, max_string_bytes); }
+Verdict any(std::string_view) {
+  return std::nullopt;
+}
+Verdict filled(std::string_view text) {
+  return between_1_and(text, max_string_bytes);
+}
+Verdict display(std::string_view text) {
+  return between_1_and(text, 100);
+}
+Verdict description(std::string_view text) {
+  return no_longer_than(text, 500);
+}
+Verdict path(std::string_view text) {
+  return between_1_and(text, max_string_bytes);
+}
 
 Verdict absolute_path(std::string_view text) {
   if (!text.starts_with('/'))
@@ -164,7 +185,8 @@ Verdict public_url(std::string_view text) {
   const auto url = split_url(text);
   if (!url) return Complaint{"must be an https URL, not " + shown(text), example};
   if (auto unsafe = safe_scheme(*url, text)) return unsafe;
-  if (url->rest == "/") return Complaint{"must not end with a slash", "write " + std::string(text.substr(0, text.size() - 1))};
+  if (url->rest == "/")
+    return Complaint{"must not end with a slash", "write " + std::string(text.substr(0, text.size() - 1))};
   if (!url->rest.empty()) return Complaint{"must be scheme, host and port only, not " + shown(text), example};
   // Browsers leave the default port out of an origin, and origins are compared.
   if (url->port == (url->scheme == "https" ? "443" : "80"))
@@ -174,7 +196,8 @@ Verdict public_url(std::string_view text) {
 
 Verdict public_host(std::string_view text) {
   if ((is_dns_name(text) || is_ip(text)) && !is_wildcard(text)) return std::nullopt;
-  return Complaint{"must be a host name or an IP address, not " + shown(text), "write it like db.daypass.example, without a port"};
+  return Complaint{"must be a host name or an IP address, not " + shown(text),
+                   "write it like db.daypass.example, without a port"};
 }
 
 Verdict issuer(std::string_view text) {
@@ -184,7 +207,8 @@ Verdict issuer(std::string_view text) {
                      "copy \"issuer\" from the provider's /.well-known/openid-configuration"};
   if (auto unsafe = safe_scheme(*url, text)) return unsafe;
   // OpenID Connect Discovery 1.0 section 3: no query or fragment component.
-  if (url->rest.find_first_of("?#") != std::string_view::npos) return Complaint{"must not hold a query or fragment", {}};
+  if (url->rest.find_first_of("?#") != std::string_view::npos)
+    return Complaint{"must not hold a query or fragment", {}};
   if (url->rest.ends_with("/.well-known/openid-configuration"))
     return Complaint{"is the address of the discovery document, not the issuer",
                      "leave out /.well-known/openid-configuration"};
@@ -200,7 +224,8 @@ Verdict fetch_url(std::string_view text) {
 
 Verdict egress_host(std::string_view text) {
   if (is_dns_name(text) || is_ip(text)) return std::nullopt;
-  return Complaint{"must list host names, not " + shown(text), "lower case, without scheme and port, like sso.corp.internal"};
+  return Complaint{"must list host names, not " + shown(text),
+                   "lower case, without scheme and port, like sso.corp.internal"};
 }
 
 Verdict idp_name(std::string_view text) {
@@ -236,8 +261,9 @@ Verdict secret_ref(std::string_view text) {
     if (good) return std::nullopt;
     return Complaint{"must name an environment variable", "write it like \"env:DAYPASS_CLIENT_SECRET\""};
   }
-  return Complaint{"must say where the secret is, not what it is",
-                   "put it into a file that only the server can read and write \"file:/etc/daypass/secret\" (or \"env:NAME\")"};
+  return Complaint{
+      "must say where the secret is, not what it is",
+      "put it into a file that only the server can read and write \"file:/etc/daypass/secret\" (or \"env:NAME\")"};
 }
 
 Verdict claim(std::string_view text) {
@@ -249,8 +275,12 @@ Verdict claim(std::string_view text) {
   return std::nullopt;
 }
 
-Verdict claim_or_empty(std::string_view text) { return text.empty() ? std::nullopt : claim(text); }
-Verdict pattern(std::string_view text) { return between_1_and(text, 256); }
+Verdict claim_or_empty(std::string_view text) {
+  return text.empty() ? std::nullopt : claim(text);
+}
+Verdict pattern(std::string_view text) {
+  return between_1_and(text, 256);
+}
 
 Verdict postgres_host(std::string_view text) {
   if (text.starts_with('/') || is_ip(text) || is_dns_name(lower(text))) return std::nullopt;
@@ -258,7 +288,15 @@ Verdict postgres_host(std::string_view text) {
                    "the port has a key of its own"};
 }
 
-Verdict postgres_name(std::string_view text) { return between_1_and(text, 63); }
+Verdict postgres_name(std::string_view text) {
+  return between_1_and(text, 63);
+}
+
+Verdict postgres_role(std::string_view text) {
+  if (auto bad = postgres_name(text)) return bad;
+  if (text != "public" && text != "none" && !text.starts_with("pg_")) return std::nullopt;
+  return Complaint{"can't be " + shown(text) + ": PostgreSQL keeps that name for itself", {}};
+}
 
 }  // namespace check
 

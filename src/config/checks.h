@@ -65,6 +65,8 @@ Verdict pattern(std::string_view text);
 Verdict postgres_host(std::string_view text);
 /// An identifier as PostgreSQL stores it: 1 to 63 bytes.
 Verdict postgres_name(std::string_view text);
+/// A role's name: not public, none or pg_…, which PostgreSQL keeps for itself.
+Verdict postgres_role(std::string_view text);
 }  // namespace check
 
 /// An attribute that Cedar can name as principal.<name>: an identifier, no reserved word, none of `own`.

@@ -1,5 +1,5 @@
-// Text files become typed values here: daypass.toml (the server's) and a tenant's folder. Strict: an unknown key, a wrong
-// type or a broken value is an error with file, line and a hint; all of them are reported in one run.
+// Text files become typed values here: daypass.toml (the server's) and a tenant's folder. Strict: an unknown key, a
+// wrong type or a broken value is an error with file, line and a hint; all of them are reported in one run.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ struct Problem {
 template <class T>
 struct Parsed {
   T value;
-  std::vector<Problem> problems;   ///< empty when the value may be used
+  std::vector<Problem> problems;  ///< empty when the value may be used
   [[nodiscard]] bool ok() const noexcept { return problems.empty(); }
 };
 
@@ -42,7 +42,7 @@ inline constexpr std::size_t max_problems = 500;
 
 /// A listening address: "127.0.0.1:8420", "[::1]:8420", "0.0.0.0:6432". Port 0 asks for a free one.
 struct Listen {
-  std::string host;        ///< IPv4 or IPv6 literal, without brackets
+  std::string host;  ///< IPv4 or IPv6 literal, without brackets
   std::uint16_t port = 0;
   /// "127.0.0.1:8420", "[::1]:8420".
   [[nodiscard]] std::string str() const;
@@ -52,25 +52,26 @@ struct Listen {
 /// Error: "config.listen".
 base::Result<Listen> parse_listen(std::string_view text);
 
-/// True for 127.0.0.0/8, ::1 and the name "localhost" (RFC 6761 section 6.3); brackets around an IPv6 literal are allowed.
+/// True for 127.0.0.0/8, ::1 and the name "localhost" (RFC 6761 section 6.3); brackets around an IPv6 literal are
+/// allowed.
 bool is_loopback(std::string_view host) noexcept;
 
 /// daypass.toml. The initial values are the defaults that the reference shows.
 struct ServerConfig {
   // [server]
   std::string data_dir = "/var/lib/daypass";  ///< holds store, keys, the operator's socket
-  std::string public_url;              ///< what browsers and identity providers see, e.g. https://daypass.example
-  unsigned threads = 0;                ///< io threads; 0 = one per core
+  std::string public_url;  ///< what browsers and identity providers see, e.g. https://daypass.example
+  unsigned threads = 0;    ///< io threads; 0 = one per core
   // [api]
   Listen api{"127.0.0.1", 8420};
-  std::string api_cert, api_key;       ///< PEM files; required unless `api` is loopback
+  std::string api_cert, api_key;  ///< PEM files; required unless `api` is loopback
   // [gate.postgres]
   Listen gate_postgres{"127.0.0.1", 6432};
-  std::string gate_cert, gate_key;     ///< empty: a self-signed P-256 certificate is made in data_dir
+  std::string gate_cert, gate_key;  ///< empty: a self-signed P-256 certificate is made in data_dir
   /// What clients connect to. When it is not set: the listen host, or public_url's host where that is a wildcard.
   std::string gate_public_host;
   // [log]
-  std::string log_level = "info";      ///< debug, info, warn, error
+  std::string log_level = "info";  ///< debug, info, warn, error
   // [limits]
   int max_connections = 2000;
   int max_connections_per_address = 200;
@@ -113,14 +114,14 @@ inline constexpr base::json::Limits spec_limits{std::size_t{64} << 20U, 32, 4'00
 
 /// One key as the reference shows it.
 struct KeyInfo {
-  std::string section;    ///< "[server]", "[[idp]]", "[idp.attributes]"
-  std::string key;        ///< "data_dir"
-  std::string type;       ///< "string", "integer", "duration", …
-  std::string fallback;   ///< the default as TOML; empty: none
+  std::string section;   ///< "[server]", "[[idp]]", "[idp.attributes]"
+  std::string key;       ///< "data_dir"
+  std::string type;      ///< "string", "integer", "duration", …
+  std::string fallback;  ///< the default as TOML; empty: none
   bool required = false;
-  std::string example;    ///< as TOML
+  std::string example;  ///< as TOML
   std::string meaning;
-  std::string env;        ///< "DAYPASS_SERVER__DATA_DIR"; empty in a tenant's files
+  std::string env;  ///< "DAYPASS_SERVER__DATA_DIR"; empty in a tenant's files
 };
 /// Every key there is, from the tables that the parsers themselves use.
 std::vector<KeyInfo> reference();

@@ -83,7 +83,10 @@ class Scan {
         ++at_;
         if (at_ < text_.size() && text_[at_] == '\n') new_line();
       } else if (c == quote) {
-        if (!multi) { ++at_; return; }
+        if (!multi) {
+          ++at_;
+          return;
+        }
         if (text_.substr(at_, 3) == triple) {
           at_ += 3;
           for (int extra = 0; extra < 2 && at_ < text_.size() && text_[at_] == quote; ++extra) ++at_;
@@ -102,7 +105,9 @@ class Scan {
   bool stopped_ = false;
 };
 
-Place place_of(const ::toml::source_region& region) { return {region.begin.line, region.begin.column}; }
+Place place_of(const ::toml::source_region& region) {
+  return {region.begin.line, region.begin.column};
+}
 
 class Converter {
  public:
@@ -152,7 +157,9 @@ class Converter {
 
 // The library quotes numbers that it can't hold. A secret made of digits that lost its quotes must not be shown.
 std::string without_numbers(std::string text) {
-  const auto numeric = [](char c) { return (c >= '0' && c <= '9') || std::string_view("abcdefABCDEF_+-.xoPp").find(c) != std::string_view::npos; };
+  const auto numeric = [](char c) {
+    return (c >= '0' && c <= '9') || std::string_view("abcdefABCDEF_+-.xoPp").find(c) != std::string_view::npos;
+  };
   for (std::size_t open = text.find('\''); open != std::string::npos;) {
     const std::size_t close = text.find('\'', open + 1);
     if (close == std::string::npos) break;
@@ -170,8 +177,10 @@ std::string without_numbers(std::string text) {
 
 std::optional<Problem> refuse_bytes(std::string_view text, const std::string& file) {
   if (text.size() > max_file_bytes)
-    return Problem{file, 0, 0, "the file has " + std::to_string(text.size()) + " bytes, more than the " +
-                   std::to_string(max_file_bytes) + " that are read", "split it"};
+    return Problem{file, 0, 0,
+                   "the file has " + std::to_string(text.size()) + " bytes, more than the " +
+                       std::to_string(max_file_bytes) + " that are read",
+                   "split it"};
   if (!base::is_utf8(text)) return Problem{file, 0, 0, "the file is not UTF-8", "save it as UTF-8"};
   std::size_t line = 1;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -195,13 +204,20 @@ const Entry* Node::find(std::string_view key) const noexcept {
 
 std::string_view to_string(Node::Kind kind) noexcept {
   switch (kind) {
-    case Node::Kind::string: return "a string";
-    case Node::Kind::integer: return "an integer";
-    case Node::Kind::number: return "a number with a fraction";
-    case Node::Kind::boolean: return "a boolean";
-    case Node::Kind::date: return "a date or time";
-    case Node::Kind::array: return "an array";
-    case Node::Kind::table: return "a table";
+    case Node::Kind::string:
+      return "a string";
+    case Node::Kind::integer:
+      return "an integer";
+    case Node::Kind::number:
+      return "a number with a fraction";
+    case Node::Kind::boolean:
+      return "a boolean";
+    case Node::Kind::date:
+      return "a date or time";
+    case Node::Kind::array:
+      return "an array";
+    case Node::Kind::table:
+      return "a table";
   }
   return "a value";
 }

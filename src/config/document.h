@@ -11,7 +11,7 @@
 namespace daypass::config {
 
 struct Place {
-  std::size_t line = 0;    ///< 1-based; 0: unknown
+  std::size_t line = 0;  ///< 1-based; 0: unknown
   std::size_t column = 0;
   auto operator<=>(const Place&) const = default;
 };
@@ -22,11 +22,11 @@ struct Node {
   enum class Kind { string, integer, number, boolean, date, array, table };
   Kind kind = Kind::table;
   Place place;
-  std::string text;                 ///< of a string
+  std::string text;  ///< of a string
   std::int64_t integer = 0;
   bool boolean = false;
-  std::vector<Node> items;          ///< of an array
-  std::vector<Entry> entries;       ///< of a table, in the order of the text, keys unique
+  std::vector<Node> items;     ///< of an array
+  std::vector<Entry> entries;  ///< of a table, in the order of the text, keys unique
 
   [[nodiscard]] const Entry* find(std::string_view key) const noexcept;
 };
@@ -36,7 +36,7 @@ std::string_view to_string(Node::Kind kind) noexcept;
 
 struct Entry {
   std::string key;
-  Place place;   ///< of the key
+  Place place;  ///< of the key
   Node value;
 };
 

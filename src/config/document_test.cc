@@ -38,7 +38,8 @@ TEST(Document, SaysWhereTheSyntaxBreaks) {
 
 // The library, left alone, aborts on the first of these.
 TEST(Document, SurvivesTheLibrarysAssertions) {
-  for (const char* text : {"a = 1\n[%]\n", "a = 1\n[ =", "a = 1\n[[%]]\n", "a = 1\n[\xc3\xa4]\n", "a = 1\n[.a]\n", "a = 1\n[#", "a = 1\n[\n"}) {
+  for (const char* text : {"a = 1\n[%]\n", "a = 1\n[ =", "a = 1\n[[%]]\n", "a = 1\n[\xc3\xa4]\n", "a = 1\n[.a]\n",
+                           "a = 1\n[#", "a = 1\n[\n"}) {
     const auto doc = parse_toml(text, "f.toml");
     ASSERT_EQ(doc.problems.size(), 1U) << text;
     EXPECT_THAT(doc.problems[0].message, HasSubstr("not valid TOML: ")) << text;
@@ -96,7 +97,8 @@ TEST(Document, CountsNoDotsInTextAndComments) {
   std::string dots(200, '.');
   EXPECT_TRUE(parse_toml("a = \"" + dots + "\" # " + dots + "\nb = '" + dots + "'\nc = \"\"\"\n" + dots + "\n" + dots +
                              "\"\"\"\n",
-                         "f").ok());
+                         "f")
+                  .ok());
 }
 
 }  // namespace

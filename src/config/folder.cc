@@ -17,7 +17,9 @@ namespace fs = std::filesystem;
 using base::Code;
 using base::Error;
 
-std::string reason(int number) { return std::generic_category().message(number); }
+std::string reason(int number) {
+  return std::generic_category().message(number);
+}
 
 class File {
  public:
@@ -35,7 +37,8 @@ class File {
 };
 
 // The names in one folder that parse_tenant would look at, sorted by the map that takes them.
-base::Status list(const fs::path& folder, const std::string& prefix, bool all, std::map<std::string, std::string>& out) {
+base::Status list(const fs::path& folder, const std::string& prefix, bool all,
+                  std::map<std::string, std::string>& out) {
   std::error_code ec;
   std::size_t total = 0;
   fs::directory_iterator it(folder, ec);
@@ -45,9 +48,11 @@ base::Status list(const fs::path& folder, const std::string& prefix, bool all, s
     std::error_code ignored;  // what can't be looked at is read below, where the reason is told
     if (it->is_directory(ignored)) continue;
     const std::string extension = it->path().extension().string();
-    if (!all && ::strcasecmp(extension.c_str(), ".toml") != 0 && ::strcasecmp(extension.c_str(), ".cedar") != 0) continue;
+    if (!all && ::strcasecmp(extension.c_str(), ".toml") != 0 && ::strcasecmp(extension.c_str(), ".cedar") != 0)
+      continue;
     if (out.size() == max_files)
-      return Error{Code::invalid, "config.too_many", folder.string() + " has more than " + std::to_string(max_files) + " files",
+      return Error{Code::invalid, "config.too_many",
+                   folder.string() + " has more than " + std::to_string(max_files) + " files",
                    "put several tables or policies into one file"};
     DP_TRY(std::string text, read_file(it->path().string()));
     if ((total += text.size()) > max_folder_bytes)
@@ -55,7 +60,8 @@ base::Status list(const fs::path& folder, const std::string& prefix, bool all, s
                    folder.string() + " has more than " + std::to_string(max_folder_bytes) + " bytes"};
     out[prefix + name] = std::move(text);
   }
-  if (ec) return Error{Code::invalid, "config.folder", "can't read the folder " + folder.string() + ": " + ec.message()};
+  if (ec)
+    return Error{Code::invalid, "config.folder", "can't read the folder " + folder.string() + ": " + ec.message()};
   return {};
 }
 
@@ -82,7 +88,8 @@ base::Result<std::string> read_file(const std::string& path) {
     have += static_cast<std::size_t>(n);
   }
   if (have > max_file_bytes)
-    return Error{Code::invalid, "config.too_large", path + " has more than " + std::to_string(max_file_bytes) + " bytes", "split it"};
+    return Error{Code::invalid, "config.too_large",
+                 path + " has more than " + std::to_string(max_file_bytes) + " bytes", "split it"};
   out.resize(have);
   out.shrink_to_fit();
   return out;

@@ -14,20 +14,38 @@ struct Preset {
   void (*fill)(I&);
 };
 
-void standard_scopes(I& idp) { idp.scopes = {"profile", "email"}; }
+void standard_scopes(I& idp) {
+  idp.scopes = {"profile", "email"};
+}
 
 constexpr auto presets = std::to_array<Preset>({
     {"generic", [](I&) {}},
     // Okta sends `groups` only for this scope or a claim of that name in the authorization server.
-    {"okta", [](I& i) { i.scopes.emplace_back("groups"); i.groups_from = "groups"; }},
+    {"okta",
+     [](I& i) {
+       i.scopes.emplace_back("groups");
+       i.groups_from = "groups";
+     }},
     // Entra's `sub` differs per application; `oid` is the person in that directory. Groups are object ids.
-    {"entra", [](I& i) { i.groups_from = "groups"; i.subject_from = "oid"; }},
+    {"entra",
+     [](I& i) {
+       i.groups_from = "groups";
+       i.subject_from = "oid";
+     }},
     // Google's ID tokens hold no groups.
     {"google", [](I& i) { i.issuer = "https://accounts.google.com"; }},
     // Keycloak's group mapper writes paths ("/data") unless told otherwise.
-    {"keycloak", [](I& i) { i.groups_from = "groups"; i.groups_pattern = "/?(.+)"; }},
+    {"keycloak",
+     [](I& i) {
+       i.groups_from = "groups";
+       i.groups_pattern = "/?(.+)";
+     }},
     // AD FS puts its claim rules' output into the ID token only for this scope; one group comes as a plain string.
-    {"adfs", [](I& i) { i.scopes.emplace_back("allatclaims"); i.groups_from = "group"; }},
+    {"adfs",
+     [](I& i) {
+       i.scopes.emplace_back("allatclaims");
+       i.groups_from = "group";
+     }},
 });
 
 void preset(Reader& r, const Node& node, I&) {
@@ -44,8 +62,11 @@ void protocol(Reader& r, const Node& node, I& out) {
   if (s == nullptr || *s == "oidc") return;
   out.protocol = *s;
   constexpr auto known = std::to_array<std::string_view>({"oidc"});
-  if (*s == "saml") r.complain(node, "can't be \"saml\" yet: Daypass speaks OpenID Connect only", "write \"oidc\" and the provider's OpenID Connect issuer");
-  else r.complain(node, "can't be " + shown(*s), did_you_mean(*s, known));
+  if (*s == "saml")
+    r.complain(node, "can't be \"saml\" yet: Daypass speaks OpenID Connect only",
+               "write \"oidc\" and the provider's OpenID Connect issuer");
+  else
+    r.complain(node, "can't be " + shown(*s), did_you_mean(*s, known));
 }
 
 void scopes(Reader& r, const Node& node, I& out) {
@@ -87,7 +108,8 @@ void attributes(Reader& r, const Node& node, I& out) {
       const std::string outer = std::exchange(r.where, "attribute " + shown(name) + " of " + r.where);
       read_table(r, value, mapping_keys(), rule);
       r.where = outer;
-      if (!rule.pattern.empty() && rule.type != core::AttributeType::string && rule.type != core::AttributeType::string_set)
+      if (!rule.pattern.empty() && rule.type != core::AttributeType::string &&
+          rule.type != core::AttributeType::string_set)
         r.problem(value.place, "attribute " + shown(name) + " has a pattern, which fits only strings and sets", {});
     } else if (value.kind != Node::Kind::string) {
       r.wrong_type(value, "a claim's name or a table");
@@ -105,38 +127,73 @@ constexpr auto keys = std::to_array<Key<I>>({
      "to change it is to have other users."},
     {"display", "string", none, "\"Example Corp\"", text<&I::display, check::display>,
      "What the login page calls it. Without it: the name."},
-    {"preset", "word", {"\"generic\""}, "\"okta\"", preset,
+    {"preset",
+     "word",
+     {"\"generic\""},
+     "\"okta\"",
+     preset,
      "`okta`, `entra`, `google`, `keycloak`, `adfs` or `generic`: defaults that fit the product, see below."},
     {"protocol", "word", {"\"oidc\""}, "\"oidc\"", protocol, "`oidc`. (`saml` does not exist yet.)"},
     {"issuer", "URL", none, "\"https://sso.example.com\"", text<&I::issuer, check::issuer>,
      "Exactly as in the provider's tokens. https, unless the host is loopback. Required, but for the preset `google`."},
     {"client_id", "string", required, "\"daypass\"", text<&I::client_id, check::client_id>,
      "The name under which Daypass is registered at the provider."},
-    {"client_auth", "word", {"\"basic\""}, "\"post\"", choice<&I::client_auth, client_auths>,
+    {"client_auth",
+     "word",
+     {"\"basic\""},
+     "\"post\"",
+     choice<&I::client_auth, client_auths>,
      "How Daypass authenticates to the token endpoint: `basic`, `post`, `private_key_jwt` or `none`."},
     {"client_secret", "secret", none, "\"file:/etc/daypass/corp.secret\"", secret<&I::client_secret>,
-     "Where the client secret (for `private_key_jwt`: the PEM private key) is. Required, but for `client_auth = \"none\"`."},
-    {"scopes", "strings", {"[\"profile\", \"email\"]"}, "[\"profile\", \"email\", \"groups\"]", scopes,
+     "Where the client secret (for `private_key_jwt`: the PEM private key) is. Required, but for `client_auth = "
+     "\"none\"`."},
+    {"scopes",
+     "strings",
+     {"[\"profile\", \"email\"]"},
+     "[\"profile\", \"email\", \"groups\"]",
+     scopes,
      "What is asked for beside `openid`, which is always sent. Presets may add to the default."},
     {"groups", "claim or table", none, "\"groups\"", groups,
      "The claim that holds the groups: a name, or a JSON Pointer when it begins with /. A table says more, see below. "
      "`\"\"`: no groups."},
-    {"overage", "word", {"\"refuse\""}, "\"refuse\"", choice<&I::overage, overages>,
-     "When the provider says that there are too many groups for a token: `refuse` the login, or `fetch` them from `overage_url`."},
+    {"overage",
+     "word",
+     {"\"refuse\""},
+     "\"refuse\"",
+     choice<&I::overage, overages>,
+     "When the provider says that there are too many groups for a token: `refuse` the login, or `fetch` them from "
+     "`overage_url`."},
     {"overage_url", "URL", none, "\"https://graph.microsoft.com/v1.0/me/getMemberObjects\"",
      text<&I::overage_url, check::fetch_url>,
-     "Where `overage = \"fetch\"` asks, with the user's access token; the answer holds all groups at once. What a token says about this is never followed."},
-    {"userinfo", "boolean", {"false"}, "true", boolean<&I::userinfo>,
+     "Where `overage = \"fetch\"` asks, with the user's access token; the answer holds all groups at once. What a "
+     "token says about this is never followed."},
+    {"userinfo",
+     "boolean",
+     {"false"},
+     "true",
+     boolean<&I::userinfo>,
      "Also ask the userinfo endpoint, and map its claims with the token's."},
     {"ca_file", "path", none, "\"/etc/daypass/corp-ca.pem\"", text<&I::ca_file, check::absolute_path>,
      "PEM file of trust anchors for this provider. Without it: the system's."},
-    {"subject", "claim", {"\"sub\""}, "\"oid\"", text<&I::subject_from, check::claim>,
+    {"subject",
+     "claim",
+     {"\"sub\""},
+     "\"oid\"",
+     text<&I::subject_from, check::claim>,
      "The claim that names a person for ever. Never an e-mail address: those change hands."},
     {"display_from", "claim", none, "\"preferred_username\"", text<&I::display_from, check::claim>,
      "The claim shown to people; it decides nothing. Without it: `name`, then `email`, then the subject."},
-    {"allowed_hosts", "strings", {"[]"}, "[\"sso.corp.internal\"]", strings<&I::allowed_hosts, check::egress_host, 16>,
+    {"allowed_hosts",
+     "strings",
+     {"[]"},
+     "[\"sso.corp.internal\"]",
+     strings<&I::allowed_hosts, check::egress_host, 16>,
      "Hosts of this provider that may have a private address. Others must be on the internet."},
-    {"session_max", "duration", {"\"12h\""}, "\"8h\"", duration<&I::session_max, minute_ms, 30 * day_ms>,
+    {"session_max",
+     "duration",
+     {"\"12h\""},
+     "\"8h\"",
+     duration<&I::session_max, minute_ms, 30 * day_ms>,
      "The longest that one sign-in lasts, 1m to 30d. Grants end with it."},
     {"attributes", "table", none, "{ department = \"department\" }", attributes,
      "What policies see as `principal.<name>`, see `[idp.attributes]`."},
@@ -148,15 +205,24 @@ constexpr auto group_table = std::to_array<Key<I>>({
     {"pattern", "pattern", none, "\"daypass-(.+)\"", text<&I::groups_pattern, check::pattern>,
      "RE2, matched against the whole of each group, with at most one capture. What does not match is left out; "
      "with a capture, the captured part is the group's name. At most 256 bytes."},
-    {"required", "boolean", {"false"}, "true", boolean<&I::groups_required>,
+    {"required",
+     "boolean",
+     {"false"},
+     "true",
+     boolean<&I::groups_required>,
      "Refuse a login without the claim, or without any group left."},
 });
 
 constexpr auto mapping_table = std::to_array<Key<M>>({
     {"from", "claim", required, "\"/address/country\"", text<&M::from, check::claim>,
      "The claim: a name, or a JSON Pointer when it begins with /."},
-    {"type", "word", {"\"string\""}, "\"set\"", choice<&M::type, attribute_types>,
-     "`string`, `long`, `bool` or `set` (of strings). A claim of another type refuses the login; it is never taken for empty."},
+    {"type",
+     "word",
+     {"\"string\""},
+     "\"set\"",
+     choice<&M::type, attribute_types>,
+     "`string`, `long`, `bool` or `set` (of strings). A claim of another type refuses the login; it is never taken for "
+     "empty."},
     {"required", "boolean", {"false"}, "true", boolean<&M::required>, "Refuse a login without it."},
     {"pattern", "pattern", none, "\"team-(.+)\"", text<&M::pattern, check::pattern>,
      "As for groups. For strings and sets only."},
@@ -178,9 +244,11 @@ void judge(Reader& r, const Node& table, const std::set<std::string_view>& seen,
     return entry == nullptr ? table.place : entry->value.place;
   };
   if (idp.issuer.empty() && !seen.contains("issuer"))
-    r.problem(table.place, r.where + " has no \"issuer\"", "copy it from the provider's /.well-known/openid-configuration");
+    r.problem(table.place, r.where + " has no \"issuer\"",
+              "copy it from the provider's /.well-known/openid-configuration");
   if (idp.client_auth == core::ClientAuth::none && seen.contains("client_secret"))
-    r.problem(at("client_secret"), r.where + " has a client_secret that client_auth = \"none\" never uses", "drop one of them");
+    r.problem(at("client_secret"), r.where + " has a client_secret that client_auth = \"none\" never uses",
+              "drop one of them");
   if (idp.client_auth != core::ClientAuth::none && !seen.contains("client_secret"))
     r.problem(table.place, r.where + " has no \"client_secret\"",
               "write \"file:/etc/daypass/secret\", or client_auth = \"none\" if the provider gave you none");
@@ -192,7 +260,8 @@ void judge(Reader& r, const Node& table, const std::set<std::string_view>& seen,
     r.problem(at("overage_url"), r.where + " has an overage_url that is never asked", "add overage = \"fetch\"");
   // One application for all of Entra's customers would let each of them assert its own users here.
   for (const std::string_view many : {"/common/", "/organizations/", "/consumers/", "/{tenantid}/"})
-    if (idp.issuer.starts_with("https://login.microsoftonline.com") && (idp.issuer + "/").find(many) != std::string::npos)
+    if (idp.issuer.starts_with("https://login.microsoftonline.com") &&
+        (idp.issuer + "/").find(many) != std::string::npos)
       r.problem(at("issuer"), "the issuer stands for every Entra tenant, not for yours",
                 "write https://login.microsoftonline.com/<tenant id>/v2.0");
   if (idp.display.empty()) idp.display = idp.name;
@@ -206,9 +275,15 @@ std::span<const std::string_view> own_principal_attributes() noexcept {
   return names;
 }
 
-std::span<const Key<core::IdpSpec>> idp_keys() noexcept { return keys; }
-std::span<const Key<core::IdpSpec>> group_keys() noexcept { return group_table; }
-std::span<const Key<core::MappingRule>> mapping_keys() noexcept { return mapping_table; }
+std::span<const Key<core::IdpSpec>> idp_keys() noexcept {
+  return keys;
+}
+std::span<const Key<core::IdpSpec>> group_keys() noexcept {
+  return group_table;
+}
+std::span<const Key<core::MappingRule>> mapping_keys() noexcept {
+  return mapping_table;
+}
 
 core::IdpSpec read_idp(Reader& r, const Node& table) {
   core::IdpSpec out;

@@ -83,8 +83,10 @@ std::optional<std::vector<std::string>> Reader::strings(const Node& node, Check 
   std::vector<std::string> out;
   bool good = true;
   for (const auto& item : node.items) {
-    if (const std::string* s = string(item, check)) out.push_back(*s);
-    else good = false;
+    if (const std::string* s = string(item, check))
+      out.push_back(*s);
+    else
+      good = false;
   }
   if (!good) return std::nullopt;
   return out;
@@ -124,7 +126,9 @@ std::optional<base::Millis> Reader::duration(const Node& node, base::Millis leas
   return *parsed;
 }
 
-bool Reader::table(const Node& node) { return node.kind == Node::Kind::table || wrong_type(node, "a table"); }
+bool Reader::table(const Node& node) {
+  return node.kind == Node::Kind::table || wrong_type(node, "a table");
+}
 
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> known) {
   // The edit distance costs the product of both lengths; what is longer than any key is no slip of the finger.

@@ -1,5 +1,5 @@
-// Key tables: each key of a TOML table is one line that says its name, type, default, reader and meaning. The parsers run
-// on these tables and the reference is made from them, so they can't say different things.
+// Key tables: each key of a TOML table is one line that says its name, type, default, reader and meaning. The parsers
+// run on these tables and the reference is made from them, so they can't say different things.
 #pragma once
 
 #include <optional>
@@ -134,8 +134,10 @@ void integer(Reader& r, const Node& node, T& out) {
 }
 template <auto Member, class T>
 void boolean(Reader& r, const Node& node, T& out) {
-  if (node.kind == Node::Kind::boolean) out.*Member = node.boolean;
-  else r.wrong_type(node, "true or false");
+  if (node.kind == Node::Kind::boolean)
+    out.*Member = node.boolean;
+  else
+    r.wrong_type(node, "true or false");
 }
 template <auto Member, std::int64_t LeastMs, std::int64_t MostMs, class T>
 void duration(Reader& r, const Node& node, T& out) {
@@ -164,6 +166,7 @@ void choice(Reader& r, const Node& node, T& out) {
   r.complain(node, "can't be " + shown(*s), did_you_mean(*s, known));
 }
 
-inline constexpr std::int64_t second_ms = 1000, minute_ms = 60 * second_ms, hour_ms = 60 * minute_ms, day_ms = 24 * hour_ms;
+inline constexpr std::int64_t second_ms = 1000, minute_ms = 60 * second_ms, hour_ms = 60 * minute_ms,
+                              day_ms = 24 * hour_ms;
 
 }  // namespace daypass::config

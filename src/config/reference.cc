@@ -7,8 +7,14 @@ namespace {
 template <class T>
 void add(std::vector<KeyInfo>& out, const std::string& section, std::span<const Key<T>> keys) {
   for (const auto& key : keys)
-    out.push_back({section, std::string(key.name), std::string(key.type), std::string(key.fallback.toml),
-                   key.fallback.required, std::string(key.example), std::string(key.meaning), {}});
+    out.push_back({section,
+                   std::string(key.name),
+                   std::string(key.type),
+                   std::string(key.fallback.toml),
+                   key.fallback.required,
+                   std::string(key.example),
+                   std::string(key.meaning),
+                   {}});
 }
 
 // "|" ends a cell of a Markdown table.
@@ -20,7 +26,9 @@ std::string cell(std::string_view text) {
   }
   return out;
 }
-std::string code(std::string_view text) { return text.empty() ? "" : "`" + cell(text) + "`"; }
+std::string code(std::string_view text) {
+  return text.empty() ? "" : "`" + cell(text) + "`";
+}
 
 }  // namespace
 

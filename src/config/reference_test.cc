@@ -33,7 +33,8 @@ TEST(Reference, HoldsTheTablesOfTheParsers) {
   const std::string doc = content("docs/reference/config.md");
   for (const auto& [section, table] : reference_tables())
     EXPECT_TRUE(doc.find("\n" + table) != std::string::npos)
-        << "docs/reference/config.md lacks the table of " << section << " as it is now:\n" << table;
+        << "docs/reference/config.md lacks the table of " << section << " as it is now:\n"
+        << table;
 }
 
 TEST(Reference, NamesEveryKeyOnce) {
@@ -64,7 +65,9 @@ TEST(Reference, ServerExamplesAndDefaultsParse) {
       // Writing the default changes nothing.
       const std::string base = "[server]\npublic_url = \"https://daypass.example\"\n";
       const std::string section = key.section == "[server]" ? "" : key.section + "\n";
-      EXPECT_EQ(parse_server(base + section + key.key + " = " + key.fallback + "\n", "f").value, parse_server(base, "f").value) << key.key;
+      EXPECT_EQ(parse_server(base + section + key.key + " = " + key.fallback + "\n", "f").value,
+                parse_server(base, "f").value)
+          << key.key;
     }
   }
 }
@@ -74,7 +77,9 @@ TEST(Reference, TenantExamplesParse) {
   std::string text;
   std::string section;
   for (const auto& key : reference()) {
-    if (!key.env.empty() || key.section == "groups" || key.section == "[idp.attributes]" || key.section == "[target.limits]") continue;
+    if (!key.env.empty() || key.section == "groups" || key.section == "[idp.attributes]" ||
+        key.section == "[target.limits]")
+      continue;
     const std::string table = key.section.substr(0, key.section.find(' '));
     if (table != section) text += (section = table) + "\n";
     text += key.key + " = " + key.example + "\n";
@@ -89,7 +94,10 @@ TEST(Reference, TenantExamplesParse) {
 
   std::string groups = "{ ", limits = "{ ", rule = "{ ";
   for (const auto& key : reference()) {
-    std::string* table = key.section == "groups" ? &groups : key.section == "[idp.attributes]" ? &rule : key.section == "[target.limits]" ? &limits : nullptr;
+    std::string* table = key.section == "groups"             ? &groups
+                         : key.section == "[idp.attributes]" ? &rule
+                         : key.section == "[target.limits]"  ? &limits
+                                                             : nullptr;
     if (table != nullptr) *table += (table->size() > 2 ? ", " : "") + key.key + " = " + key.example;
   }
   swap("groups = \"groups\"", "groups = " + groups + " }");
@@ -123,7 +131,9 @@ TEST(Examples, EachPresetHasOne) {
     const auto parsed = parse_tenant(tenant, {{"idp.toml", text}});
     EXPECT_THAT(rendered(parsed.problems), IsEmpty()) << file;
     ASSERT_EQ(parsed.value.idps.size(), 1U) << file;
-    EXPECT_TRUE(std::string(name) == "generic" || text.find("preset = \"" + std::string(name) + "\"") != std::string::npos) << file;
+    EXPECT_TRUE(std::string(name) == "generic" ||
+                text.find("preset = \"" + std::string(name) + "\"") != std::string::npos)
+        << file;
     EXPECT_THAT(text, HasSubstr("/t/default/idp/" + parsed.value.idps[0].name + "/callback")) << file;
   }
 }
@@ -155,8 +165,8 @@ TEST_F(Folder, IsReadAsItsParserWants) {
   write("policies/deep/q.cedar", "i");
   const auto files = read_folder(path_);
   ASSERT_TRUE(files.ok()) << files.error().message;
-  const std::map<std::string, std::string> expected{{"tenant.toml", "a"},        {"more.toml", "b"},
-                                                    {"stray.cedar", "f"},        {"policies/p.cedar", "g"},
+  const std::map<std::string, std::string> expected{{"tenant.toml", "a"},         {"more.toml", "b"},
+                                                    {"stray.cedar", "f"},         {"policies/p.cedar", "g"},
                                                     {"policies/typo.ceder", "h"}, {"policies/deep/", ""}};
   EXPECT_EQ(*files, expected);
 }

@@ -16,39 +16,69 @@ void listen(Reader& r, const Node& node, ServerConfig& out) {
   const std::string* s = r.string(node);
   if (s == nullptr) return;
   auto parsed = parse_listen(*s);
-  if (parsed.ok()) out.*Member = std::move(*parsed);
-  else r.complain(node, "must be an address and a port, not " + shown(*s), parsed.error().hint);
+  if (parsed.ok())
+    out.*Member = std::move(*parsed);
+  else
+    r.complain(node, "must be an address and a port, not " + shown(*s), parsed.error().hint);
 }
 
 using S = ServerConfig;
 constexpr auto keys = std::to_array<Key<ServerConfig>>({
-    {"server.data_dir", "path", {"\"/var/lib/daypass\""}, "\"/var/lib/daypass\"", text<&S::data_dir, check::path>,
+    {"server.data_dir",
+     "path",
+     {"\"/var/lib/daypass\""},
+     "\"/var/lib/daypass\"",
+     text<&S::data_dir, check::path>,
      "Folder of the store, the keys and the operator's socket. Only the server's user may read it."},
     {"server.public_url", "URL", required, "\"https://daypass.example\"", text<&S::public_url, check::public_url>,
      "Where browsers and identity providers find Daypass: scheme, host and port, no path and no slash at the end. "
      "https, unless the host is loopback."},
-    {"server.threads", "integer", {"0"}, "2", integer<&S::threads, 0, 256>,
+    {"server.threads",
+     "integer",
+     {"0"},
+     "2",
+     integer<&S::threads, 0, 256>,
      "I/O threads, 0 to 256. 0 is one per core."},
-    {"api.listen", "address", {"\"127.0.0.1:8420\""}, "\"127.0.0.1:8420\"", listen<&S::api>,
+    {"api.listen",
+     "address",
+     {"\"127.0.0.1:8420\""},
+     "\"127.0.0.1:8420\"",
+     listen<&S::api>,
      "Where login pages and the API listen. Any address but loopback needs `cert` and `key`."},
     {"api.cert", "path", none, "\"/etc/daypass/api.pem\"", text<&S::api_cert, check::path>,
      "PEM file of the certificate chain. Comes with `key`."},
     {"api.key", "path", none, "\"/etc/daypass/api.key\"", text<&S::api_key, check::path>,
      "PEM file of the certificate's private key."},
-    {"gate.postgres.listen", "address", {"\"127.0.0.1:6432\""}, "\"0.0.0.0:6432\"", listen<&S::gate_postgres>,
+    {"gate.postgres.listen",
+     "address",
+     {"\"127.0.0.1:6432\""},
+     "\"0.0.0.0:6432\"",
+     listen<&S::gate_postgres>,
      "Where the PostgreSQL gateway listens. It always speaks TLS."},
     {"gate.postgres.cert", "path", none, "\"/etc/daypass/gate.pem\"", text<&S::gate_cert, check::path>,
      "PEM file of the gateway's certificate chain. Without it a self-signed one is made in `data_dir`."},
     {"gate.postgres.key", "path", none, "\"/etc/daypass/gate.key\"", text<&S::gate_key, check::path>,
      "PEM file of the certificate's private key."},
-    {"gate.postgres.public_host", "host", none, "\"db.daypass.example\"", text<&S::gate_public_host, check::public_host>,
+    {"gate.postgres.public_host", "host", none, "\"db.daypass.example\"",
+     text<&S::gate_public_host, check::public_host>,
      "The host that clients are told to connect to. Without it: the listen address, or the host of `public_url` where "
      "that is 0.0.0.0 or ::."},
-    {"log.level", "word", {"\"info\""}, "\"warn\"", choice<&S::log_level, log_levels>,
+    {"log.level",
+     "word",
+     {"\"info\""},
+     "\"warn\"",
+     choice<&S::log_level, log_levels>,
      "The least that is logged: `debug`, `info`, `warn` or `error`."},
-    {"limits.max_connections", "integer", {"2000"}, "500", integer<&S::max_connections, 1, 1'000'000>,
+    {"limits.max_connections",
+     "integer",
+     {"2000"},
+     "500",
+     integer<&S::max_connections, 1, 1'000'000>,
      "Connections at once, 1 to 1000000, over all listeners. More are refused."},
-    {"limits.max_connections_per_address", "integer", {"200"}, "50",
+    {"limits.max_connections_per_address",
+     "integer",
+     {"200"},
+     "50",
      integer<&S::max_connections_per_address, 1, 1'000'000>,
      "Connections at once from one client address; at most `max_connections`."},
 });
@@ -93,14 +123,16 @@ class ServerParser {
     pair("api.cert", c.api_cert, "api.key", c.api_key);
     pair("gate.postgres.cert", c.gate_cert, "gate.postgres.key", c.gate_key);
     if (!is_loopback(c.api.host) && !given("api.cert", c.api_cert) && !given("api.key", c.api_key))
-      at("api.listen", "the API may not listen on " + c.api.str() + " without TLS: login tokens would cross the network in clear",
+      at("api.listen",
+         "the API may not listen on " + c.api.str() + " without TLS: login tokens would cross the network in clear",
          "give \"cert\" and \"key\" in [api], or listen on 127.0.0.1 behind a proxy on this machine that speaks TLS");
     if (c.api.port != 0 && c.api == c.gate_postgres)
       at("gate.postgres.listen", "the API listens on " + c.api.str() + " already", "choose another port");
     if (c.max_connections_per_address > c.max_connections)
       at("limits.max_connections_per_address",
-         "max_connections_per_address (" + std::to_string(c.max_connections_per_address) + ") is more than max_connections (" +
-             std::to_string(c.max_connections) + ")", {});
+         "max_connections_per_address (" + std::to_string(c.max_connections_per_address) +
+             ") is more than max_connections (" + std::to_string(c.max_connections) + ")",
+         {});
     if (public_host_is_ours && !origins_.contains("gate.postgres.public_host")) c.gate_public_host = public_host(c);
   }
 
@@ -172,7 +204,8 @@ class ServerParser {
   void pair(std::string_view cert, const std::string& cert_value, std::string_view key, const std::string& key_value) {
     if (given(cert, cert_value) == given(key, key_value)) return;
     const auto [there, missing] = given(cert, cert_value) ? std::pair(cert, key) : std::pair(key, cert);
-    at(there, std::string(there) + " is set without " + std::string(missing), "a certificate and its key come together");
+    at(there, std::string(there) + " is set without " + std::string(missing),
+       "a certificate and its key come together");
   }
 
   // Set, be it to something that has been complained about already.
@@ -182,8 +215,11 @@ class ServerParser {
 
   void at(std::string_view key, std::string message, std::string hint) {
     const auto it = origins_.find(key);
-    if (it == origins_.end()) sink_.add({file_, 0, 0, std::move(message), std::move(hint)});
-    else sink_.add({it->second.first, it->second.second.line, it->second.second.column, std::move(message), std::move(hint)});
+    if (it == origins_.end())
+      sink_.add({file_, 0, 0, std::move(message), std::move(hint)});
+    else
+      sink_.add(
+          {it->second.first, it->second.second.line, it->second.second.column, std::move(message), std::move(hint)});
   }
 
   std::string file_;
@@ -193,13 +229,17 @@ class ServerParser {
 
 }  // namespace
 
-std::span<const Key<ServerConfig>> server_keys() noexcept { return {keys.data(), keys.size()}; }
+std::span<const Key<ServerConfig>> server_keys() noexcept {
+  return {keys.data(), keys.size()};
+}
 
 std::string env_name(std::string_view key) {
   std::string out = "DAYPASS_";
   for (const char c : key) {
-    if (c == '.') out += "__";
-    else out += c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
+    if (c == '.')
+      out += "__";
+    else
+      out += c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
   }
   return out;
 }

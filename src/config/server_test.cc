@@ -51,7 +51,8 @@ level = "debug"
 [limits]
 max_connections = 10
 max_connections_per_address = 5
-)", "daypass.toml");
+)",
+                                   "daypass.toml");
   ASSERT_THAT(rendered(parsed.problems), IsEmpty());
   const ServerConfig& c = parsed.value;
   EXPECT_EQ(c.data_dir, "data");  // relative paths stay as written
@@ -135,42 +136,62 @@ TEST(Server, PublicUrl) {
     EXPECT_THAT(with(good), IsEmpty()) << good;
   EXPECT_THAT(with("http://daypass.example"), ElementsAre(HasSubstr("must begin with https://")));
   EXPECT_THAT(with("http://127.0.0.1.evil.example"), ElementsAre(HasSubstr("must begin with https://")));
-  EXPECT_THAT(with("https://daypass.example/"), ElementsAre(HasSubstr("must not end with a slash, write https://daypass.example")));
+  EXPECT_THAT(with("https://daypass.example/"),
+              ElementsAre(HasSubstr("must not end with a slash, write https://daypass.example")));
   EXPECT_THAT(with("https://daypass.example/x"), ElementsAre(HasSubstr("scheme, host and port only")));
   EXPECT_THAT(with("https://daypass.example:443"), ElementsAre(HasSubstr("leave out :443")));
-  for (const char* bad : {"", "daypass.example", "ftp://daypass.example", "https://", "https://Daypass.example",
-                          "https://user@daypass.example", "https://daypass.example:", "https://daypass.example:0",
-                          "https://daypass.example:65536", "https://daypass.example:x", "https://-a.example",
-                          "https://a..b", "https://127.1", "https://[::1", "https://[1.2.3.4]", "https://::1",
-                          "https://a b", "https://a\\\\b", "https://\\u00e4.example", "https://a?x", "https://a#x",
-                          "https://127.0.0.1\\u0000", "https://a_b.example"})
+  for (const char* bad : {"",
+                          "daypass.example",
+                          "ftp://daypass.example",
+                          "https://",
+                          "https://Daypass.example",
+                          "https://user@daypass.example",
+                          "https://daypass.example:",
+                          "https://daypass.example:0",
+                          "https://daypass.example:65536",
+                          "https://daypass.example:x",
+                          "https://-a.example",
+                          "https://a..b",
+                          "https://127.1",
+                          "https://[::1",
+                          "https://[1.2.3.4]",
+                          "https://::1",
+                          "https://a b",
+                          "https://a\\\\b",
+                          "https://\\u00e4.example",
+                          "https://a?x",
+                          "https://a#x",
+                          "https://127.0.0.1\\u0000",
+                          "https://a_b.example"})
     EXPECT_EQ(with(bad).size(), 1U) << bad;
 }
 
 TEST(Server, Loopback) {
   for (const char* yes : {"localhost", "127.0.0.1", "127.255.0.9", "::1", "[::1]", "0:0:0:0:0:0:0:1", "::0001"})
     EXPECT_TRUE(is_loopback(yes)) << yes;
-  for (const char* no : {"", "::", "::11", "1::1", "::1:1", "128.0.0.1", "127.1", "127.0.0.1.example", "localhost.example",
-                         "::ffff:127.0.0.1", "0.0.0.0", "[]", "10.0.0.1"})
+  for (const char* no : {"", "::", "::11", "1::1", "::1:1", "128.0.0.1", "127.1", "127.0.0.1.example",
+                         "localhost.example", "::ffff:127.0.0.1", "0.0.0.0", "[]", "10.0.0.1"})
     EXPECT_FALSE(is_loopback(no)) << no;
 }
 
 TEST(Server, Listen) {
   EXPECT_EQ(*parse_listen("[::1]:0"), (Listen{"::1", 0}));
-  for (const char* bad : {"", ":80", "80", "localhost:80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:080",
-                          "127.0.0.1:-1", "127.0.0.1:+1", "127.0.0.1: 1", "::1:80", "[127.0.0.1]:80", "[::1]", "[::1%lo]:80",
-                          "01.2.3.4:80", "127.0.0.1:99999999999999999999"})
+  for (const char* bad : {"", ":80", "80", "localhost:80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
+                          "127.0.0.1:080", "127.0.0.1:-1", "127.0.0.1:+1", "127.0.0.1: 1", "::1:80", "[127.0.0.1]:80",
+                          "[::1]", "[::1%lo]:80", "01.2.3.4:80", "127.0.0.1:99999999999999999999"})
     EXPECT_EQ(parse_listen(bad).ok(), false) << bad;
   EXPECT_EQ(parse_listen("x").error().check, "config.listen");
-  EXPECT_THAT(problems_of(minimal + "[api]\nlisten = \"localhost:1\"\n"),
-              ElementsAre("daypass.toml:4: \"listen\" must be an address and a port, not \"localhost:1\", write it like "
-                          "127.0.0.1:8420, [::1]:8420 or 0.0.0.0:8420"));
+  EXPECT_THAT(
+      problems_of(minimal + "[api]\nlisten = \"localhost:1\"\n"),
+      ElementsAre("daypass.toml:4: \"listen\" must be an address and a port, not \"localhost:1\", write it like "
+                  "127.0.0.1:8420, [::1]:8420 or 0.0.0.0:8420"));
 }
 
 TEST(Server, TwoListenersNeedTwoPorts) {
   EXPECT_THAT(problems_of(minimal + "[gate.postgres]\nlisten = \"127.0.0.1:8420\"\n"),
               ElementsAre(HasSubstr("the API listens on 127.0.0.1:8420 already")));
-  EXPECT_THAT(problems_of(minimal + "[api]\nlisten = \"127.0.0.1:0\"\n[gate.postgres]\nlisten = \"127.0.0.1:0\"\n"), IsEmpty());
+  EXPECT_THAT(problems_of(minimal + "[api]\nlisten = \"127.0.0.1:0\"\n[gate.postgres]\nlisten = \"127.0.0.1:0\"\n"),
+              IsEmpty());
 }
 
 TEST(Server, OneAddressGetsNoMoreThanAll) {
@@ -205,8 +226,8 @@ TEST(ServerEnv, OverridesEveryKey) {
                                                {"DAYPASS_LIMITS__MAX_CONNECTIONS_PER_ADDRESS", "6"}};
   for (const auto& key : reference())
     if (!key.env.empty()) EXPECT_TRUE(env.contains(key.env)) << key.env;
-  const ServerConfig expected{"d",  "https://other.example", 4, {"0.0.0.0", 1}, "ac", "ak", {"0.0.0.0", 2}, "gc",
-                              "gk", "h",                     "error", 7, 6};
+  const ServerConfig expected{
+      "d", "https://other.example", 4, {"0.0.0.0", 1}, "ac", "ak", {"0.0.0.0", 2}, "gc", "gk", "h", "error", 7, 6};
   const auto parsed = parse_server("", "daypass.toml", env);
   EXPECT_THAT(rendered(parsed.problems), IsEmpty());
   EXPECT_EQ(parsed.value, expected);
@@ -216,14 +237,15 @@ TEST(ServerEnv, OverridesEveryKey) {
 }
 
 TEST(ServerEnv, IsAsStrictAsTheFile) {
-  EXPECT_THAT(problems_of(minimal, {{"DAYPASS_SERVER__TREADS", "1"},
-                                    {"DAYPASS_LIMITS__MAX_CONNECTIONS", "1x"},
-                                    {"DAYPASS_LOG__LEVEL", "loud"},
-                                    {"DAYPASS__LOG", "x"}}),
-              ElementsAre("environment: DAYPASS_LIMITS__MAX_CONNECTIONS must be an integer, not a string",
-                          "environment: DAYPASS_LOG__LEVEL can't be \"loud\", known are: debug, info, warn, error",
-                          "environment: \"DAYPASS_SERVER__TREADS\" names no key, did you mean \"DAYPASS_SERVER__THREADS\"?",
-                          "environment: \"DAYPASS__LOG\" names no key"));
+  EXPECT_THAT(
+      problems_of(minimal, {{"DAYPASS_SERVER__TREADS", "1"},
+                            {"DAYPASS_LIMITS__MAX_CONNECTIONS", "1x"},
+                            {"DAYPASS_LOG__LEVEL", "loud"},
+                            {"DAYPASS__LOG", "x"}}),
+      ElementsAre("environment: DAYPASS_LIMITS__MAX_CONNECTIONS must be an integer, not a string",
+                  "environment: DAYPASS_LOG__LEVEL can't be \"loud\", known are: debug, info, warn, error",
+                  "environment: \"DAYPASS_SERVER__TREADS\" names no key, did you mean \"DAYPASS_SERVER__THREADS\"?",
+                  "environment: \"DAYPASS__LOG\" names no key"));
   for (const char* bad : {"", " 1", "+1", "1 ", "0x1", "99999999999999999999"})
     EXPECT_EQ(problems_of(minimal, {{"DAYPASS_SERVER__THREADS", bad}}).size(), 1U) << bad;
   EXPECT_EQ(problems_of(minimal, {{"DAYPASS_SERVER__DATA_DIR", "a\nb"}}).size(), 1U);

@@ -24,8 +24,10 @@ template <const auto& Words, class Spec>
 void setting_word(Reader& r, const Node& node, Spec& out) {
   const std::string* s = r.string(node);
   if (s == nullptr) return;
-  if (std::find(Words.begin(), Words.end(), *s) != Words.end()) out.settings.set(r.key, *s);
-  else r.complain(node, "can't be " + shown(*s), did_you_mean(*s, Words));
+  if (std::find(Words.begin(), Words.end(), *s) != Words.end())
+    out.settings.set(r.key, *s);
+  else
+    r.complain(node, "can't be " + shown(*s), did_you_mean(*s, Words));
 }
 
 std::optional<core::AttributeValue> attribute_value(Reader& r, const Node& node) {
@@ -33,14 +35,18 @@ std::optional<core::AttributeValue> attribute_value(Reader& r, const Node& node)
     case Node::Kind::string:
       if (const auto* s = r.string(node)) return *s;
       return std::nullopt;
-    case Node::Kind::integer: return node.integer;
-    case Node::Kind::boolean: return node.boolean;
+    case Node::Kind::integer:
+      return node.integer;
+    case Node::Kind::boolean:
+      return node.boolean;
     case Node::Kind::array: {
       auto list = r.strings(node, check::any, 1000);
       if (!list) return std::nullopt;
       return std::set<std::string>(list->begin(), list->end());
     }
-    default: r.wrong_type(node, "a string, an integer, a boolean or an array of strings"); return std::nullopt;
+    default:
+      r.wrong_type(node, "a string, an integer, a boolean or an array of strings");
+      return std::nullopt;
   }
 }
 
@@ -60,8 +66,12 @@ void attributes(Reader& r, const Node& node, std::span<const std::string_view> o
   }
 }
 
-void target_attributes(Reader& r, const Node& node, T& out) { attributes(r, node, own_target_attributes(), out.attributes); }
-void role_attributes(Reader& r, const Node& node, R& out) { attributes(r, node, own_role_attributes(), out.attributes); }
+void target_attributes(Reader& r, const Node& node, T& out) {
+  attributes(r, node, own_target_attributes(), out.attributes);
+}
+void role_attributes(Reader& r, const Node& node, R& out) {
+  attributes(r, node, own_role_attributes(), out.attributes);
+}
 
 void target_limits(Reader& r, const Node& node, T& out) {
   if (!r.table(node)) return;
@@ -75,8 +85,10 @@ void id(Reader& r, const Node& node, Spec& out) {
   const std::string* s = r.string(node);
   if (s == nullptr) return;
   auto parsed = Parse(*s);
-  if (parsed.ok()) out.id = std::move(*parsed);
-  else r.problem(node.place, parsed.error().message, parsed.error().hint);
+  if (parsed.ok())
+    out.id = std::move(*parsed);
+  else
+    r.problem(node.place, parsed.error().message, parsed.error().hint);
 }
 
 constexpr auto target_table = std::to_array<Key<T>>({
@@ -90,9 +102,17 @@ constexpr auto target_table = std::to_array<Key<T>>({
 });
 
 constexpr auto limits_table = std::to_array<Key<L>>({
-    {"duration", "duration", {"\"1h\""}, "\"30m\"", duration<&L::duration, second_ms, 30 * day_ms>,
+    {"duration",
+     "duration",
+     {"\"1h\""},
+     "\"30m\"",
+     duration<&L::duration, second_ms, 30 * day_ms>,
      "How long a grant lasts, 1s to 30d."},
-    {"idle", "duration", {"\"15m\""}, "\"10m\"", duration<&L::idle, second_ms, 30 * day_ms>,
+    {"idle",
+     "duration",
+     {"\"15m\""},
+     "\"10m\"",
+     duration<&L::idle, second_ms, 30 * day_ms>,
      "How long it may be unused before it ends."},
     {"connections", "integer", {"4"}, "2", integer<&L::connections, 1, 1000>, "Connections at once, 1 to 1000."},
 });
@@ -102,7 +122,11 @@ constexpr auto role_table = std::to_array<Key<R>>({
      "`<kind>/<name>/<role>`: a role on the target of that name. Policies call it `Role::\"pg/orders/reader\"`."},
     {"description", "string", none, "\"Read all tables\"", text<&R::description, check::description>,
      "For people who look at `daypass ls`; at most 500 bytes."},
-    {"elevated", "boolean", {"false"}, "true", boolean<&R::elevated>,
+    {"elevated",
+     "boolean",
+     {"false"},
+     "true",
+     boolean<&R::elevated>,
      "Given only when asked for by name, never with the others."},
     {"duration_cap", "duration", none, "\"15m\"", duration<&R::duration_cap, second_ms, 30 * day_ms>,
      "No grant of this role lasts longer, whatever a policy offers."},
@@ -120,8 +144,9 @@ constexpr auto pg_target = std::to_array<Key<T>>({
      "The database that the roles of this target lead to."},
     {"maintenance_database", "name", none, "\"postgres\"", setting_text<check::postgres_name, T>,
      "The database that the admin login works in. Without it: `database`."},
-    {"admin_user", "name", required, "\"daypass\"", setting_text<check::postgres_name, T>,
-     "The role Daypass logs in as. It needs CREATEROLE and pg_signal_backend; `daypass target check` names what is missing."},
+    {"admin_user", "name", required, "\"daypass\"", setting_text<check::postgres_role, T>,
+     "The role Daypass logs in as. It needs CREATEROLE and pg_signal_backend; `daypass target check` names what is "
+     "missing."},
     {"admin_password", "secret", none, "\"file:/etc/daypass/orders.password\"", setting_text<check::secret_ref, T>,
      "Where its password is. May be left out where `admin_cert` or the socket is enough."},
     {"admin_cert", "path", none, "\"/etc/daypass/admin.pem\"", setting_text<check::absolute_path, T>,
@@ -130,8 +155,13 @@ constexpr auto pg_target = std::to_array<Key<T>>({
      "PEM private key of `admin_cert`."},
     {"ca_file", "path", none, "\"/etc/daypass/db-ca.pem\"", setting_text<check::absolute_path, T>,
      "PEM file of the certificate authority that the server's certificate must come from. Without it: the system's."},
-    {"tls", "word", {"\"verify\""}, "\"verify\"", setting_word<tls_words, T>,
-     "`verify`: TLS, with certificate and name checked. `loopback`: none, only for a loopback address or a unix socket."},
+    {"tls",
+     "word",
+     {"\"verify\""},
+     "\"verify\"",
+     setting_word<tls_words, T>,
+     "`verify`: TLS, with certificate and name checked. `loopback`: none, only for a loopback address or a unix "
+     "socket."},
     {"gate_cert", "path", none, "\"/etc/daypass/gate-client.pem\"", setting_text<check::absolute_path, T>,
      "PEM client certificate that the gateway shows the server, so that `pg_hba.conf` can insist on the gateway. "
      "Comes with `gate_key`."},
@@ -140,9 +170,10 @@ constexpr auto pg_target = std::to_array<Key<T>>({
 });
 
 constexpr auto pg_role = std::to_array<Key<R>>({
-    {"group", "name", required, "\"orders_read\"", setting_text<check::postgres_name, R>,
-     "The PostgreSQL role whose member the account becomes: NOLOGIN, and with no more rights than this role is to give."},
-    {"creates", "name", none, "\"orders_made\"", setting_text<check::postgres_name, R>,
+    {"group", "name", required, "\"orders_read\"", setting_text<check::postgres_role, R>,
+     "The PostgreSQL role whose member the account becomes: NOLOGIN, and with no more rights than this role is to "
+     "give."},
+    {"creates", "name", none, "\"orders_made\"", setting_text<check::postgres_role, R>,
      "A NOLOGIN role, member of nothing, that inherits the tables a session made. Without it they are dropped when the "
      "grant ends."},
 });
@@ -160,9 +191,19 @@ void judge_pg(Reader& r, const Node& table, const T& out) {
   pair("gate_cert", "gate_key");
   const json::Value settings(out.settings);
   const std::string host = settings.string_or("host");
-  if (settings.string_or("tls") == "loopback" && !host.empty() && !host.starts_with('/') && !is_loopback(host))
-    r.problem(table.find("tls")->value.place, r.where + " goes without TLS, but " + shown(host) + " is not this machine",
+  if (host.empty()) return;
+  const bool socket = host.starts_with('/');
+  const Entry* tls = table.find("tls");
+  const bool verify = settings.string_or("tls", "verify") == "verify";
+  if (!verify && !socket && !is_loopback(host))
+    r.problem(tls->value.place, r.where + " goes without TLS, but " + shown(host) + " is not this machine",
               "write tls = \"verify\", and name the server's authority in ca_file");
+  if (verify && socket)
+    r.problem(tls == nullptr ? table.find("host")->value.place : tls->value.place,
+              r.where + " is reached over a unix socket, which has no TLS", "write tls = \"loopback\"");
+  if (!socket && table.find("admin_password") == nullptr && table.find("admin_cert") == nullptr)
+    r.problem(table.place, r.where + " has neither \"admin_password\" nor \"admin_cert\"",
+              "add, for example, admin_password = \"file:/etc/daypass/orders.password\"");
 }
 
 constexpr auto all_kinds = std::to_array<KindKeys>({{"pg", pg_target, pg_role, judge_pg}});
@@ -188,8 +229,10 @@ std::vector<Key<Spec>> keys_for(const Node& table, std::span<const Key<Spec>> co
   }
   if (kind == nullptr) return out;
   const auto more = [&] {
-    if constexpr (std::is_same_v<Spec, T>) return kind->target;
-    else return kind->role;
+    if constexpr (std::is_same_v<Spec, T>)
+      return kind->target;
+    else
+      return kind->role;
   }();
   out.insert(out.end(), more.begin(), more.end());
   return out;
@@ -232,12 +275,24 @@ std::span<const std::string_view> own_role_attributes() noexcept {
   return names;
 }
 
-std::span<const KindKeys> kinds() noexcept { return all_kinds; }
-std::span<const Key<core::TargetSpec>> target_keys() noexcept { return target_table; }
-std::span<const Key<core::DefaultLimits>> limit_keys() noexcept { return limits_table; }
-std::span<const Key<core::RoleSpec>> role_keys() noexcept { return role_table; }
+std::span<const KindKeys> kinds() noexcept {
+  return all_kinds;
+}
+std::span<const Key<core::TargetSpec>> target_keys() noexcept {
+  return target_table;
+}
+std::span<const Key<core::DefaultLimits>> limit_keys() noexcept {
+  return limits_table;
+}
+std::span<const Key<core::RoleSpec>> role_keys() noexcept {
+  return role_table;
+}
 
-core::TargetSpec read_target(Reader& r, const Node& table) { return read_kinded<T>(r, table, "[[target]]", target_table); }
-core::RoleSpec read_role(Reader& r, const Node& table) { return read_kinded<R>(r, table, "[[role]]", role_table); }
+core::TargetSpec read_target(Reader& r, const Node& table) {
+  return read_kinded<T>(r, table, "[[target]]", target_table);
+}
+core::RoleSpec read_role(Reader& r, const Node& table) {
+  return read_kinded<R>(r, table, "[[role]]", role_table);
+}
 
 }  // namespace daypass::config

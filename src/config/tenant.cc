@@ -63,7 +63,8 @@ class TenantParser {
     std::size_t& count = counts_[key];
     for (const auto& item : list.items) {
       if (item.kind != Node::Kind::table) {
-        r.problem(item.place, shown(key) + " must be a list of tables, and one entry is " + std::string(to_string(item.kind)),
+        r.problem(item.place,
+                  shown(key) + " must be a list of tables, and one entry is " + std::string(to_string(item.kind)),
                   "write [[" + key + "]]");
         continue;
       }
@@ -82,7 +83,8 @@ class TenantParser {
     const Entry* entry = table.find("name");
     const Place at = entry == nullptr ? table.place : entry->value.place;
     const auto [first, fresh] = taken.emplace(name, Source{r.file(), at});
-    if (!fresh) r.problem(at, "there is a second " + what + " " + shown(name), "the first is at " + first->second.str());
+    if (!fresh)
+      r.problem(at, "there is a second " + what + " " + shown(name), "the first is at " + first->second.str());
     return fresh;
   }
 
@@ -133,20 +135,30 @@ FileKind kind_of(std::string_view name) {
 
 bool sizes_fit(const std::map<std::string, std::string>& files, Sink& sink) {
   if (files.size() > max_files) {
-    sink.add({{}, 0, 0, "the folder has " + std::to_string(files.size()) + " files, more than " + std::to_string(max_files), {}});
+    sink.add({{},
+              0,
+              0,
+              "the folder has " + std::to_string(files.size()) + " files, more than " + std::to_string(max_files),
+              {}});
     return false;
   }
   std::size_t total = 0;
   for (const auto& [name, text] : files) total += text.size();
   if (total <= max_folder_bytes) return true;
-  sink.add({{}, 0, 0, "the folder has " + std::to_string(total) + " bytes, more than " + std::to_string(max_folder_bytes), {}});
+  sink.add({{},
+            0,
+            0,
+            "the folder has " + std::to_string(total) + " bytes, more than " + std::to_string(max_folder_bytes),
+            {}});
   return false;
 }
 
 void collect_policy(const std::string& name, const std::string& text, core::TenantSpec& out, Sink& sink) {
   if (text.size() > max_file_bytes)
-    sink.add({name, 0, 0, "the file has " + std::to_string(text.size()) + " bytes, more than the " +
-              std::to_string(max_file_bytes) + " that are read", "split it"});
+    sink.add({name, 0, 0,
+              "the file has " + std::to_string(text.size()) + " bytes, more than the " +
+                  std::to_string(max_file_bytes) + " that are read",
+              "split it"});
   else if (!base::is_utf8(text))
     sink.add({name, 0, 0, "the file is not UTF-8", "save it as UTF-8"});
   else
@@ -164,8 +176,13 @@ Parsed<core::TenantSpec> parse_tenant(const core::TenantId& tenant, const std::m
   if (sizes_fit(files, sink)) {
     for (const auto& [name, text] : files) {
       switch (kind_of(name)) {
-        case FileKind::toml: any = true; parser.file(name, text); break;
-        case FileKind::policy: collect_policy(name, text, out.value, sink); break;
+        case FileKind::toml:
+          any = true;
+          parser.file(name, text);
+          break;
+        case FileKind::policy:
+          collect_policy(name, text, out.value, sink);
+          break;
         case FileKind::misplaced:
           sink.add({name, 0, 0, "the file is not read",
                     "tables belong into *.toml in the folder itself, policies into policies/*.cedar"});
@@ -173,7 +190,8 @@ Parsed<core::TenantSpec> parse_tenant(const core::TenantId& tenant, const std::m
         case FileKind::unprintable:
           sink.add({{}, 0, 0, "a file's name is too long or holds characters that can't be shown", "rename it"});
           break;
-        case FileKind::ignored: break;
+        case FileKind::ignored:
+          break;
       }
     }
     if (!any) sink.add({"tenant.toml", 0, 0, "there is no *.toml file in the folder", "start from examples/tenant"});

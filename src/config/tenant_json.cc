@@ -15,7 +15,8 @@ namespace json = base::json;
 constexpr std::int64_t format_version = 1;
 constexpr std::int64_t longest_ms = 3650 * day_ms;  // what base::parse_duration takes
 
-// One list of members for each struct serves both directions: a Writer walks it over a const struct, a ShapeReader fills.
+// One list of members for each struct serves both directions: a Writer walks it over a const struct, a ShapeReader
+// fills.
 template <class V, class T>
 using Ref = typename V::template Argument<T>;
 
@@ -145,29 +146,39 @@ class ShapeReader {
   }
 
   void operator()(const char* name, std::string& s) {
-    if (const auto* v = take(name); v != nullptr && v->as_string() != nullptr) s = *v->as_string();
-    else fail(name, "is no string");
+    if (const auto* v = take(name); v != nullptr && v->as_string() != nullptr)
+      s = *v->as_string();
+    else
+      fail(name, "is no string");
   }
   void operator()(const char* name, bool& b) {
-    if (const auto* v = take(name); v != nullptr && v->as_bool() != nullptr) b = *v->as_bool();
-    else fail(name, "is no boolean");
+    if (const auto* v = take(name); v != nullptr && v->as_bool() != nullptr)
+      b = *v->as_bool();
+    else
+      fail(name, "is no boolean");
   }
   void operator()(const char* name, std::int64_t& i) {
     const auto* v = take(name);
-    if (v != nullptr && v->as_int() != nullptr && *v->as_int() >= 0) i = *v->as_int();
-    else fail(name, "is no count");
+    if (v != nullptr && v->as_int() != nullptr && *v->as_int() >= 0)
+      i = *v->as_int();
+    else
+      fail(name, "is no count");
   }
   void operator()(const char* name, int& i) {
     std::int64_t wide = 0;
     (*this)(name, wide);
-    if (wide > INT32_MAX) fail(name, "is too large");
-    else i = static_cast<int>(wide);
+    if (wide > INT32_MAX)
+      fail(name, "is too large");
+    else
+      i = static_cast<int>(wide);
   }
   void operator()(const char* name, Millis& d) {
     std::int64_t ms = 0;
     (*this)(name, ms);
-    if (ms > longest_ms) fail(name, "is too long");
-    else d = Millis(ms);
+    if (ms > longest_ms)
+      fail(name, "is too long");
+    else
+      d = Millis(ms);
   }
   void operator()(const char* name, std::optional<Millis>& d) {
     if (const auto* v = from_.find(name); v != nullptr && v->is_null()) {
@@ -178,20 +189,26 @@ class ShapeReader {
     }
   }
   void operator()(const char* name, json::Object& o) {
-    if (const auto* v = take(name); v != nullptr && v->as_object() != nullptr) o = *v->as_object();
-    else fail(name, "is no object");
+    if (const auto* v = take(name); v != nullptr && v->as_object() != nullptr)
+      o = *v->as_object();
+    else
+      fail(name, "is no object");
   }
   void operator()(const char* name, core::Attributes& a) {
     const auto* v = take(name);
     auto parsed = v == nullptr ? base::Result<core::Attributes>(Error{Code::internal, "tenant.shape", ""})
                                : core::attributes_from_json(*v);
-    if (parsed.ok()) a = std::move(*parsed);
-    else fail(name, "is no set of attributes");
+    if (parsed.ok())
+      a = std::move(*parsed);
+    else
+      fail(name, "is no set of attributes");
   }
   void operator()(const char* name, std::vector<std::string>& list) {
     each(name, [&](const json::Value& item, const std::string&) {
-      if (const auto* s = item.as_string()) list.push_back(*s);
-      else fail(name, "holds something else than strings");
+      if (const auto* s = item.as_string())
+        list.push_back(*s);
+      else
+        fail(name, "holds something else than strings");
     });
   }
   template <class E, class Words>
@@ -199,12 +216,16 @@ class ShapeReader {
     std::string text;
     (*this)(name, text);
     const auto it = std::find_if(words.begin(), words.end(), [&](const auto& w) { return w.word == text; });
-    if (it == words.end()) fail(name, "is no known word");
-    else value = it->value;
+    if (it == words.end())
+      fail(name, "is no known word");
+    else
+      value = it->value;
   }
   void operator()(const char* name, core::DefaultLimits& value) {
-    if (const auto* v = take(name)) object(*v, path_ + name + "/", value);
-    else fail(name, "is missing");
+    if (const auto* v = take(name))
+      object(*v, path_ + name + "/", value);
+    else
+      fail(name, "is missing");
   }
   template <class Struct>
   void operator()(const char* name, std::vector<Struct>& list) {
@@ -215,8 +236,10 @@ class ShapeReader {
     std::string text;
     (*this)(name, text);
     auto parsed = parse(text);
-    if (parsed.ok()) value = std::move(*parsed);
-    else fail(name, "is no name of that kind");
+    if (parsed.ok())
+      value = std::move(*parsed);
+    else
+      fail(name, "is no name of that kind");
   }
   void word(const char* name, std::int64_t wanted) {
     std::int64_t found = -1;

@@ -46,10 +46,18 @@ class Maker {
     for (std::uint64_t n = pick(4); n > 0; --n) {
       core::AttributeValue value;
       switch (pick(4)) {
-        case 0: value = text(); break;
-        case 1: value = static_cast<std::int64_t>(random_()); break;
-        case 2: value = coin(); break;
-        default: value = std::set<std::string>{text(), text()}; break;
+        case 0:
+          value = text();
+          break;
+        case 1:
+          value = static_cast<std::int64_t>(random_());
+          break;
+        case 2:
+          value = coin();
+          break;
+        default:
+          value = std::set<std::string>{text(), text()};
+          break;
       }
       out.insert_or_assign("a" + std::to_string(pick(9)), value);
     }
@@ -58,16 +66,18 @@ class Maker {
   json::Object settings() {
     json::Object out;
     for (std::uint64_t n = pick(4); n > 0; --n) {
-      if (coin()) out.set("k" + std::to_string(pick(9)), text());
-      else out.set("k" + std::to_string(pick(9)), static_cast<std::int64_t>(random_()));
+      if (coin())
+        out.set("k" + std::to_string(pick(9)), text());
+      else
+        out.set("k" + std::to_string(pick(9)), static_cast<std::int64_t>(random_()));
     }
     return out;
   }
   core::IdpSpec idp() {
     core::IdpSpec out;
-    for (std::string* s : {&out.name, &out.display, &out.protocol, &out.issuer, &out.client_id, &out.client_secret.ref,
-                           &out.groups_from, &out.groups_pattern, &out.overage_url, &out.ca_file, &out.subject_from,
-                           &out.display_from})
+    for (std::string* s :
+         {&out.name, &out.display, &out.protocol, &out.issuer, &out.client_id, &out.client_secret.ref, &out.groups_from,
+          &out.groups_pattern, &out.overage_url, &out.ca_file, &out.subject_from, &out.display_from})
       *s = text();
     out.client_auth = static_cast<core::ClientAuth>(pick(4));
     out.overage = static_cast<core::Overage>(pick(2));
@@ -76,13 +86,14 @@ class Maker {
     out.session_max = duration();
     fill(out.scopes, [&] { return text(); });
     fill(out.allowed_hosts, [&] { return text(); });
-    fill(out.attributes, [&] {
-      return core::MappingRule{text(), text(), static_cast<core::AttributeType>(pick(4)), coin(), text()};
-    });
+    fill(out.attributes,
+         [&] { return core::MappingRule{text(), text(), static_cast<core::AttributeType>(pick(4)), coin(), text()}; });
     return out;
   }
   core::TargetSpec target() {
-    return {core::TargetId("pg/t" + std::to_string(pick(99))), settings(), attributes(),
+    return {core::TargetId("pg/t" + std::to_string(pick(99))),
+            settings(),
+            attributes(),
             {duration(), duration(), static_cast<int>(pick(1000))}};
   }
   core::RoleSpec role() {
@@ -146,7 +157,8 @@ TEST(TenantJson, EveryMemberMustBeThereWithItsType) {
   each_member(root, root, [&](json::Object& object, const std::string& key, const std::string& path) {
     const json::Value kept = *object.find(key);
     const json::Object before = object;
-    for (const json::Value& wrong : {json::Value(1.5), json::Value(json::Array{json::Value(nullptr)}), json::Value(std::int64_t{-1})}) {
+    for (const json::Value& wrong :
+         {json::Value(1.5), json::Value(json::Array{json::Value(nullptr)}), json::Value(std::int64_t{-1})}) {
       *object.find(key) = wrong;
       const auto refused = tenant_from_json(root);
       ASSERT_FALSE(refused.ok()) << path;
@@ -175,7 +187,8 @@ TEST(TenantJson, OtherVersionsAreNotGuessedAt) {
 
 TEST(TenantJson, SaysWhereItIsDamaged) {
   json::Value root = full();
-  json::Value& rule = (*(*root.as_object()->find("idps")->as_array())[0].as_object()->find("attributes")->as_array())[0];
+  json::Value& rule =
+      (*(*root.as_object()->find("idps")->as_array())[0].as_object()->find("attributes")->as_array())[0];
   *rule.as_object()->find("type") = "int";
   EXPECT_THAT(tenant_from_json(root).error().message, HasSubstr("/idps/0/attributes/0/type is no known word"));
   for (const json::Value& other : {json::Value(), json::Value("x"), json::Value(json::Array{})})

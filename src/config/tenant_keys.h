@@ -28,16 +28,18 @@ std::span<const Key<core::DefaultLimits>> limit_keys() noexcept;
 std::span<const Key<core::RoleSpec>> role_keys() noexcept;
 
 /// Closed sets, as written in files and in the store.
-inline constexpr auto client_auths = std::to_array<Word<core::ClientAuth>>({{"basic", core::ClientAuth::basic},
-                                                                            {"post", core::ClientAuth::post},
-                                                                            {"private_key_jwt", core::ClientAuth::private_key_jwt},
-                                                                            {"none", core::ClientAuth::none}});
+inline constexpr auto client_auths =
+    std::to_array<Word<core::ClientAuth>>({{"basic", core::ClientAuth::basic},
+                                           {"post", core::ClientAuth::post},
+                                           {"private_key_jwt", core::ClientAuth::private_key_jwt},
+                                           {"none", core::ClientAuth::none}});
 inline constexpr auto overages =
     std::to_array<Word<core::Overage>>({{"refuse", core::Overage::refuse}, {"fetch", core::Overage::fetch}});
-inline constexpr auto attribute_types = std::to_array<Word<core::AttributeType>>({{"string", core::AttributeType::string},
-                                                                                  {"long", core::AttributeType::integer},
-                                                                                  {"bool", core::AttributeType::boolean},
-                                                                                  {"set", core::AttributeType::string_set}});
+inline constexpr auto attribute_types =
+    std::to_array<Word<core::AttributeType>>({{"string", core::AttributeType::string},
+                                              {"long", core::AttributeType::integer},
+                                              {"bool", core::AttributeType::boolean},
+                                              {"set", core::AttributeType::string_set}});
 
 /// Bounds on counts.
 inline constexpr std::size_t max_idps = 32, max_targets = 2'000, max_roles = 20'000, max_attributes = 64;

@@ -27,7 +27,9 @@ name = "pg/orders"
 host = "db"
 database = "orders"
 admin_user = "daypass"
+admin_password = "env:PASSWORD"
 )";
+const std::string bare_target = target.substr(0, target.find("admin_password"));
 const std::string role = R"(
 [[role]]
 name = "pg/orders/reader"
@@ -39,8 +41,12 @@ std::vector<std::string> rendered(const std::vector<Problem>& problems) {
   for (const auto& p : problems) out.push_back(p.render());
   return out;
 }
-Parsed<core::TenantSpec> parse(const std::string& text) { return parse_tenant(tenant, Files{{"tenant.toml", text}}); }
-std::vector<std::string> problems_of(const std::string& text) { return rendered(parse(text).problems); }
+Parsed<core::TenantSpec> parse(const std::string& text) {
+  return parse_tenant(tenant, Files{{"tenant.toml", text}});
+}
+std::vector<std::string> problems_of(const std::string& text) {
+  return rendered(parse(text).problems);
+}
 /// The one idp of `idp` with `more` lines in it.
 core::IdpSpec idp_with(const std::string& more) {
   const auto parsed = parse(idp + more);
@@ -67,7 +73,8 @@ TEST(Tenant, ReadsAMinimalOne) {
   ASSERT_EQ(spec.targets.size(), 1U);
   EXPECT_EQ(spec.targets[0].id.str(), "pg/orders");
   EXPECT_EQ(spec.targets[0].limits, core::DefaultLimits{});
-  EXPECT_EQ(base::json::dump(spec.targets[0].settings), R"({"host":"db","database":"orders","admin_user":"daypass"})");
+  EXPECT_EQ(base::json::dump(spec.targets[0].settings),
+            R"({"host":"db","database":"orders","admin_user":"daypass","admin_password":"env:PASSWORD"})");
   ASSERT_EQ(spec.roles.size(), 1U);
   EXPECT_EQ(base::json::dump(spec.roles[0].settings), R"({"group":"orders_read"})");
   EXPECT_FALSE(spec.roles[0].duration_cap);
@@ -168,7 +175,9 @@ attributes = { team = "data" }
             R"({"host":"/var/run/postgresql","port":5433,"database":"Orders DB","maintenance_database":"postgres",)"
             R"("admin_user":"daypass","admin_password":"file:/p","admin_cert":"/c","admin_key":"/k","ca_file":"/ca",)"
             R"("tls":"loopback","gate_cert":"/gc","gate_key":"/gk"})");
-  const core::Attributes attributes{{"env", std::string("prod")}, {"tier", std::int64_t{3}}, {"pci", true},
+  const core::Attributes attributes{{"env", std::string("prod")},
+                                    {"tier", std::int64_t{3}},
+                                    {"pci", true},
                                     {"owners", std::set<std::string>{"a", "b"}}};
   EXPECT_EQ(t.attributes, attributes);
   EXPECT_EQ(t.limits, (core::DefaultLimits{std::chrono::minutes(30), std::chrono::minutes(5), 2}));
@@ -181,22 +190,24 @@ attributes = { team = "data" }
 }
 
 TEST(Tenant, ReportsEverythingOfAllFilesInOneRun) {
-  const auto parsed = parse_tenant(tenant, Files{
-      {"a.toml", "[[idp]]\nname = \"corp\"\nisuer = \"https://sso.example.com\"\nclient_secret = 5\n"},
-      {"b.toml", "[[target]]\nname = \"pg/orders\"\nhost = \"db\"\ndatabase = \"d\"\nadmin_user = \"u\"\nportt = 1\n"
-                 "[[rolle]]\n"},
-      {"c.toml", "x = [\n"},
-      {"d.toml", idp + role}});
-  EXPECT_THAT(rendered(parsed.problems),
-              ElementsAre("a.toml:1: [[idp]] \"corp\" has no \"client_id\", add, for example, client_id = \"daypass\"",
-                          "a.toml:1: [[idp]] \"corp\" has no \"issuer\", copy it from the provider's "
-                          "/.well-known/openid-configuration",
-                          "a.toml:3: unknown key \"isuer\" in [[idp]] \"corp\", did you mean \"issuer\"?",
-                          "a.toml:4: \"client_secret\" must be a string, not an integer",
-                          "b.toml:6: unknown key \"portt\" in [[target]] \"pg/orders\", did you mean \"port\"?",
-                          "b.toml:7: unknown key \"rolle\", did you mean \"role\"?",
-                          HasSubstr("c.toml:1: not valid TOML"),
-                          "d.toml:3: there is a second idp \"corp\", the first is at a.toml:2"));
+  const auto parsed = parse_tenant(
+      tenant, Files{{"a.toml", "[[idp]]\nname = \"corp\"\nisuer = \"https://sso.example.com\"\nclient_secret = 5\n"},
+                    {"b.toml",
+                     "[[target]]\nname = \"pg/orders\"\nhost = \"db\"\ndatabase = \"d\"\nadmin_user = "
+                     "\"u\"\nadmin_password = \"env:P\"\nportt = 1\n"
+                     "[[rolle]]\n"},
+                    {"c.toml", "x = [\n"},
+                    {"d.toml", idp + role}});
+  EXPECT_THAT(
+      rendered(parsed.problems),
+      ElementsAre("a.toml:1: [[idp]] \"corp\" has no \"client_id\", add, for example, client_id = \"daypass\"",
+                  "a.toml:1: [[idp]] \"corp\" has no \"issuer\", copy it from the provider's "
+                  "/.well-known/openid-configuration",
+                  "a.toml:3: unknown key \"isuer\" in [[idp]] \"corp\", did you mean \"issuer\"?",
+                  "a.toml:4: \"client_secret\" must be a string, not an integer",
+                  "b.toml:7: unknown key \"portt\" in [[target]] \"pg/orders\", did you mean \"port\"?",
+                  "b.toml:8: unknown key \"rolle\", did you mean \"role\"?", HasSubstr("c.toml:1: not valid TOML"),
+                  "d.toml:3: there is a second idp \"corp\", the first is at a.toml:2"));
 }
 
 TEST(Tenant, NamesAreUniqueOverAllFiles) {
@@ -204,27 +215,39 @@ TEST(Tenant, NamesAreUniqueOverAllFiles) {
   EXPECT_THAT(rendered(parsed.problems),
               ElementsAre("b.toml:3: there is a second idp \"corp\", the first is at a.toml:3",
                           "b.toml:9: there is a second target \"pg/orders\", the first is at a.toml:9",
-                          "b.toml:15: there is a second role \"pg/orders/reader\", the first is at a.toml:15"));
+                          "b.toml:16: there is a second role \"pg/orders/reader\", the first is at a.toml:16"));
 }
 
 TEST(Tenant, ARoleNeedsItsTarget) {
-  EXPECT_THAT(problems_of(target + "[[role]]\nname = \"pg/order/reader\"\ngroup = \"g\"\n"),
-              ElementsAre("tenant.toml:8: role \"pg/order/reader\" is on the target \"pg/order\", which does not exist, "
-                          "did you mean \"pg/orders\"?"));
+  EXPECT_THAT(
+      problems_of(target + "[[role]]\nname = \"pg/order/reader\"\ngroup = \"g\"\n"),
+      ElementsAre("tenant.toml:9: role \"pg/order/reader\" is on the target \"pg/order\", which does not exist, "
+                  "did you mean \"pg/orders\"?"));
   // In another file is fine, before or after.
   EXPECT_TRUE(parse_tenant(tenant, Files{{"a.toml", role}, {"b.toml", target}}).ok());
   // What a broken target was called can't be known.
-  EXPECT_THAT(problems_of("[[target]]\nname = 1\nhost = \"h\"\ndatabase = \"d\"\nadmin_user = \"u\"\n" + role),
-              ElementsAre(HasSubstr("\"name\" must be a string")));
+  EXPECT_THAT(
+      problems_of(
+          "[[target]]\nname = 1\nhost = \"h\"\ndatabase = \"d\"\nadmin_user = \"u\"\nadmin_password = \"env:P\"\n" +
+          role),
+      ElementsAre(HasSubstr("\"name\" must be a string")));
 }
 
 TEST(Tenant, BadNames) {
   for (const char* bad : {"pg", "pg/Orders", "pg/", "pg/a/b", "/orders", "p g/a"})
-    EXPECT_EQ(problems_of("[[target]]\nname = \"" + std::string(bad) + "\"\nhost = \"h\"\ndatabase = \"d\"\nadmin_user = \"u\"\n").size(), 1U) << bad;
+    EXPECT_EQ(problems_of("[[target]]\nname = \"" + std::string(bad) +
+                          "\"\nhost = \"h\"\ndatabase = \"d\"\nadmin_user = \"u\"\nadmin_password = \"env:P\"\n")
+                  .size(),
+              1U)
+        << bad;
   for (const char* bad : {"pg/orders", "pg/orders/", "pg/orders/A"})
     EXPECT_EQ(problems_of(target + "[[role]]\nname = \"" + std::string(bad) + "\"\ngroup = \"g\"\n").size(), 1U) << bad;
   for (const char* bad : {"", "Corp", "a/b", "-a", "a b", "a.b", "abcdefghijklmnopqrstuvwxyz0123456"})
-    EXPECT_EQ(problems_of("[[idp]]\nname = \"" + std::string(bad) + "\"\nissuer = \"https://a.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\n").size(), 1U) << bad;
+    EXPECT_EQ(problems_of("[[idp]]\nname = \"" + std::string(bad) +
+                          "\"\nissuer = \"https://a.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\n")
+                  .size(),
+              1U)
+        << bad;
 }
 
 TEST(Tenant, AnUnknownKindIsOneProblem) {
@@ -242,35 +265,39 @@ TEST(Tenant, OneBracketIsNotTwo) {
 
 TEST(Secrets, AreReferencesAndNeverShown) {
   for (const char* literal : {"hunter2", "", "FILE:/x", "http://hunter2", "env:hunter2!", "file:hunter2", "env:"}) {
-    const auto parsed = parse("[[idp]]\nname = \"corp\"\nissuer = \"https://a.example\"\nclient_id = \"x\"\nclient_secret = \"" +
-                              std::string(literal) + "\"\n");
+    const auto parsed =
+        parse("[[idp]]\nname = \"corp\"\nissuer = \"https://a.example\"\nclient_id = \"x\"\nclient_secret = \"" +
+              std::string(literal) + "\"\n");
     ASSERT_EQ(parsed.problems.size(), 1U) << literal;
     EXPECT_EQ(parsed.problems[0].line, 5U);
     EXPECT_THAT(parsed.problems[0].render(), Not(HasSubstr("hunter2"))) << literal;
     EXPECT_THAT(parsed.problems[0].hint, HasSubstr(literal[0] == 'e' ? "env:" : "file:/etc/daypass/secret")) << literal;
   }
-  EXPECT_THAT(problems_of(target + "admin_password = \"hunter2\"\n"),
+  EXPECT_THAT(problems_of(bare_target + "admin_password = \"hunter2\"\n"),
               ElementsAre(HasSubstr("\"admin_password\" must say where the secret is, not what it is")));
   // A secret that is not even quoted must not come back in the parser's words.
-  for (const char* line : {"admin_password = hunter2\n", "admin_password = \"hunter2\n", "admin_password \"hunter2\"\n",
-                           "admin_password = \"env:X\" hunter2\n", "admin_password = 1hunter2\n", "admin_password = 0xhunter2\n",
-                           "admin_password = truehunter2\n", "admin_password = 2026-01-01hunter2\n", "admin_password = infhunter2\n",
-                           "admin_password = \"\\hunter2\"\n", "admin_password = -hunter2\n", "admin_password = [hunter2]\n",
-                           "admin_password = 'hunter2\n", "admin_password = 1_hunter2\n", "admin_password = 1.2hunter2\n",
-                           "admin_password = \"\"\"hunter2\n", "admin_password = {hunter2}\n", "admin_password: hunter2\n",
-                           "admin_password = thunter2\n", "admin_password = .hunter2\n"}) {
-    const auto parsed = parse(target + line);
+  for (const char* line :
+       {"admin_password = hunter2\n",           "admin_password = \"hunter2\n",         "admin_password \"hunter2\"\n",
+        "admin_password = \"env:X\" hunter2\n", "admin_password = 1hunter2\n",          "admin_password = 0xhunter2\n",
+        "admin_password = truehunter2\n",       "admin_password = 2026-01-01hunter2\n", "admin_password = infhunter2\n",
+        "admin_password = \"\\hunter2\"\n",     "admin_password = -hunter2\n",          "admin_password = [hunter2]\n",
+        "admin_password = 'hunter2\n",          "admin_password = 1_hunter2\n",         "admin_password = 1.2hunter2\n",
+        "admin_password = \"\"\"hunter2\n",     "admin_password = {hunter2}\n",         "admin_password: hunter2\n",
+        "admin_password = thunter2\n",          "admin_password = .hunter2\n"}) {
+    const auto parsed = parse(bare_target + line);
     ASSERT_FALSE(parsed.ok());
     for (const auto& p : parsed.problems) EXPECT_THAT(p.render(), Not(HasSubstr("hunter2"))) << line;
   }
 }
 
 TEST(Secrets, OfDigitsAreNotShownEither) {
-  for (const char* digits : {"8412345678901234567890", "0xdeadbeef12345678deadbeef", "-8412345678901234567890", "0o7777777777777777777777777",
-                             "841234567890123456.7e99999", "8412345678901234567890123456789012345678901234567890123456789012345678901234567890"}) {
-    const auto parsed = parse(target + "admin_password = " + digits + "\n");
+  for (const char* digits : {"8412345678901234567890", "0xdeadbeef12345678deadbeef", "-8412345678901234567890",
+                             "0o7777777777777777777777777", "841234567890123456.7e99999",
+                             "8412345678901234567890123456789012345678901234567890123456789012345678901234567890"}) {
+    const auto parsed = parse(bare_target + "admin_password = " + digits + "\n");
     ASSERT_EQ(parsed.problems.size(), 1U) << digits;
-    for (const char* part : {"12345", "beef", "7777"}) EXPECT_THAT(parsed.problems[0].render(), Not(HasSubstr(part))) << digits;
+    for (const char* part : {"12345", "beef", "7777"})
+      EXPECT_THAT(parsed.problems[0].render(), Not(HasSubstr(part))) << digits;
   }
 }
 
@@ -278,23 +305,28 @@ TEST(Idp, WhoHasASecret) {
   const std::string start = "[[idp]]\nname = \"corp\"\nissuer = \"https://a.example\"\nclient_id = \"x\"\n";
   EXPECT_THAT(problems_of(start), ElementsAre(HasSubstr("has no \"client_secret\"")));
   EXPECT_THAT(problems_of(start + "client_auth = \"none\"\n"), IsEmpty());
-  EXPECT_THAT(problems_of(start + "client_auth = \"none\"\nclient_secret = \"env:X\"\n"), ElementsAre(HasSubstr("never uses")));
+  EXPECT_THAT(problems_of(start + "client_auth = \"none\"\nclient_secret = \"env:X\"\n"),
+              ElementsAre(HasSubstr("never uses")));
 }
 
 TEST(Idp, SamlIsNotYet) {
   EXPECT_THAT(problems_of(idp + "protocol = \"saml\"\n"), ElementsAre(HasSubstr("can't be \"saml\" yet")));
-  EXPECT_THAT(problems_of(idp + "protocol = \"ldap\"\n"), ElementsAre(HasSubstr("can't be \"ldap\", only this is known: oidc")));
+  EXPECT_THAT(problems_of(idp + "protocol = \"ldap\"\n"),
+              ElementsAre(HasSubstr("can't be \"ldap\", only this is known: oidc")));
 }
 
 TEST(Idp, Issuer) {
   const auto with = [](const std::string& issuer) {
-    return problems_of("[[idp]]\nname = \"corp\"\nissuer = \"" + issuer + "\"\nclient_id = \"x\"\nclient_auth = \"none\"\n");
+    return problems_of("[[idp]]\nname = \"corp\"\nissuer = \"" + issuer +
+                       "\"\nclient_id = \"x\"\nclient_auth = \"none\"\n");
   };
-  for (const char* good : {"https://a.example", "https://a.example/", "https://a.example:8443/realms/x", "http://127.0.0.1:1234", "http://localhost/x"})
+  for (const char* good : {"https://a.example", "https://a.example/", "https://a.example:8443/realms/x",
+                           "http://127.0.0.1:1234", "http://localhost/x"})
     EXPECT_THAT(with(good), IsEmpty()) << good;
   EXPECT_THAT(with("http://a.example"), ElementsAre(HasSubstr("must begin with https://")));
   EXPECT_THAT(with("https://a.example/.well-known/openid-configuration"), ElementsAre(HasSubstr("not the issuer")));
-  for (const char* bad : {"", "a.example", "https://a.example?x", "https://a.example#x", "https://u:p@a.example", "https://a b"})
+  for (const char* bad :
+       {"", "a.example", "https://a.example?x", "https://a.example#x", "https://u:p@a.example", "https://a b"})
     EXPECT_EQ(with(bad).size(), 1U) << bad;
   EXPECT_THAT(with("https://login.microsoftonline.com/common/v2.0"), ElementsAre(HasSubstr("every Entra tenant")));
   EXPECT_THAT(with("https://login.microsoftonline.com/organizations"), ElementsAre(HasSubstr("every Entra tenant")));
@@ -308,7 +340,8 @@ TEST(Idp, PresetsFillWhatTheFileLeavesOut) {
   EXPECT_THAT(idp_with("preset = \"adfs\"\n").scopes, ElementsAre("profile", "email", "allatclaims"));
   EXPECT_EQ(idp_with("preset = \"adfs\"\n").groups_from, "group");
   EXPECT_EQ(idp_with("preset = \"generic\"\n"), idp_with(""));
-  const auto google = parse("[[idp]]\nname = \"g\"\nclient_id = \"x\"\nclient_secret = \"env:X\"\npreset = \"google\"\n");
+  const auto google =
+      parse("[[idp]]\nname = \"g\"\nclient_id = \"x\"\nclient_secret = \"env:X\"\npreset = \"google\"\n");
   ASSERT_THAT(rendered(google.problems), IsEmpty());
   EXPECT_EQ(google.value.idps[0].issuer, "https://accounts.google.com");
   EXPECT_THAT(problems_of(idp + "preset = \"okat\"\n"), ElementsAre(HasSubstr("did you mean \"okta\"?")));
@@ -326,10 +359,13 @@ TEST(Idp, TheFileOverridesThePreset) {
 }
 
 TEST(Idp, Overage) {
-  EXPECT_THAT(problems_of(idp + "groups = \"g\"\noverage = \"fetch\"\n"), ElementsAre(HasSubstr("has no \"overage_url\"")));
+  EXPECT_THAT(problems_of(idp + "groups = \"g\"\noverage = \"fetch\"\n"),
+              ElementsAre(HasSubstr("has no \"overage_url\"")));
   EXPECT_THAT(problems_of(idp + "overage_url = \"https://a.example\"\n"), ElementsAre(HasSubstr("never asked")));
-  EXPECT_THAT(problems_of(idp + "overage = \"fetch\"\noverage_url = \"https://a.example\"\n"), ElementsAre(HasSubstr("no single claim")));
-  EXPECT_THAT(problems_of(idp + "groups = \"g\"\noverage = \"fetch\"\noverage_url = \"http://a.example\"\n"), ElementsAre(HasSubstr("must begin with https://")));
+  EXPECT_THAT(problems_of(idp + "overage = \"fetch\"\noverage_url = \"https://a.example\"\n"),
+              ElementsAre(HasSubstr("no single claim")));
+  EXPECT_THAT(problems_of(idp + "groups = \"g\"\noverage = \"fetch\"\noverage_url = \"http://a.example\"\n"),
+              ElementsAre(HasSubstr("must begin with https://")));
 }
 
 TEST(Idp, BadValues) {
@@ -367,9 +403,11 @@ TEST(Idp, BadValues) {
       {"[idp.attributes]\na = 5", "a claim's name or a table"},
       {"[idp.attributes]\na = \"\"", "is empty"},
   };
-  for (const auto& [line, message] : table) EXPECT_THAT(problems_of(idp + line + "\n"), ElementsAre(HasSubstr(message))) << line;
-  EXPECT_THAT(problems_of(idp + "[idp.attributes]\na = { from = \"a\", pattern = \"" + std::string(257, 'x') + "\" }\n"),
-              ElementsAre(HasSubstr("more than 256")));
+  for (const auto& [line, message] : table)
+    EXPECT_THAT(problems_of(idp + line + "\n"), ElementsAre(HasSubstr(message))) << line;
+  EXPECT_THAT(
+      problems_of(idp + "[idp.attributes]\na = { from = \"a\", pattern = \"" + std::string(257, 'x') + "\" }\n"),
+      ElementsAre(HasSubstr("more than 256")));
 }
 
 TEST(Target, BadValues) {
@@ -377,6 +415,7 @@ TEST(Target, BadValues) {
       {"port = \"5432\"", "must be an integer"},
       {"port = 0", "from 1 to 65535"},
       {"tls = \"off\"", "known are: verify, loopback"},
+      {"host2 = \"x\"", "did you mean \"host\"?"},
       {"tls = \"loopback\"", "\"db\" is not this machine"},
       {"tls = false", "must be a string"},
       {"admin_cert = \"/c\"", "has \"admin_cert\" without \"admin_key\""},
@@ -392,9 +431,23 @@ TEST(Target, BadValues) {
       {"[target.limits]\ndurations = \"1h\"", "unknown key \"durations\" in \"limits\" of [[target]] \"pg/orders\""},
       {"limits = 5", "must be a table"},
   };
-  for (const auto& [line, message] : table) EXPECT_THAT(problems_of(target + line + "\n"), ElementsAre(HasSubstr(message))) << line;
-  EXPECT_THAT(problems_of("[[target]]\nname = \"pg/x\"\n"), ElementsAre(HasSubstr("no \"host\""), HasSubstr("no \"database\""), HasSubstr("no \"admin_user\"")));
-  EXPECT_THAT(problems_of("[[target]]\nname = \"pg/x\"\nhost = \"h:5432\"\ndatabase = \"d\"\nadmin_user = \"u\"\n"),
+  for (const auto& [line, message] : table)
+    EXPECT_THAT(problems_of(target + line + "\n"), ElementsAre(HasSubstr(message))) << line;
+  EXPECT_THAT(problems_of(bare_target), ElementsAre(HasSubstr("neither \"admin_password\" nor \"admin_cert\"")));
+  EXPECT_THAT(problems_of(bare_target + "admin_cert = \"/c\"\nadmin_key = \"/k\"\n"), IsEmpty());
+  const std::string socket = "[[target]]\nname = \"pg/x\"\nhost = \"/run/pg\"\ndatabase = \"d\"\nadmin_user = \"u\"\n";
+  EXPECT_THAT(problems_of(socket),
+              ElementsAre("tenant.toml:3: [[target]] \"pg/x\" is reached over a unix socket, which has "
+                          "no TLS, write tls = \"loopback\""));
+  EXPECT_THAT(problems_of(socket + "tls = \"loopback\"\n"), IsEmpty());
+  for (const char* taken : {"public", "none", "pg_read_all_data"})
+    EXPECT_THAT(problems_of(target + "[[role]]\nname = \"pg/orders/x\"\ngroup = \"" + taken + "\"\n"),
+                ElementsAre(HasSubstr("keeps that name for itself")))
+        << taken;
+  EXPECT_THAT(problems_of("[[target]]\nname = \"pg/x\"\n"),
+              ElementsAre(HasSubstr("no \"host\""), HasSubstr("no \"database\""), HasSubstr("no \"admin_user\"")));
+  EXPECT_THAT(problems_of("[[target]]\nname = \"pg/x\"\nhost = \"h:5432\"\ndatabase = \"d\"\nadmin_user = "
+                          "\"u\"\nadmin_password = \"env:P\"\n"),
               ElementsAre(HasSubstr("the port has a key of its own")));
 }
 
@@ -407,23 +460,28 @@ TEST(Role, BadValues) {
       {"[role.attributes]\ntarget = \"x\"", "Daypass itself says"},
       {"[role.attributes]\nelevated = true", "Daypass itself says"},
   };
-  for (const auto& [line, message] : table) EXPECT_THAT(problems_of(target + role + line + "\n"), ElementsAre(HasSubstr(message))) << line;
+  for (const auto& [line, message] : table)
+    EXPECT_THAT(problems_of(target + role + line + "\n"), ElementsAre(HasSubstr(message))) << line;
   EXPECT_THAT(problems_of(target + "[[role]]\nname = \"pg/orders/x\"\n"), ElementsAre(HasSubstr("has no \"group\"")));
 }
 
 TEST(TenantFolder, CollectsPoliciesInFileNameOrder) {
-  const auto parsed = parse_tenant(tenant, Files{{"tenant.toml", ""}, {"policies/b.cedar", "B"}, {"policies/a.cedar", "A"}});
+  const auto parsed =
+      parse_tenant(tenant, Files{{"tenant.toml", ""}, {"policies/b.cedar", "B"}, {"policies/a.cedar", "A"}});
   ASSERT_THAT(rendered(parsed.problems), IsEmpty());
-  EXPECT_THAT(parsed.value.policies, ElementsAre(core::PolicyFile{"policies/a.cedar", "A"}, core::PolicyFile{"policies/b.cedar", "B"}));
+  EXPECT_THAT(parsed.value.policies,
+              ElementsAre(core::PolicyFile{"policies/a.cedar", "A"}, core::PolicyFile{"policies/b.cedar", "B"}));
 }
 
 TEST(TenantFolder, PassesOverNothingThatLooksLikePolicy) {
-  for (const char* misplaced : {"read.cedar", "policies/read.ceder", "policies/a/b.cedar", "policy/a.cedar", "sub/tenant.toml",
-                                "policies/tenant.toml", "policies/a.CEDAR", "b.TOML", "policies/a.cedar~", "policies/a/"})
+  for (const char* misplaced :
+       {"read.cedar", "policies/read.ceder", "policies/a/b.cedar", "policy/a.cedar", "sub/tenant.toml",
+        "policies/tenant.toml", "policies/a.CEDAR", "b.TOML", "policies/a.cedar~", "policies/a/"})
     EXPECT_THAT(rendered(parse_tenant(tenant, Files{{"tenant.toml", ""}, {misplaced, "x"}}).problems),
                 ElementsAre(HasSubstr(std::string(misplaced) + ": the file is not read")))
         << misplaced;
-  for (const char* other : {"README.md", "policies/README.md", ".tenant.toml.swp", "policies/.a.cedar", ".git/x.toml", "ca.pem"})
+  for (const char* other :
+       {"README.md", "policies/README.md", ".tenant.toml.swp", "policies/.a.cedar", ".git/x.toml", "ca.pem"})
     EXPECT_TRUE(parse_tenant(tenant, Files{{"tenant.toml", ""}, {other, "x"}}).ok()) << other;
   EXPECT_FALSE(parse_tenant(tenant, Files{{"tenant.toml", ""}, {"policies/a\n.cedar", "x"}}).ok());
   EXPECT_FALSE(parse_tenant(tenant, Files{{"tenant.toml", ""}, {"policies/\xff.cedar", "x"}}).ok());
@@ -431,7 +489,8 @@ TEST(TenantFolder, PassesOverNothingThatLooksLikePolicy) {
 
 TEST(TenantFolder, NeedsATable) {
   EXPECT_THAT(rendered(parse_tenant(tenant, {}).problems), ElementsAre(HasSubstr("there is no *.toml file")));
-  EXPECT_THAT(rendered(parse_tenant(tenant, Files{{"policies/a.cedar", ""}}).problems), ElementsAre(HasSubstr("there is no *.toml file")));
+  EXPECT_THAT(rendered(parse_tenant(tenant, Files{{"policies/a.cedar", ""}}).problems),
+              ElementsAre(HasSubstr("there is no *.toml file")));
 }
 
 TEST(TenantFolder, IsBounded) {
@@ -440,7 +499,9 @@ TEST(TenantFolder, IsBounded) {
   EXPECT_TRUE(parse_tenant(tenant, many).ok());
   many["one-more.toml"] = "";
   EXPECT_THAT(rendered(parse_tenant(tenant, many).problems), ElementsAre(HasSubstr("201 files, more than 200")));
-  EXPECT_THAT(rendered(parse_tenant(tenant, Files{{"tenant.toml", ""}, {"policies/a.cedar", std::string(max_file_bytes + 1, ' ')}}).problems),
+  EXPECT_THAT(rendered(parse_tenant(tenant, Files{{"tenant.toml", ""},
+                                                  {"policies/a.cedar", std::string(max_file_bytes + 1, ' ')}})
+                           .problems),
               ElementsAre(HasSubstr("bytes, more than")));
   Files large{{"tenant.toml", ""}};
   for (int i = 0; i < 17; ++i) large["policies/" + std::to_string(i) + ".cedar"] = std::string(max_file_bytes, ' ');
@@ -459,7 +520,8 @@ TEST(TenantFolder, TellsOfProblemsUpToALimit) {
 TEST(TenantFolder, CountsItsTables) {
   std::string text;
   for (int i = 0; i < 33; ++i)
-    text += "[[idp]]\nname = \"i" + std::to_string(i) + "\"\nissuer = \"https://a.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\n";
+    text += "[[idp]]\nname = \"i" + std::to_string(i) +
+            "\"\nissuer = \"https://a.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\n";
   EXPECT_THAT(problems_of(text), ElementsAre(HasSubstr("more than 32 [[idp]]")));
   std::string attributes = target + "[target.attributes]\n";
   for (int i = 0; i < 65; ++i) attributes += "a" + std::to_string(i) + " = 1\n";
@@ -471,7 +533,8 @@ TEST(Problem, RendersOnOneLine) {
             "tenant.toml:14: unknown key \"isuer\", did you mean \"issuer\"?");
   EXPECT_EQ((Problem{"f", 0, 0, "m", ""}).render(), "f: m");
   EXPECT_EQ((Problem{"", 0, 0, "m", ""}).render(), "m");
-  EXPECT_THAT(problems_of("\"a\\nb\\u001b[31m\" = 1\n"), ElementsAre("tenant.toml:1: unknown key \"a\\nb\\u001b[31m\", known are: idp, target, role"));
+  EXPECT_THAT(problems_of("\"a\\nb\\u001b[31m\" = 1\n"),
+              ElementsAre("tenant.toml:1: unknown key \"a\\nb\\u001b[31m\", known are: idp, target, role"));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Both parsers on arbitrary text. What parses must survive the way into the store and back; what does not must say where.
+// Both parsers on arbitrary text. What parses must survive the way into the store and back; what does not must say
+// where.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -25,16 +27,25 @@ struct PostgresGate::Impl : std::enable_shared_from_this<PostgresGate::Impl> {
   std::unique_ptr<net::Listener> listener;
   ActivityWriter activity;
   std::string mock_secret;             ///< for user names that do not exist
-  std::string end_point;               ///< tls-server-end-point of our certificate
   std::atomic<bool> draining{false};
 
-  // The register. Locked when a connection comes, goes or is cut; never while it works.
+  // The register. Locked when a connection comes, logs in, goes or is cut; never while it works. Whoever holds the lock
+  // must not own a session (weak_ptr::lock): as its last owner it would destroy it, and that takes the lock again.
   mutable std::mutex mutex;
   std::condition_variable emptied;
-  std::size_t open = 0;
+  std::size_t logging_in = 0;
+  std::unordered_map<const Session*, std::weak_ptr<Session>> sessions;
   std::unordered_map<std::string, std::size_t> per_address;
-  std::unordered_map<engine::GrantId, std::vector<std::weak_ptr<Session>>> by_grant;
-  std::unordered_map<engine::GrantId, std::pair<std::string, base::MonoTime>> tombstones;
+  std::size_t open = 0;
+  std::unordered_map<engine::GrantId, std::vector<const Session*>> by_grant;
+  /// What the engine said of a grant lately: meant for connections too that were let in just before, and aren't enrolled.
+  struct Word {
+    std::optional<std::string> cut;      ///< the sentence; a grant never comes back
+    std::optional<engine::Lease> lease;
+    base::MonoTime at{};
+  };
+  std::unordered_map<engine::GrantId, Word> words;
+  std::deque<std::pair<base::MonoTime, engine::GrantId>> word_order;
   struct CancelEntry {
     std::string key;
     std::weak_ptr<Session> session;
@@ -43,21 +54,32 @@ struct PostgresGate::Impl : std::enable_shared_from_this<PostgresGate::Impl> {
   std::unordered_map<std::string, std::pair<base::MonoTime, int>> cancel_rate;
 
   void accept(net::StreamPtr stream);
-  /// False (with the sentence) when the grant was cut before the session got here.
-  bool enrol(const engine::GrantId& grant, const std::shared_ptr<Session>& session, std::string& sentence);
+  /// False (with the sentence) when the grant was cut before the session got here. `lease`: replaced by a newer one.
+  bool enrol(const engine::GrantId& grant, const Session* session, std::string& sentence, engine::Lease& lease);
   void leave(const engine::GrantId& grant, const Session* session);
+  /// The word under the lock, fresh; old ones are forgotten.
+  Word& word(const engine::GrantId& grant);
+  /// Live sessions of a grant, to be let go of without the lock.
+  std::vector<std::shared_ptr<Session>> members(const engine::GrantId& grant);
   /// A fresh (pid, key) for the client; ours, never the server's.
   std::pair<std::uint32_t, std::string> make_cancel_key(const std::shared_ptr<Session>& session);
   void forget_cancel_key(std::uint32_t pid);
   std::shared_ptr<Session> find_cancel(const std::string& address, const pg::CancelRequest& request);
-  void gone(const std::string& address);
+  void logged_in();
+  void gone(const Session* session, const std::string& address, bool was_logging_in);
   [[nodiscard]] base::Result<net::TlsClientContext> client_tls(const target::Upstream& upstream);
+  /// tls-server-end-point of the certificate in use now (RFC 5929); empty when it has none.
+  [[nodiscard]] std::string end_point();
 
   std::mutex tls_mutex;
   std::map<std::string, std::pair<base::MonoTime, net::TlsClientContext>> tls_contexts;
+  std::pair<std::string, std::string> end_point_of;  ///< PEM text, and what follows from it
 };
 
 /// Connects and, where the target wants it, shakes hands. For logins and for cancel requests.
-awaitable<base::Result<net::StreamPtr>> open_upstream(PostgresGate::Impl& gate, net::io_context& io, const target::Upstream& to);
+awaitable<base::Result<net::StreamPtr>> open_upstream(PostgresGate::Impl& gate, net::io_context& io,
+                                                      const target::Upstream& to);
+/// Everything but the password.
+target::Upstream address_of(const target::Upstream& upstream);
 
 }  // namespace daypass::gate

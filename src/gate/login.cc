@@ -33,23 +33,71 @@ Refusal refusal_of(const Error& e) {
 
 }  // namespace
 
-Session::Session(PostgresGate::Impl& gate, net::StreamPtr client)
-    : gate_(gate), io_(client->context()), client_(std::move(client)), address_(client_->peer_ip()), peer_(client_->peer()), wake_(io_) {}
+Session::Session(std::shared_ptr<PostgresGate::Impl> gate, net::StreamPtr client)
+    : owner_(std::move(gate)),
+      gate_(*owner_),
+      io_(client->context()),
+      client_(std::move(client)),
+      address_(client_->peer_ip()),
+      peer_(client_->peer()),
+      login_until_(gate_.clock.mono() + gate_.options.login_time),
+      wake_(io_) {}
 
-Session::~Session() { gate_.gone(address_); }
+Session::~Session() {
+  // Only when the io threads went first: else finish() has done it.
+  if (!left_) gate_.gone(this, address_, logging_in_);
+}
 
 awaitable<void> Session::live(std::shared_ptr<Session> self) {
-  co_await self->serve();
+  try {
+    const bool in = co_await self->log_in();
+    if (in) co_await self->relay();
+  } catch (const std::exception& e) {
+    // A bug or no memory. It ends here, and what was counted is given back like at any other end.
+    self->gate_.log.error("a gate session threw", {{"what", e.what()}});
+    self->end("error:exception");
+  }
   self->finish();
 }
 
+// One deadline for all that comes before the proof, whatever the number of steps.
+base::Millis Session::login_left() const {
+  const auto left = std::chrono::ceil<base::Millis>(login_until_ - gate_.clock.mono());
+  return std::max(left, base::Millis(0));
+}
+
+awaitable<Status> Session::send(std::string_view text) {
+  writing_client_ = true;
+  Status sent = co_await client_->write_all(text);
+  writing_client_ = false;
+  co_return sent;
+}
+
 awaitable<void> Session::refuse(Refusal refusal) {
-  if (client_ == nullptr || !client_->is_open()) co_return;
+  if (over_ || client_ == nullptr || !client_->is_open()) co_return;
   std::string text;
-  pg::append_error_response(text, {.severity = "FATAL", .sqlstate = refusal.sqlstate, .message = refusal.message, .hint = refusal.hint});
+  pg::append_error_response(text, {.severity = "FATAL",
+                                   .sqlstate = refusal.sqlstate,
+                                   .message = refusal.message,
+                                   .hint = refusal.hint});
   net::Deadline deadline(*client_, std::chrono::seconds(2));
-  (void)co_await client_->write_all(text);
-  (void)client_->shutdown();
+  (void)co_await send(text);
+}
+
+// Hands the client's stream to the handshake and takes the secured one. A cut in between finds its descriptor.
+awaitable<Status> Session::secure(net::StreamPtr plain, bool direct, std::string stuffed) {
+  end_point_ = gate_.end_point();
+  handshake_fd_ = plain->native_fd();
+  const std::string_view yes = "S";
+  auto upgraded = direct ? co_await net::accept_tls(std::move(plain), gate_.options.tls, login_left())
+                         : co_await net::upgrade_tls(std::move(plain), gate_.options.tls, yes, stuffed, login_left());
+  handshake_fd_ = -1;
+  if (!upgraded.ok()) co_return std::move(upgraded).error();
+  client_ = std::move(*upgraded);
+  tls_ = true;
+  if (!over_) co_return Status();
+  client_->close();
+  co_return Error{Code::ended, "gate.cut", sentence_};
 }
 
 awaitable<Result<std::optional<pg::StartupMessage>>> Session::read_startup() {
@@ -57,25 +105,21 @@ awaitable<Result<std::optional<pg::StartupMessage>>> Session::read_startup() {
   std::optional<pg::StartupReader> reader;
   reader.emplace(Channel::plain);
   char buffer[1024];
+  std::optional<net::Deadline> deadline;
+  deadline.emplace(*client_, login_left());
   // A ClientHello without SSLRequest: its bytes must stay in the socket for the handshake.
   const auto peeked = co_await client_->peek(std::span(buffer).first(1));
   if (!peeked.ok()) co_return peeked.error();
   if (*peeked == 0) co_return std::optional<pg::StartupMessage>();
-  const auto secure = [this](Result<net::StreamPtr> upgraded) -> Status {
-    if (!upgraded.ok()) return std::move(upgraded).error();
-    client_ = std::move(*upgraded);
-    tls_ = true;
-    return {};
-  };
   if (buffer[0] == 0x16) {
-    auto upgraded = co_await net::accept_tls(std::move(client_), gate_.options.tls, gate_.options.login_time);
-    if (Status s = secure(std::move(upgraded)); !s.ok()) co_return s.error();
+    deadline.reset();
+    const Status secured = co_await secure(std::move(client_), true, {});
+    if (!secured.ok()) co_return secured.error();
     // RFC 7301 by PostgreSQL's rule: direct TLS must name the protocol, or another service's client could be led here.
     if (client_->tls_info() == nullptr || client_->tls_info()->alpn != "postgresql")
       co_return Error{Code::invalid, "startup.alpn", "direct TLS needs the ALPN protocol postgresql"};
-    reader.emplace(Channel::tls);
+    co_return co_await read_startup_in_tls();
   }
-  net::Deadline deadline(*client_, gate_.options.login_time);
   for (;;) {
     const auto got = co_await client_->read_some(buffer);
     if (!got.ok()) co_return got.error();
@@ -87,15 +131,14 @@ awaitable<Result<std::optional<pg::StartupMessage>>> Session::read_startup() {
       in.remove_prefix(read->bytes);
       if (!read->packet) break;
       if (std::holds_alternative<pg::SslRequest>(*read->packet)) {
-        deadline.clear();
-        const std::string stuffed(in);
-        auto upgraded = co_await net::upgrade_tls(std::move(client_), gate_.options.tls, "S", stuffed, gate_.options.login_time);
-        if (Status s = secure(std::move(upgraded)); !s.ok()) co_return s.error();
+        deadline.reset();
+        const Status secured = co_await secure(std::move(client_), false, std::string(in));
+        if (!secured.ok()) co_return secured.error();
         co_return co_await read_startup_in_tls();
       }
       if (std::holds_alternative<pg::GssEncRequest>(*read->packet)) {
         const std::string_view no = "N";
-        const Status answered = co_await client_->write_all(no);
+        const Status answered = co_await send(no);
         if (!answered.ok()) co_return answered.error();
         continue;
       }
@@ -114,7 +157,7 @@ awaitable<Result<std::optional<pg::StartupMessage>>> Session::read_startup() {
 
 awaitable<Result<std::optional<pg::StartupMessage>>> Session::read_startup_in_tls() {
   pg::StartupReader reader(pg::StartupReader::Channel::tls);
-  net::Deadline deadline(*client_, gate_.options.login_time);
+  net::Deadline deadline(*client_, login_left());
   char buffer[1024];
   for (;;) {
     const auto got = co_await client_->read_some(buffer);
@@ -163,10 +206,10 @@ awaitable<Result<engine::Verifier>> Session::authenticate(const std::string& use
   const bool mock = !found;
   crypto::ScramVerifier verifier = mock ? crypto::mock_verifier(gate_.mock_secret, user, 4096) : found->scram;
   std::string out;
-  if (tls_ && !gate_.end_point.empty()) pg::append_authentication_sasl(out, {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"});
+  const bool plus_offered = tls_ && !end_point_.empty();
+  if (plus_offered) pg::append_authentication_sasl(out, {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"});
   else pg::append_authentication_sasl(out, {"SCRAM-SHA-256"});
-  const bool plus_offered = tls_ && !gate_.end_point.empty();
-  Status sent = co_await client_->write_all(out);
+  Status sent = co_await send(out);
   if (!sent.ok()) co_return sent.error();
 
   const auto initial_body = co_await read_password_message();
@@ -176,12 +219,12 @@ awaitable<Result<engine::Verifier>> Session::authenticate(const std::string& use
   const bool plus = initial->mechanism == "SCRAM-SHA-256-PLUS";
   if ((!plus && initial->mechanism != "SCRAM-SHA-256") || (plus && !plus_offered))
     co_return Error{Code::invalid, "sasl.mechanism", "that mechanism was not offered"};
-  crypto::ScramServer scram(std::move(verifier), mock, tls_ ? gate_.end_point : "", plus, plus_offered, gate_.entropy);
+  crypto::ScramServer scram(std::move(verifier), mock, plus_offered ? end_point_ : "", plus, plus_offered, gate_.entropy);
   const auto first = scram.first(initial->response);
   if (!first.ok()) co_return first.error();
   out.clear();
   pg::append_authentication_sasl_continue(out, *first);
-  sent = co_await client_->write_all(out);
+  sent = co_await send(out);
   if (!sent.ok()) co_return sent.error();
 
   const auto response_body = co_await read_password_message();
@@ -192,50 +235,23 @@ awaitable<Result<engine::Verifier>> Session::authenticate(const std::string& use
   if (!final.ok()) {
     if (final.error().check != "scram.proof") co_return final.error();
     co_return Error{Code::unauthenticated, "gate.password",
-                    "password authentication failed for user \"" + user + "\": the password is wrong, or the login it belongs to has ended",
+                    "password authentication failed for user \"" + user +
+                        "\": the password is wrong, or the login it belongs to has ended",
                     "daypass login, then daypass creds TARGET (or daypass connect TARGET)"};
   }
   out.clear();
   pg::append_authentication_sasl_final(out, *final);
-  sent = co_await client_->write_all(out);
+  sent = co_await send(out);
   if (!sent.ok()) co_return sent.error();
   co_return std::move(*found);
 }
 
-awaitable<void> Session::serve() {
-  auto read = co_await read_startup();
-  if (!read.ok()) {
-    // Who speaks no PostgreSQL gets no lecture; who does, gets the reason.
-    if (read.error().code == Code::invalid && client_ != nullptr) co_await refuse(refusal_of(read.error()));
-    co_return;
-  }
-  if (!*read) co_return;
-  const pg::StartupMessage startup = std::move(**read);
-  const bool local = address_.empty() || address_.starts_with("127.") || address_ == "::1";
-  if (!tls_ && !local) {
-    Refusal clear{"28000", "the Daypass gate speaks TLS only", "set sslmode=verify-full"};
-    co_await refuse(std::move(clear));
-    co_return;
-  }
-  if (startup.needs_negotiation()) {
-    std::string out;
-    pg::append_negotiate_protocol_version(out, startup.protocol_options);
-    const Status sent = co_await client_->write_all(out);
-    if (!sent.ok()) co_return;
-  }
-  std::optional<net::Deadline> deadline;
-  deadline.emplace(*client_, gate_.options.login_time);
-  const auto verifier = co_await authenticate(startup.user);
-  if (!verifier.ok()) {
-    deadline.reset();
-    if (verifier.error().code == Code::invalid || verifier.error().code == Code::unauthenticated) co_await refuse(refusal_of(verifier.error()));
-    co_return;
-  }
-  deadline.reset();
-
-  std::move_only_function<void(engine::Done<engine::Admission>)> ask = [this, id = verifier->credential](engine::Done<engine::Admission> done) {
-    gate_.access->admit(id, peer_, std::move(done));
-  };
+// Asks the engine; from a good answer on this connection is counted, and finish() gives it back.
+awaitable<Result<engine::Admission>> Session::admission(core::CredentialId credential) {
+  std::move_only_function<void(engine::Done<engine::Admission>)> ask =
+      [access = gate_.access, id = std::move(credential), peer = peer_](engine::Done<engine::Admission> done) {
+        access->admit(id, peer, std::move(done));
+      };
   // An answer that comes when nobody waits any more is a connection that was counted: it must be given back.
   std::function<void(Result<engine::Admission>)> late = [access = gate_.access](Result<engine::Admission> r) {
     if (!r.ok()) return;
@@ -244,68 +260,115 @@ awaitable<void> Session::serve() {
     access->closed(r->grant, r->connection, std::move(stats));
   };
   auto admitted = co_await net::ask<engine::Admission>(io_, std::move(ask), std::chrono::seconds(30), std::move(late));
-  if (!admitted.ok()) {
-    co_await refuse(refusal_of(admitted.error()));
-    co_return;
-  }
+  if (!admitted.ok()) co_return admitted;
   grant_ = admitted->grant;
   connection_ = admitted->connection;
   lease_ = admitted->lease;
   meter_ = admitted->meter;
-  if (!gate_.enrol(*grant_, shared_from_this(), sentence_)) {
+  if (over_) co_return Error{Code::ended, "gate.cut", sentence_};
+  if (!gate_.enrol(*grant_, this, sentence_, lease_)) {
     why_ = "cut";
-    Refusal ended{"57P01", sentence_, "connect again for a new grant"};
-    co_await refuse(std::move(ended));
-    co_return;
+    co_return Error{Code::ended, "gate.cut", sentence_, "connect again for a new grant"};
   }
-  const std::string& pinned = admitted->upstream.database;
+  co_return admitted;
+}
+
+std::optional<Refusal> Session::wrong_database(const pg::StartupMessage& startup, const std::string& pinned,
+                                               const core::TargetId& target) const {
   const std::string asked = startup.database.value_or("");
-  if (!asked.empty() && asked != pinned && asked != startup.user && asked != verifier->target.str()) {
+  // Absent, or what libpq puts there by itself (the user's name), means: the one there is.
+  if (asked.empty() || asked == pinned || asked == startup.user || asked == target.str()) return std::nullopt;
+  return Refusal{"3D000",
+                 "this credential is for database \"" + pinned + "\" of " + target.str() + ", not for \"" + asked + "\"",
+                 "connect to database " + pinned};
+}
+
+awaitable<bool> Session::log_in() {
+  auto read = co_await read_startup();
+  if (!read.ok()) {
+    // Who speaks no PostgreSQL gets no lecture; who does, gets the reason.
+    if (read.error().code == Code::invalid) co_await refuse(refusal_of(read.error()));
+    co_return false;
+  }
+  if (!*read || over_) co_return false;
+  const pg::StartupMessage startup = std::move(**read);
+  const bool local = peer_ == "unix" || address_.starts_with("127.") || address_ == "::1";
+  if (!tls_ && !local) {
+    Refusal clear{"28000", "the Daypass gate speaks TLS only", "set sslmode=verify-full"};
+    co_await refuse(std::move(clear));
+    co_return false;
+  }
+  std::optional<net::Deadline> deadline;
+  deadline.emplace(*client_, login_left());
+  if (startup.needs_negotiation()) {
+    std::string out;
+    pg::append_negotiate_protocol_version(out, startup.protocol_options);
+    const Status sent = co_await send(out);
+    if (!sent.ok()) co_return false;
+  }
+  const auto verifier = co_await authenticate(startup.user);
+  deadline.reset();
+  if (!verifier.ok()) {
+    const Code code = verifier.error().code;
+    if (code == Code::invalid || code == Code::unauthenticated) co_await refuse(refusal_of(verifier.error()));
+    co_return false;
+  }
+  logging_in_ = false;
+  gate_.logged_in();
+
+  auto admitted = co_await admission(verifier->credential);
+  if (!admitted.ok()) {
+    co_await refuse(refusal_of(admitted.error()));
+    co_return false;
+  }
+  if (auto wrong = wrong_database(startup, admitted->upstream.database, verifier->target)) {
     why_ = "error:database";
-    Refusal wrong{"3D000", "this credential is for database \"" + pinned + "\" of " + verifier->target.str() + ", not for \"" + asked + "\"", "connect to database " + pinned};
-    co_await refuse(std::move(wrong));
-    co_return;
+    co_await refuse(std::move(*wrong));
+    co_return false;
   }
   auto greeting = co_await log_in_upstream(startup, *admitted);
   admitted->upstream.password = base::Secret();
-  if (over_) co_return;
+  if (over_) co_return false;
   if (!greeting.ok()) {
     why_ = "error:" + greeting.error().check;
     gate_.log.warn("upstream login failed", {{"grant", grant_->id}, {"check", greeting.error().check}});
     co_await refuse(refusal_of(greeting.error()));
-    co_return;
+    co_return false;
   }
   std::string out;
   pg::append_authentication_ok(out);
   out += *greeting;
-  {
-    net::Deadline sending(*client_, gate_.options.login_time);
-    const Status sent = co_await client_->write_all(out);
-    if (!sent.ok()) {
-      why_ = "client";
-      co_return;
-    }
-  }
-  co_await relay();
+  net::Deadline sending(*client_, gate_.options.login_time);
+  const Status sent = co_await send(out);
+  co_return sent.ok() && !over_;
 }
 
 awaitable<void> Session::cancel(pg::CancelRequest request) {
-  const auto session = gate_.find_cancel(address_, request);
-  if (session == nullptr) co_return;
+  // Weak: a session must not outlive its end because somebody wants to cancel it.
+  const std::weak_ptr<Session> weak = gate_.find_cancel(address_, request);
   // The target's key lives on the other session's thread.
-  std::move_only_function<void(std::move_only_function<void(Result<CancelTarget>)>)> fetch = [session](std::move_only_function<void(Result<CancelTarget>)> done) {
-    auto shared = std::make_shared<std::move_only_function<void(Result<CancelTarget>)>>(std::move(done));
-    net::post_to(session->context(), [session, shared] {
+  using Answer = std::move_only_function<void(Result<CancelTarget>)>;
+  std::move_only_function<void(Answer)> fetch = [weak](Answer done) {
+    const Error ended{Code::ended, "cancel.ended", "the session has ended"};
+    const auto session = weak.lock();
+    if (session == nullptr) return done(ended);
+    auto shared = std::make_shared<Answer>(std::move(done));
+    auto& io = session->context();
+    net::post_to(io, [session, shared, ended] {
       auto target = session->cancel_target();
       if (target) (*shared)(std::move(*target));
-      else (*shared)(Error{Code::ended, "cancel.ended", "the session has ended"});
+      else (*shared)(ended);
     });
   };
   auto target = co_await net::ask<CancelTarget>(io_, std::move(fetch), std::chrono::seconds(5));
-  if (!target.ok()) co_return;
+  if (!target.ok() || over_) co_return;
   auto opened = co_await open_upstream(gate_, io_, target->upstream);
-  // Ended meanwhile? Then the server may have given that process number to somebody else.
-  if (!opened.ok() || session->ended()) co_return;
+  if (!opened.ok() || over_) co_return;
+  {
+    // Ended meanwhile? Then the server may have given that process number to somebody else.
+    const auto session = weak.lock();
+    if (session == nullptr || session->ended()) co_return;
+  }
   std::string out;
   pg::append_cancel_request(out, target->pid, target->key);
   net::Deadline deadline(**opened, std::chrono::seconds(5));
@@ -319,13 +382,7 @@ awaitable<void> Session::cancel(pg::CancelRequest request) {
 std::optional<CancelTarget> Session::cancel_target() const {
   if (over_ || !cancel_) return std::nullopt;
   CancelTarget copy;
-  copy.upstream.host = cancel_->upstream.host;
-  copy.upstream.port = cancel_->upstream.port;
-  copy.upstream.tls = cancel_->upstream.tls;
-  copy.upstream.ca_file = cancel_->upstream.ca_file;
-  copy.upstream.server_name = cancel_->upstream.server_name;
-  copy.upstream.client_cert_file = cancel_->upstream.client_cert_file;
-  copy.upstream.client_key_file = cancel_->upstream.client_key_file;
+  copy.upstream = address_of(cancel_->upstream);
   copy.pid = cancel_->pid;
   copy.key = cancel_->key;
   return copy;

@@ -10,23 +10,50 @@ namespace daypass::gate {
 
 using base::MonoTime;
 
-PostgresGate::Impl::Impl(net::IoThreads& t, const base::Clock& c, base::Entropy& e, const base::Log& l, PostgresGateOptions o)
-    : threads(t), clock(c), entropy(e), log(l), options(std::move(o)), activity(options.activity_folder, l), mock_secret(base::random_token(e, 32)) {
-  if (auto hash = crypto::server_end_point(options.tls.leaf_pem()); hash.ok()) end_point = std::move(*hash);
+namespace {
+
+// Longer than any answer of Access is waited for: whoever was let in before the word came has enrolled by then.
+constexpr auto word_life = std::chrono::minutes(2);
+
+void close_with(net::Stream& stream, std::string_view sqlstate, std::string_view message) {
+  // Whoever speaks in clear reads why; a TLS client just sees the end.
+  std::string text;
+  pg::append_error_response(text, {.severity = "FATAL", .sqlstate = sqlstate, .message = message});
+  (void)stream.try_write(text);
+  stream.close();
 }
 
-PostgresGate::PostgresGate(net::IoThreads& threads, const base::Clock& clock, base::Entropy& entropy, const base::Log& log, PostgresGateOptions options)
+}  // namespace
+
+PostgresGate::Impl::Impl(net::IoThreads& t, const base::Clock& c, base::Entropy& e, const base::Log& l,
+                         PostgresGateOptions o)
+    : threads(t),
+      clock(c),
+      entropy(e),
+      log(l),
+      options(std::move(o)),
+      activity(options.activity_folder, l),
+      mock_secret(base::random_token(e, 32)) {
+  if (options.max_logging_in == 0) options.max_logging_in = std::max<std::size_t>(options.max_connections / 2, 1);
+}
+
+PostgresGate::PostgresGate(net::IoThreads& threads, const base::Clock& clock, base::Entropy& entropy,
+                           const base::Log& log, PostgresGateOptions options)
     : impl_(std::make_shared<Impl>(threads, clock, entropy, log, std::move(options))) {}
 
 PostgresGate::~PostgresGate() {
   if (impl_->listener) impl_->listener->stop();
+  impl_->activity.stop();
 }
 
 void PostgresGate::attach(engine::Access& access) { impl_->access = &access; }
 
 void PostgresGate::start(std::unique_ptr<net::Listener> listener) {
   impl_->listener = std::move(listener);
-  impl_->listener->start([impl = impl_.get()](net::StreamPtr stream) { impl->accept(std::move(stream)); });
+  // Weak: the listener belongs to what it calls, and its loop may outlive both.
+  impl_->listener->start([weak = std::weak_ptr(impl_)](net::StreamPtr stream) {
+    if (const auto impl = weak.lock()) impl->accept(std::move(stream));
+  });
 }
 
 std::uint16_t PostgresGate::port() const noexcept { return impl_->listener ? impl_->listener->port() : 0; }
@@ -47,46 +74,38 @@ void PostgresGate::drain(base::Millis patience) {
   std::vector<std::shared_ptr<Session>> left;
   {
     const std::lock_guard lock(impl_->mutex);
-    for (const auto& [grant, sessions] : impl_->by_grant)
-      for (const auto& weak : sessions)
-        if (auto session = weak.lock()) left.push_back(std::move(session));
+    left.reserve(impl_->sessions.size());
+    for (const auto& [key, weak] : impl_->sessions) left.push_back(weak.lock());
   }
+  std::erase(left, nullptr);
   for (auto& session : left) {
     auto& io = session->context();
-    net::post_to(io, [session] { session->cut("the Daypass server is stopping; connect again in a moment"); });
+    net::post_to(io, [session = std::move(session)] {
+      session->cut("the Daypass server is stopping; connect again in a moment");
+    });
   }
   left.clear();
   wait_empty(std::chrono::seconds(2));
+  impl_->activity.stop();
 }
 
 void PostgresGate::cut(const engine::GrantId& grant, core::EndReason, const std::string& sentence) {
-  std::vector<std::shared_ptr<Session>> sessions;
   {
     const std::lock_guard lock(impl_->mutex);
-    const MonoTime now = impl_->clock.mono();
-    // A grant never comes back. Its tombstone waits for connections that were let in just before and are on their way.
-    impl_->tombstones.insert_or_assign(grant, std::pair(sentence, now));
-    if (impl_->tombstones.size() > 4096)
-      std::erase_if(impl_->tombstones, [&](const auto& item) { return now - item.second.second > std::chrono::minutes(2); });
-    if (const auto it = impl_->by_grant.find(grant); it != impl_->by_grant.end())
-      for (const auto& weak : it->second)
-        if (auto session = weak.lock()) sessions.push_back(std::move(session));
+    impl_->word(grant).cut = sentence;
   }
-  for (auto& session : sessions) {
+  for (auto& session : impl_->members(grant)) {
     auto& io = session->context();
     net::post_to(io, [session = std::move(session), sentence] { session->cut(sentence); });
   }
 }
 
 void PostgresGate::update(const engine::GrantId& grant, const engine::Lease& lease) {
-  std::vector<std::shared_ptr<Session>> sessions;
   {
     const std::lock_guard lock(impl_->mutex);
-    if (const auto it = impl_->by_grant.find(grant); it != impl_->by_grant.end())
-      for (const auto& weak : it->second)
-        if (auto session = weak.lock()) sessions.push_back(std::move(session));
+    impl_->word(grant).lease = lease;
   }
-  for (auto& session : sessions) {
+  for (auto& session : impl_->members(grant)) {
     auto& io = session->context();
     net::post_to(io, [session = std::move(session), lease] { session->update(lease); });
   }
@@ -94,44 +113,74 @@ void PostgresGate::update(const engine::GrantId& grant, const engine::Lease& lea
 
 void PostgresGate::Impl::accept(net::StreamPtr stream) {
   const std::string address = stream->peer_ip();
+  auto& io = stream->context();
+  std::shared_ptr<Session> session;
   {
     const std::lock_guard lock(mutex);
-    auto& mine = per_address[address];
-    if (draining || open >= options.max_connections || mine >= options.max_per_address) {
-      if (mine == 0) per_address.erase(address);
-      // Whoever speaks in clear reads why; a TLS client just sees the end.
-      std::string text;
-      pg::append_error_response(text, {.severity = "FATAL", .sqlstate = draining ? "57P03" : "53300", .message = draining ? "the Daypass server is stopping" : "too many connections to the Daypass gate"});
-      (void)stream->try_write(text);
-      stream->close();
-      return;
-    }
+    const auto known = per_address.find(address);
+    const std::size_t mine = known == per_address.end() ? 0 : known->second;
+    if (draining) return close_with(*stream, "57P03", "the Daypass server is stopping");
+    if (open >= options.max_connections || logging_in >= options.max_logging_in || mine >= options.max_per_address)
+      return close_with(*stream, "53300", "too many connections to the Daypass gate");
+    session = std::make_shared<Session>(shared_from_this(), std::move(stream));
+    sessions.emplace(session.get(), session);
+    ++per_address[address];
     ++open;
-    ++mine;
+    ++logging_in;
   }
-  auto& io = stream->context();
-  auto session = std::make_shared<Session>(*this, std::move(stream));
-  net::spawn(io, Session::live(std::move(session)), [this](std::exception_ptr thrown) {
-    if (!thrown) return;
-    try {
-      std::rethrow_exception(thrown);
-    } catch (const std::exception& e) {
-      log.error("a gate session threw", {{"what", e.what()}});
-    }
+  net::spawn(io, Session::live(std::move(session)), [self = shared_from_this()](std::exception_ptr thrown) {
+    if (thrown) self->log.error("a gate session threw while it ended");
   });
 }
 
-void PostgresGate::Impl::gone(const std::string& address) {
+void PostgresGate::Impl::logged_in() {
   const std::lock_guard lock(mutex);
-  if (--open == 0) emptied.notify_all();
-  if (const auto it = per_address.find(address); it != per_address.end() && --it->second == 0) per_address.erase(it);
+  --logging_in;
 }
 
-bool PostgresGate::Impl::enrol(const engine::GrantId& grant, const std::shared_ptr<Session>& session, std::string& sentence) {
+void PostgresGate::Impl::gone(const Session* session, const std::string& address, bool was_logging_in) {
   const std::lock_guard lock(mutex);
-  if (const auto it = tombstones.find(grant); it != tombstones.end()) {
-    sentence = it->second.first;
-    return false;
+  sessions.erase(session);
+  if (was_logging_in) --logging_in;
+  if (const auto it = per_address.find(address); it != per_address.end() && --it->second == 0) per_address.erase(it);
+  if (--open == 0) emptied.notify_all();
+}
+
+PostgresGate::Impl::Word& PostgresGate::Impl::word(const engine::GrantId& grant) {
+  const MonoTime now = clock.mono();
+  while (!word_order.empty() && now - word_order.front().first > word_life) {
+    // Said again since? Then a later place in the order is its own.
+    const auto it = words.find(word_order.front().second);
+    if (it != words.end() && it->second.at == word_order.front().first) words.erase(it);
+    word_order.pop_front();
+  }
+  Word& word = words[grant];
+  word.at = now;
+  word_order.emplace_back(now, grant);
+  return word;
+}
+
+std::vector<std::shared_ptr<Session>> PostgresGate::Impl::members(const engine::GrantId& grant) {
+  std::vector<std::shared_ptr<Session>> found;
+  const std::lock_guard lock(mutex);
+  const auto it = by_grant.find(grant);
+  if (it == by_grant.end()) return found;
+  found.reserve(it->second.size());
+  for (const Session* session : it->second)
+    if (const auto alive = sessions.find(session); alive != sessions.end()) found.push_back(alive->second.lock());
+  std::erase(found, nullptr);
+  return found;
+}
+
+bool PostgresGate::Impl::enrol(const engine::GrantId& grant, const Session* session, std::string& sentence,
+                               engine::Lease& lease) {
+  const std::lock_guard lock(mutex);
+  if (const auto it = words.find(grant); it != words.end()) {
+    if (it->second.cut) {
+      sentence = *it->second.cut;
+      return false;
+    }
+    if (it->second.lease) lease = *it->second.lease;
   }
   by_grant[grant].push_back(session);
   return true;
@@ -141,10 +190,7 @@ void PostgresGate::Impl::leave(const engine::GrantId& grant, const Session* sess
   const std::lock_guard lock(mutex);
   const auto it = by_grant.find(grant);
   if (it == by_grant.end()) return;
-  std::erase_if(it->second, [&](const std::weak_ptr<Session>& weak) {
-    const auto alive = weak.lock();
-    return alive == nullptr || alive.get() == session;
-  });
+  std::erase(it->second, session);
   if (it->second.empty()) by_grant.erase(it);
 }
 
@@ -153,7 +199,8 @@ std::pair<std::uint32_t, std::string> PostgresGate::Impl::make_cancel_key(const 
   for (;;) {
     std::uint8_t raw[8];
     entropy.fill(raw);
-    const std::uint32_t pid = ((std::uint32_t{raw[0]} & 0x7fU) << 24U) | (std::uint32_t{raw[1]} << 16U) | (std::uint32_t{raw[2]} << 8U) | raw[3];
+    const std::uint32_t pid = ((std::uint32_t{raw[0]} & 0x7fU) << 24U) | (std::uint32_t{raw[1]} << 16U) |
+                              (std::uint32_t{raw[2]} << 8U) | raw[3];
     if (pid == 0 || cancel_keys.contains(pid)) continue;
     std::string key(reinterpret_cast<const char*>(raw + 4), 4);
     cancel_keys.emplace(pid, CancelEntry{key, session});
@@ -182,12 +229,24 @@ std::shared_ptr<Session> PostgresGate::Impl::find_cancel(const std::string& addr
   return it->second.session.lock();
 }
 
+std::string PostgresGate::Impl::end_point() {
+  // A reload may have replaced the certificate: what binds a client is the one that it is shown.
+  std::string pem = options.tls.leaf_pem();
+  const std::lock_guard lock(tls_mutex);
+  if (pem != end_point_of.first) {
+    auto hash = crypto::server_end_point(pem);
+    end_point_of = {std::move(pem), hash.ok() ? std::move(*hash) : std::string()};
+  }
+  return end_point_of.second;
+}
+
 base::Result<net::TlsClientContext> PostgresGate::Impl::client_tls(const target::Upstream& upstream) {
   const std::string key = upstream.ca_file + "\n" + upstream.client_cert_file + "\n" + upstream.client_key_file;
   const std::lock_guard lock(tls_mutex);
   const MonoTime now = clock.mono();
   // Files are read again every minute, so that a renewed certificate needs no restart.
-  if (const auto it = tls_contexts.find(key); it != tls_contexts.end() && now - it->second.first < std::chrono::minutes(1)) return it->second.second;
+  const auto it = tls_contexts.find(key);
+  if (it != tls_contexts.end() && now - it->second.first < std::chrono::minutes(1)) return it->second.second;
   net::TlsClientOptions tls;
   tls.ca_file = upstream.ca_file;
   tls.alpn = {"postgresql"};

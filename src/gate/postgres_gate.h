@@ -20,6 +20,7 @@ struct PostgresGateOptions {
   net::TlsServerContext tls;                  ///< ALPN "postgresql"
   std::size_t max_connections = 2000;
   std::size_t max_per_address = 200;
+  std::size_t max_logging_in = 0;             ///< connections that have proven nothing yet; 0: half of max_connections
   base::Millis login_time = std::chrono::seconds(15);  ///< from the connection to the end of authentication
   std::string activity_folder;                ///< empty: no activity records
 };
@@ -34,7 +35,9 @@ class PostgresGate final : public engine::Sessions {
   void attach(engine::Access& access);
   void start(std::unique_ptr<net::Listener> listener);
   [[nodiscard]] std::uint16_t port() const noexcept;
-  /// Stops accepting, waits until sessions have gone or `patience` has passed, then cuts what is left. Not on an io thread.
+  /// Stops accepting, waits until sessions have gone or `patience` has passed, then cuts what is left, those that are
+  /// still logging in too. Returns when activity records are on disk and each Access::closed has been called; the Access
+  /// may go once the io threads have stopped. Not on an io thread. Call it before the gate or its Access is destroyed.
   void drain(base::Millis patience);
   [[nodiscard]] std::size_t connections() const noexcept;
 

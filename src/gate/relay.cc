@@ -1,5 +1,9 @@
 // Both directions, the lease, and the cut. The hot path: one small buffer per direction in the coroutine's frame, one
 // large one per thread that nobody holds across a wait, writes tried inline, and no copy unless a peer is slow.
+#include <sys/socket.h>
+
+#include <algorithm>
+
 #include "base/json.h"
 #include "gate/impl.h"
 #include "wire/postgres/build.h"
@@ -9,6 +13,7 @@ namespace daypass::gate {
 using base::MonoTime;
 using base::Status;
 namespace json = base::json;
+using std::chrono::duration_cast;
 
 namespace {
 
@@ -23,9 +28,9 @@ std::span<char> large_buffer() {
 }
 
 std::string line_of(const pg::Record& r, base::WallTime now, MonoTime mono) {
-  const auto ago = [&](MonoTime t) { return now - std::chrono::duration_cast<base::Millis>(mono - t); };
+  const auto ago = [&](MonoTime t) { return now - duration_cast<base::Millis>(mono - t); };
   json::Object o{{"at", base::to_rfc3339(ago(r.started))},
-                 {"us", std::int64_t{std::chrono::duration_cast<std::chrono::microseconds>(r.finished - r.started).count()}},
+                 {"us", std::int64_t{duration_cast<std::chrono::microseconds>(r.finished - r.started).count()}},
                  {"kind", pg::to_string(r.kind)},
                  {"outcome", pg::to_string(r.outcome)},
                  {"message", r.message},
@@ -53,9 +58,7 @@ std::string line_of(const pg::Record& r, base::WallTime now, MonoTime mono) {
 
 awaitable<void> Session::relay() {
   tap_ = std::make_unique<pg::Tap>();
-  login_input_.shrink_to_fit();
   reported_ = gate_.clock.mono();
-  loops_ = 3;
   loops_done_.emplace(io_);
   const auto self = shared_from_this();
   const auto done = [self](std::exception_ptr thrown) {
@@ -65,9 +68,19 @@ awaitable<void> Session::relay() {
     }
     if (--self->loops_ == 0) self->loops_done_->set();
   };
-  net::spawn(io_, client_to_server(), done);
-  net::spawn(io_, server_to_client(), done);
-  net::spawn(io_, watch_lease(), done);
+  const auto start = [&](awaitable<void> loop) {
+    ++loops_;
+    try {
+      net::spawn(io_, std::move(loop), done);
+    } catch (const std::exception&) {
+      // No memory for it. Those that run are waited for before anything of theirs goes.
+      --loops_;
+      end("error:exception");
+    }
+  };
+  start(client_to_server());
+  start(server_to_client());
+  start(watch_lease());
   while (loops_ > 0) (void)co_await loops_done_->wait(std::chrono::hours(24));
 }
 
@@ -90,33 +103,45 @@ bool Session::flush_records() {
   }
 }
 
+// The writer and, when the tracker is full, the server's answers make room; meanwhile the client is not read.
+awaitable<void> Session::wait_for_room(bool full) {
+  while (!over_ && !(flush_records() && !(full && tap_->records().full()))) {
+    room_.emplace(io_);
+    (void)co_await room_->wait(std::chrono::milliseconds(50));
+    room_.reset();
+  }
+}
+
 awaitable<void> Session::client_to_server() {
   char buffer[small];
+  std::string kept = std::move(login_input_);  // what had to be copied because we wait while it is not used up
+  std::string_view in = kept;
   while (!over_) {
-    const auto got = co_await client_->read_some(buffer);
-    if (over_) co_return;
-    if (!got.ok() || *got == 0) {
-      end("client");
-      co_return;
-    }
-    std::string_view in(buffer, *got);
-    std::size_t total = *got;
-    // A full buffer means bulk: take what is there in one large bite. It is used up before the next wait, or copied.
     std::string_view more;
-    if (*got == small) {
-      const auto span = large_buffer();
-      const net::Attempt bite = client_->try_read(span);
-      if (bite.ok()) more = std::string_view(span.data(), bite.count);
-      total += more.size();
+    if (in.empty()) {
+      const auto got = co_await client_->read_some(buffer);
+      if (over_) co_return;
+      if (!got.ok() || *got == 0) {
+        end("client");
+        co_return;
+      }
+      in = std::string_view(buffer, *got);
+      // A full buffer means bulk: take what is there in one large bite. It is used up before the next wait, or copied.
+      if (*got == small) {
+        const auto span = large_buffer();
+        const net::Attempt bite = client_->try_read(span);
+        if (bite.ok()) more = std::string_view(span.data(), bite.count);
+      }
     }
-    bytes_in_ += total;
+    bytes_in_ += in.size() + more.size();
     const MonoTime now = gate_.clock.mono();
+    // Before the meter: what comes too late must not renew what has run out.
+    if (lapsed(now)) co_return;
     meter_->last_active_ns.store(now.time_since_epoch().count(), std::memory_order_relaxed);
     if (now - reported_ > std::chrono::seconds(5)) {
       reported_ = now;
       gate_.access->active(*grant_, now);
     }
-    std::string kept;  // what had to be copied because we wait while it is not used up
     while (!in.empty() || !more.empty()) {
       if (in.empty()) std::swap(in, more);
       const pg::Tap::Passed passed = tap_->client(in, now);
@@ -128,11 +153,11 @@ awaitable<void> Session::client_to_server() {
         co_return;
       }
       std::string_view rest = forward.substr(sent.ok() ? sent.count : 0);
-      const bool waits = !rest.empty() || passed.stop == pg::Tap::Stop::full;
       std::string slow;
-      if (waits) {
+      if (!rest.empty() || passed.stop == pg::Tap::Stop::full) {
         // Before any wait: the large buffer belongs to whoever runs next on this thread.
         slow.assign(rest);
+        if (passed.stop == pg::Tap::Stop::full && tap_->take_flush()) pg::append_flush(slow);
         rest = slow;
         std::string all(in);
         all += more;
@@ -141,7 +166,9 @@ awaitable<void> Session::client_to_server() {
         more = {};
       }
       if (!rest.empty()) {
+        writing_upstream_ = true;
         const Status written = co_await upstream_->write_all(rest);
+        writing_upstream_ = false;
         if (over_) co_return;
         if (!written.ok()) {
           end("upstream");
@@ -155,55 +182,36 @@ awaitable<void> Session::client_to_server() {
           say_goodbye("08P01", tap_->fault().message);
           end("error:" + tap_->fault().check);
           co_return;
-        case pg::Tap::Stop::full: {
-          if (tap_->take_flush()) {
-            std::string flush;
-            pg::append_flush(flush);
-            const Status flushed = co_await upstream_->write_all(flush);
-            if (over_) co_return;
-            if (!flushed.ok()) {
-              end("upstream");
-              co_return;
-            }
-          }
-          // The server's answers, or the writer, make room; meanwhile this client is not read.
-          while (!over_ && !(flush_records() && !tap_->records().full())) {
-            room_.emplace(io_);
-            (void)co_await room_->wait(std::chrono::milliseconds(50));
-            room_.reset();
-          }
+        case pg::Tap::Stop::full:
+          co_await wait_for_room(true);
           if (over_) co_return;
           break;
-        }
       }
     }
-    if (!flush_records()) {
-      // The disk is behind: fail closed, read no further statement until it has caught up.
-      while (!over_ && !flush_records()) {
-        room_.emplace(io_);
-        (void)co_await room_->wait(std::chrono::milliseconds(50));
-        room_.reset();
-      }
-    }
+    if (!kept.empty()) std::string().swap(kept);
+    // The disk is behind: fail closed, read no further statement until it has caught up.
+    if (!flush_records()) co_await wait_for_room(false);
   }
 }
 
 awaitable<void> Session::server_to_client() {
   char buffer[small];
   while (!over_) {
-    const auto got = co_await upstream_->read_some(buffer);
-    if (over_) co_return;
-    if (!got.ok() || *got == 0) {
-      if (tap_->server_fatal().empty()) say_goodbye("08006", "the database server closed the connection");
-      end("upstream");
-      co_return;
-    }
-    const std::string_view first(buffer, *got);
-    std::string_view second;
-    if (*got == small) {
-      const auto span = large_buffer();
-      const net::Attempt bite = upstream_->try_read(span);
-      if (bite.ok()) second = std::string_view(span.data(), bite.count);
+    std::string_view first = early_, second;
+    if (first.empty()) {
+      const auto got = co_await upstream_->read_some(buffer);
+      if (over_) co_return;
+      if (!got.ok() || *got == 0) {
+        if (tap_->server_fatal().empty()) say_goodbye("08006", "the database server closed the connection");
+        end("upstream");
+        co_return;
+      }
+      first = std::string_view(buffer, *got);
+      if (*got == small) {
+        const auto span = large_buffer();
+        const net::Attempt bite = upstream_->try_read(span);
+        if (bite.ok()) second = std::string_view(span.data(), bite.count);
+      }
     }
     const MonoTime now = gate_.clock.mono();
     pg::Tap::Passed passed = tap_->server(first, now);
@@ -224,15 +232,14 @@ awaitable<void> Session::server_to_client() {
     if (done < good) {
       std::string rest(done < a.size() ? a.substr(done) : std::string_view());
       rest += done > a.size() ? b.substr(done - a.size()) : b;
-      writing_client_ = true;
-      const Status written = co_await client_->write_all(rest);
-      writing_client_ = false;
+      const Status written = co_await send(rest);
       if (over_) co_return;
       if (!written.ok()) {
         end("client");
         co_return;
       }
     }
+    if (!early_.empty()) std::string().swap(early_);
     if (passed.stop == pg::Tap::Stop::fault) {
       end("error:" + tap_->fault().check);
       co_return;
@@ -242,20 +249,25 @@ awaitable<void> Session::server_to_client() {
   }
 }
 
+// True when the lease has run out, by this session's own clock; then it has been cut.
+bool Session::lapsed(MonoTime now) {
+  const MonoTime active{std::chrono::nanoseconds(meter_->last_active_ns.load(std::memory_order_relaxed))};
+  if (now < lease_.deadline(active)) return false;
+  const bool idle = lease_.deadline(now) > now;
+  cut("grant " + grant_->id + " ended: " + (idle ? "idle for too long" : "its time is up"));
+  return true;
+}
+
 awaitable<void> Session::watch_lease() {
   while (!over_) {
-    const MonoTime active{std::chrono::nanoseconds(meter_->last_active_ns.load(std::memory_order_relaxed))};
     const MonoTime now = gate_.clock.mono();
-    const MonoTime due = lease_.deadline(active);
-    if (now >= due) {
-      const bool idle = lease_.deadline(now) > now;
-      cut("grant " + grant_->id + " ended: " + (idle ? "idle for too long" : "its time is up"));
-      co_return;
-    }
+    if (lapsed(now)) co_return;
+    const MonoTime active{std::chrono::nanoseconds(meter_->last_active_ns.load(std::memory_order_relaxed))};
     wake_.reset();
-    // Rounded up, or the last wait would spin for less than a millisecond.
-    const auto left = std::chrono::ceil<base::Millis>(due - now);
-    (void)co_await wake_.wait(std::min<base::Millis>(left, std::chrono::hours(1)));
+    // Rounded up, or the last wait would spin for less than a millisecond. Never long: timers stand still while the
+    // machine sleeps, and the lease does not.
+    const auto left = std::chrono::ceil<base::Millis>(lease_.deadline(active) - now);
+    (void)co_await wake_.wait(std::clamp<base::Millis>(left, base::Millis(1), std::chrono::minutes(1)));
   }
 }
 
@@ -274,13 +286,14 @@ void Session::cut(const std::string& sentence) {
 // One try, never a wait: a client that does not read learns it from the closed socket.
 void Session::say_goodbye(const std::string& sqlstate, const std::string& sentence) {
   if (client_ == nullptr || !client_->is_open()) return;
-  const bool boundary = tap_ == nullptr || (tap_->client_side_at_boundary() && !writing_client_);
+  const bool boundary = !writing_client_ && (tap_ == nullptr || tap_->client_side_at_boundary());
   if (!boundary || client_->write_blocked()) return;
   std::string text;
   pg::append_error_response(text, {.severity = "FATAL", .sqlstate = sqlstate, .message = sentence});
   (void)client_->try_write(text);
 }
 
+// Any state, also with the client's stream in a handshake, or the upstream's not there yet. Whatever waits wakes up.
 void Session::end(std::string why) {
   if (over_) return;
   over_ = true;
@@ -288,9 +301,22 @@ void Session::end(std::string why) {
   // The client first: that is the promise. What the kernel holds of our farewell still goes out.
   if (client_) {
     (void)client_->shutdown();
+    // Bytes left unread would turn the close into a reset, which takes the farewell from a client that is still sending.
+    const auto span = large_buffer();
+    for (int i = 0; i < 8 && client_->is_open() && client_->try_read(span).ok(); ++i) {}
     client_->close();
   }
-  if (upstream_) upstream_->close();
+  if (handshake_fd_ >= 0) ::shutdown(handshake_fd_, SHUT_RDWR);
+  if (upstream_) {
+    // A server that is idle leaves without a line in its log.
+    if (tap_ && tap_->server_side_at_boundary() && !writing_upstream_ && !upstream_->write_blocked()) {
+      std::string bye;
+      pg::append_terminate(bye);
+      (void)upstream_->try_write(bye);
+    }
+    upstream_->close();
+  }
+  if (reached_) reached_->set();
   wake_.set();
   if (room_) room_->set();
 }
@@ -303,7 +329,12 @@ void Session::finish() {
   if (cancel_pid_ != 0) gate_.forget_cancel_key(cancel_pid_);
   client_.reset();
   upstream_.reset();
-  if (!grant_) return;
+  if (grant_) give_back();
+  left_ = true;
+  gate_.gone(this, address_, logging_in_);
+}
+
+void Session::give_back() {
   gate_.leave(*grant_, this);
   const ActivityWriter::File file{*grant_, connection_};
   if (tap_) {
@@ -322,7 +353,9 @@ void Session::finish() {
   stats.bytes_out = bytes_out_;
   stats.statements = statements_;
   if (statements_ != 0 && gate_.activity.enabled()) stats.segment = "activity/" + file.path();
-  gate_.activity.close(file, [access = gate_.access, grant = *grant_, connection = connection_, stats](std::string digest) mutable {
+  gate_.activity.close(file, [access = gate_.access, grant = *grant_, connection = connection_,
+                              stats](std::string digest) mutable {
+    if (digest.empty()) stats.segment.clear();
     stats.segment_digest = std::move(digest);
     access->closed(grant, connection, std::move(stats));
   });

@@ -35,7 +35,7 @@ struct CancelTarget {
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(PostgresGate::Impl& gate, net::StreamPtr client);
+  Session(std::shared_ptr<PostgresGate::Impl> gate, net::StreamPtr client);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -56,7 +56,14 @@ class Session : public std::enable_shared_from_this<Session> {
 
  private:
   // login.cc
-  awaitable<void> serve();
+  /// True when both sides are logged in. Its frame, with all that only the login needs, goes before the relay begins.
+  awaitable<bool> log_in();
+  awaitable<base::Result<engine::Admission>> admission(core::CredentialId credential);
+  [[nodiscard]] std::optional<Refusal> wrong_database(const pg::StartupMessage& startup, const std::string& pinned,
+                                                      const core::TargetId& target) const;
+  awaitable<base::Status> secure(net::StreamPtr plain, bool direct, std::string stuffed);
+  [[nodiscard]] base::Millis login_left() const;
+  awaitable<base::Status> send(std::string_view text);
   awaitable<base::Result<std::optional<pg::StartupMessage>>> read_startup();
   awaitable<base::Result<std::optional<pg::StartupMessage>>> read_startup_in_tls();
   awaitable<base::Result<engine::Verifier>> authenticate(const std::string& user);
@@ -64,23 +71,35 @@ class Session : public std::enable_shared_from_this<Session> {
   awaitable<void> refuse(Refusal refusal);
   awaitable<void> cancel(pg::CancelRequest request);
   // upstream.cc
-  awaitable<base::Result<std::string>> log_in_upstream(const pg::StartupMessage& startup, const engine::Admission& admission);
+  awaitable<base::Result<net::StreamPtr>> reach_upstream(const target::Upstream& upstream);
+  awaitable<base::Result<std::string>> log_in_upstream(const pg::StartupMessage& startup,
+                                                       const engine::Admission& admission);
   // relay.cc
   awaitable<void> relay();
   awaitable<void> client_to_server();
   awaitable<void> server_to_client();
   awaitable<void> watch_lease();
+  awaitable<void> wait_for_room(bool full);
   bool flush_records();
+  bool lapsed(base::MonoTime now);
   void end(std::string why);
   void say_goodbye(const std::string& sqlstate, const std::string& sentence);
   void finish();
+  void give_back();
 
+  const std::shared_ptr<PostgresGate::Impl> owner_;  ///< a session may outlive the PostgresGate
   PostgresGate::Impl& gate_;
   net::io_context& io_;
   net::StreamPtr client_, upstream_;
   std::string address_, peer_;
   bool tls_ = false;
-  std::string login_input_;                     ///< bytes read beyond the last login message; empty once relaying
+  bool logging_in_ = true;                      ///< as the register counts it
+  bool left_ = false;                           ///< taken out of the register
+  int handshake_fd_ = -1;                       ///< the client's, while the TLS handshake has its stream
+  base::MonoTime login_until_{};
+  std::string end_point_;                       ///< of the certificate that the client was shown
+  std::string login_input_;                     ///< bytes read beyond the last login message of the client
+  std::string early_;                           ///< the same of the server, behind its first ReadyForQuery
 
   std::optional<engine::GrantId> grant_;        ///< from the admission on
   core::ConnectionId connection_;
@@ -88,6 +107,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::shared_ptr<engine::GrantMeter> meter_;
   net::Event wake_;                             ///< the lease changed, records were popped, or it is over
   std::optional<net::Event> room_;              ///< client_to_server waits for room in the records
+  std::optional<net::Event> reached_;           ///< log_in_upstream waits for its connection
   std::optional<CancelTarget> cancel_;
   std::uint32_t cancel_pid_ = 0;
   std::unique_ptr<pg::Tap> tap_;
@@ -95,6 +115,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<net::Event> loops_done_;
   std::atomic<bool> over_{false};
   bool writing_client_ = false;                 ///< a write is suspended half way: no message of ours may follow
+  bool writing_upstream_ = false;
   std::string held_line_;                       ///< a record that found no room on its way to disk
   std::string why_;
   std::string sentence_;                        ///< why it was cut, for who is still logging in

@@ -1,4 +1,6 @@
 // Our own login on the target, with a secret that the client never sees.
+#include <algorithm>
+
 #include "gate/impl.h"
 #include "net/connect.h"
 #include "wire/postgres/build.h"
@@ -15,12 +17,28 @@ namespace {
 constexpr base::Millis connect_time = std::chrono::seconds(10);
 
 Error unreachable(const Error& why) {
-  return {Code::unavailable, "upstream.connect", "the database server can't be reached: " + why.message, "try again; daypass target check tells more"};
+  return {Code::unavailable, "upstream.connect", "the database server can't be reached: " + why.message,
+          "try again; daypass target check tells more"};
 }
 
 }  // namespace
 
-awaitable<Result<net::StreamPtr>> open_upstream(PostgresGate::Impl& gate, net::io_context& io, const target::Upstream& to) {
+target::Upstream address_of(const target::Upstream& upstream) {
+  target::Upstream copy;
+  copy.host = upstream.host;
+  copy.port = upstream.port;
+  copy.database = upstream.database;
+  copy.user = upstream.user;
+  copy.tls = upstream.tls;
+  copy.ca_file = upstream.ca_file;
+  copy.server_name = upstream.server_name;
+  copy.client_cert_file = upstream.client_cert_file;
+  copy.client_key_file = upstream.client_key_file;
+  return copy;
+}
+
+awaitable<Result<net::StreamPtr>> open_upstream(PostgresGate::Impl& gate, net::io_context& io,
+                                                const target::Upstream& to) {
   const bool unix_socket = to.host.starts_with('/');
   std::string path = to.host + "/.s.PGSQL." + std::to_string(to.port);
   std::string host = to.host;
@@ -40,7 +58,8 @@ awaitable<Result<net::StreamPtr>> open_upstream(PostgresGate::Impl& gate, net::i
   const auto got = co_await stream->read_some(answer);
   if (!got.ok()) co_return unreachable(got.error());
   if (*got == 0 || answer[0] != 'S')
-    co_return Error{Code::unavailable, "upstream.no_tls", "the database server does not speak TLS", "switch ssl on at the server, or set tls = \"loopback\" where it is on this host"};
+    co_return Error{Code::unavailable, "upstream.no_tls", "the database server does not speak TLS",
+                    "switch ssl on at the server, or set tls = \"loopback\" where it is on this host"};
   deadline.clear();
   const std::string extra(answer + 1, *got - 1);
   std::string name = to.server_name.empty() ? to.host : to.server_name;
@@ -66,7 +85,8 @@ awaitable<Result<std::pair<char, std::string>>> next_message(net::Stream& stream
     char buffer[4096];
     const auto got = co_await stream.read_some(buffer);
     if (!got.ok()) co_return got.error();
-    if (*got == 0) co_return Error{Code::unavailable, "upstream.closed", "the database server closed the connection during login"};
+    if (*got == 0)
+      co_return Error{Code::unavailable, "upstream.closed", "the database server closed the connection during login"};
     input.append(buffer, *got);
   }
 }
@@ -74,17 +94,48 @@ awaitable<Result<std::pair<char, std::string>>> next_message(net::Stream& stream
 /// The server's refusal in our words: its SQLSTATE is what counts.
 Error refused(std::string_view body) {
   const pg::ServerNotice notice = pg::parse_notice(body);
-  return {Code::unavailable, "upstream." + std::string(notice.sqlstate), "the database server refused the login: " + std::string(notice.message.substr(0, 200)),
+  return {Code::unavailable, "upstream." + std::string(notice.sqlstate),
+          "the database server refused the login: " + std::string(notice.message.substr(0, 200)),
           "try again; if it goes on, daypass target check tells more"};
 }
 
 }  // namespace
 
-awaitable<Result<std::string>> Session::log_in_upstream(const pg::StartupMessage& startup, const engine::Admission& admission) {
-  auto opened = co_await open_upstream(gate_, io_, admission.upstream);
+namespace {
+
+/// A connection in the making: shared, because the session may stop waiting for it.
+struct Opening {
+  explicit Opening(net::io_context& io) : done(io) {}
+  net::Event done;
+  std::optional<Result<net::StreamPtr>> stream;
+};
+
+awaitable<void> open_into(std::shared_ptr<PostgresGate::Impl> gate, net::io_context& io, target::Upstream to,
+                          std::shared_ptr<Opening> opening) {
+  auto opened = co_await open_upstream(*gate, io, to);
+  opening->stream.emplace(std::move(opened));
+}
+
+}  // namespace
+
+// A host that doesn't answer must not hold up a cut: the session waits for an event, and leaves the attempt behind.
+awaitable<Result<net::StreamPtr>> Session::reach_upstream(const target::Upstream& upstream) {
+  auto opening = std::make_shared<Opening>(io_);
+  reached_ = opening->done;
+  net::spawn(io_, open_into(owner_, io_, address_of(upstream), opening),
+             [opening](std::exception_ptr) { opening->done.set(); });
+  (void)co_await opening->done.wait(3 * connect_time);
+  reached_.reset();
+  if (over_) co_return Error{Code::ended, "gate.cut", sentence_};
+  if (!opening->stream) co_return unreachable({Code::timeout, "net.timeout", "no answer in time"});
+  co_return std::move(*opening->stream);
+}
+
+awaitable<Result<std::string>> Session::log_in_upstream(const pg::StartupMessage& startup,
+                                                        const engine::Admission& admission) {
+  auto opened = co_await reach_upstream(admission.upstream);
   if (!opened.ok()) co_return std::move(opened).error();
   upstream_ = std::move(*opened);
-  if (over_) co_return Error{Code::ended, "gate.cut", sentence_};
   net::Deadline deadline(*upstream_, connect_time);
   const std::string hello = pg::build_startup(startup, admission.upstream.user, admission.upstream.database);
   const Status sent = co_await upstream_->write_all(hello);
@@ -94,7 +145,9 @@ awaitable<Result<std::string>> Session::log_in_upstream(const pg::StartupMessage
   std::string input, reply, to_client;
   std::optional<crypto::ScramClient> scram;
   bool verified = false, authenticated = false;
-  const auto odd = [](std::string what) { return Error{Code::unavailable, "upstream.protocol", "the database server " + std::move(what)}; };
+  const auto odd = [](const std::string& what) {
+    return Error{Code::unavailable, "upstream.protocol", "the database server " + what};
+  };
   for (;;) {
     auto next = co_await next_message(*upstream_, framer, input);
     if (over_) co_return Error{Code::ended, "gate.cut", sentence_};
@@ -109,8 +162,7 @@ awaitable<Result<std::string>> Session::log_in_upstream(const pg::StartupMessage
       reply.clear();
       switch (auth->kind) {
         case Kind::sasl: {
-          bool offered = false;
-          for (const auto mechanism : auth->mechanisms) offered = offered || mechanism == "SCRAM-SHA-256";
+          const bool offered = std::ranges::find(auth->mechanisms, "SCRAM-SHA-256") != auth->mechanisms.end();
           if (!offered || scram) co_return odd("offers no SCRAM-SHA-256");
           scram.emplace(admission.upstream.password, "", false, gate_.entropy);
           pg::append_sasl_initial_response(reply, "SCRAM-SHA-256", scram->first());
@@ -131,7 +183,8 @@ awaitable<Result<std::string>> Session::log_in_upstream(const pg::StartupMessage
         }
         case Kind::ok:
           // A server that lets us in without proving that it knows the account's secret is not the one we provisioned.
-          if (!verified) co_return odd("asked for no password (pg_hba.conf must say scram-sha-256 for these roles)");
+          if (!verified)
+            co_return odd("asked for no password (pg_hba.conf must say scram-sha-256 for these roles)");
           authenticated = true;
           break;
         default: co_return odd("asks for another authentication than SCRAM-SHA-256");
@@ -151,13 +204,7 @@ awaitable<Result<std::string>> Session::log_in_upstream(const pg::StartupMessage
       auto key = pg::parse_backend_key(body);
       if (!key.ok()) co_return key.error();
       CancelTarget target;
-      target.upstream.host = admission.upstream.host;
-      target.upstream.port = admission.upstream.port;
-      target.upstream.tls = admission.upstream.tls;
-      target.upstream.ca_file = admission.upstream.ca_file;
-      target.upstream.server_name = admission.upstream.server_name;
-      target.upstream.client_cert_file = admission.upstream.client_cert_file;
-      target.upstream.client_key_file = admission.upstream.client_key_file;
+      target.upstream = address_of(admission.upstream);
       target.pid = key->pid;
       target.key = std::move(key->key);
       cancel_.emplace(std::move(target));
@@ -168,7 +215,7 @@ awaitable<Result<std::string>> Session::log_in_upstream(const pg::StartupMessage
     } else if (type == 'Z') {
       const auto state = pg::parse_ready_for_query(body);
       if (!state.ok()) co_return state.error();
-      if (!input.empty()) co_return odd("spoke before it was asked");
+      early_ = std::move(input);
       pg::append_ready_for_query(to_client, *state);
       co_return std::move(to_client);
     }

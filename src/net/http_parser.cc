@@ -5,6 +5,8 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 
+#include "net/http_chunks.h"
+
 namespace daypass::net {
 
 namespace http = boost::beast::http;
@@ -47,33 +49,18 @@ HttpRefusal too_large_body() {
 
 class RequestParser::Impl final : public http::basic_parser<true> {
  public:
-  explicit Impl(const HttpLimits& limits) : limits_(limits) {
-    eager(true);
+  explicit Impl(const HttpLimits& limits) : limits_(limits), chunks_(limits.body_bytes, limits.header_bytes) {
+    eager(false);  // Beast parses the header; the body is ours
     header_limit(static_cast<std::uint32_t>(limits.header_bytes));
     body_limit(limits.body_bytes);
   }
 
   std::size_t feed(std::string_view bytes, std::optional<HttpRefusal>& refusal) {
-    const bool in_header = !header_done_;
-    // Beast's own limit counts from the first field that is not complete, so the sum is kept here.
-    if (in_header) bytes = bytes.substr(0, limits_.header_bytes - header_seen_);
-    ErrorCode code;
-    const std::size_t taken = put(boost::asio::const_buffer(bytes.data(), bytes.size()), code);
-    if (in_header) header_seen_ += taken;
-    if (refusal_) {
-      refusal = std::move(refusal_);
-    } else if (code && code != http::error::need_more) {
-      refusal = judge(code);
-    } else if (!header_done_ && header_seen_ + (bytes.size() - taken) >= limits_.header_bytes) {
-      refusal = too_large_header();
-    } else if (header_done_ && !is_done() && bytes.size() - taken >= limits_.header_bytes) {
-      // Inside a body only a chunk's header or a trailer stays behind: they are bounded like a header.
-      refusal = too_large_header();
-    }
-    return taken;
+    return header_done_ ? feed_body(bytes, refusal) : feed_header(bytes, refusal);
   }
 
   [[nodiscard]] bool header_done() const noexcept { return header_done_; }
+  [[nodiscard]] bool done() const noexcept { return done_; }
   [[nodiscard]] bool expects_continue() const noexcept { return expects_continue_; }
   HttpRequest& request() noexcept { return request_; }
 
@@ -85,6 +72,43 @@ class RequestParser::Impl final : public http::basic_parser<true> {
         code == http::error::bad_transfer_encoding)
       return {400, invalid("http.framing", "content-length and transfer-encoding contradict each other or are malformed")};
     return {400, invalid("http.syntax", "the request is not valid HTTP/1.1")};
+  }
+
+  std::size_t feed_header(std::string_view bytes, std::optional<HttpRefusal>& refusal) {
+    // Beast's own limit counts from the first field that is not complete, so the sum is kept here.
+    bytes = bytes.substr(0, limits_.header_bytes - header_seen_);
+    ErrorCode code;
+    const std::size_t taken = put(boost::asio::const_buffer(bytes.data(), bytes.size()), code);
+    header_seen_ += taken;
+    if (refusal_) {
+      refusal = std::move(refusal_);
+    } else if (code && code != http::error::need_more) {
+      refusal = judge(code);
+    } else if (!header_done_ && header_seen_ + (bytes.size() - taken) >= limits_.header_bytes) {
+      refusal = too_large_header();
+    }
+    return taken;
+  }
+
+  std::size_t feed_body(std::string_view bytes, std::optional<HttpRefusal>& refusal) {
+    if (!chunked_) {
+      const std::size_t taken = std::min(body_left_, bytes.size());
+      request_.body.append(bytes.substr(0, taken));
+      body_left_ -= taken;
+      done_ = body_left_ == 0;
+      return taken;
+    }
+    std::size_t taken = 0;
+    switch (chunks_.feed(bytes, request_.body, taken)) {
+      case ChunkDecoder::Verdict::more: break;
+      case ChunkDecoder::Verdict::done: done_ = true; break;
+      case ChunkDecoder::Verdict::malformed:
+        refusal = HttpRefusal(400, invalid("http.framing", "the chunks of the body are malformed"));
+        break;
+      case ChunkDecoder::Verdict::body_too_large: refusal = too_large_body(); break;
+      case ChunkDecoder::Verdict::overhead_too_large: refusal = too_large_header(); break;
+    }
+    return taken;
   }
 
   void refuse(HttpRefusal refusal, ErrorCode& code) {
@@ -106,7 +130,6 @@ class RequestParser::Impl final : public http::basic_parser<true> {
   void on_response_impl(int, BeastView, int, ErrorCode&) override {}
 
   void on_field_impl(http::field, BeastView name, BeastView value, ErrorCode& code) override {
-    if (header_done_) return;  // trailers have no say (RFC 9110 section 6.5.1)
     if (request_.headers.size() >= limits_.header_count) {
       refuse(too_large_header(), code);
       return;
@@ -132,7 +155,15 @@ class RequestParser::Impl final : public http::basic_parser<true> {
 
   void on_header_impl(ErrorCode& code) override {
     header_done_ = true;
-    if (std::optional<HttpRefusal> refusal = check_header()) refuse(*std::move(refusal), code);
+    if (std::optional<HttpRefusal> refusal = check_header()) {
+      refuse(*std::move(refusal), code);
+      return;
+    }
+    chunked_ = chunked();
+    body_left_ = chunked_ ? 0 : static_cast<std::size_t>(content_length().value_or(0));
+    done_ = !chunked_ && body_left_ == 0;
+    // What is announced is not yet there: only a modest part is set aside for it.
+    request_.body.reserve(std::min<std::size_t>(body_left_, 65536));
   }
 
   std::optional<HttpRefusal> check_header() {
@@ -164,25 +195,21 @@ class RequestParser::Impl final : public http::basic_parser<true> {
     return std::nullopt;
   }
 
-  void on_body_init_impl(const boost::optional<std::uint64_t>& length, ErrorCode&) override {
-    // What is announced is not yet there: only a modest part is set aside for it.
-    if (length) request_.body.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(*length, 65536)));
-  }
-  std::size_t on_body_impl(BeastView piece, ErrorCode&) override {
-    request_.body.append(piece.data(), piece.size());
-    return piece.size();
-  }
+  // Never called: put() is not called again after the header.
+  void on_body_init_impl(const boost::optional<std::uint64_t>&, ErrorCode&) override {}
+  std::size_t on_body_impl(BeastView, ErrorCode&) override { return 0; }
   void on_chunk_header_impl(std::uint64_t, BeastView, ErrorCode&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, BeastView piece, ErrorCode&) override {
-    request_.body.append(piece.data(), piece.size());
-    return piece.size();
-  }
+  std::size_t on_chunk_body_impl(std::uint64_t, BeastView, ErrorCode&) override { return 0; }
   void on_finish_impl(ErrorCode&) override {}
 
   const HttpLimits limits_;
   HttpRequest request_;
   std::optional<HttpRefusal> refusal_;
+  ChunkDecoder chunks_;
   std::size_t header_seen_ = 0;
+  std::size_t body_left_ = 0;  // by content-length
+  bool chunked_ = false;
+  bool done_ = false;
   bool header_done_ = false;
   bool expects_continue_ = false;
 };
@@ -194,7 +221,7 @@ std::size_t RequestParser::feed(std::string_view bytes, std::optional<HttpRefusa
   return impl_->feed(bytes, refusal);
 }
 bool RequestParser::header_done() const noexcept { return impl_->header_done(); }
-bool RequestParser::done() const noexcept { return impl_->is_done(); }
+bool RequestParser::done() const noexcept { return impl_->done(); }
 bool RequestParser::expects_continue() const noexcept { return impl_->expects_continue(); }
 bool RequestParser::keep_alive() const noexcept { return impl_->is_header_done() && impl_->keep_alive(); }
 HttpRequest RequestParser::take() { return std::move(impl_->request()); }

@@ -15,10 +15,10 @@ namespace daypass::tlog {
 /// 32 raw bytes. A hash of any other size is never equal to one that this room made, and proofs that hold one are
 /// refused.
 using Hash = std::string;
-constexpr std::size_t hash_size = 32;
+inline constexpr std::size_t hash_size = 32;
 
 /// The largest log: sizes and positions fit a signed 64-bit column.
-constexpr std::uint64_t max_size = std::uint64_t{1} << 62U;
+inline constexpr std::uint64_t max_size = std::uint64_t{1} << 62U;
 
 /// SHA-256(0x00 || record). The prefix keeps a record from passing for a node (RFC 6962 section 2.1).
 Hash leaf_hash(std::string_view record);

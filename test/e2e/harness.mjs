@@ -304,7 +304,7 @@ permit(principal in Group::"demo/data", action == Action::"assume", resource == 
   }
   async connect(creds, extra) {
     const client = new pg.Client(this.options(creds, extra));
-    client.on('error', (e) => { client.lastError = e; });
+    client.on('error', (e) => { client.lastError ??= e; });
     await client.connect();
     return client;
   }

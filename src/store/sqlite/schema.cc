@@ -64,8 +64,10 @@ CREATE TABLE audit (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE audit_heads (tenant TEXT PRIMARY KEY, frontier BLOB NOT NULL) STRICT, WITHOUT ROWID;
 -- No statement of this program changes a record. Should one ever try, it fails.
-CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'an audit record is never changed'); END;
-CREATE TRIGGER audit_is_never_dropped BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'an audit record is never dropped'); END;
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN
+  SELECT RAISE(ABORT, 'an audit record is never changed'); END;
+CREATE TRIGGER audit_is_never_dropped BEFORE DELETE ON audit BEGIN
+  SELECT RAISE(ABORT, 'an audit record is never dropped'); END;
 )sql";
 
 struct Migration {

@@ -87,6 +87,14 @@ TEST_F(SqliteFaults, AFullStoreSaysSoAndRecovers) {
             "store.full");
   expect_whole(stored);
 
+  // Nor does giving another reason hide it.
+  EXPECT_EQ(check_of(store_->transact([&](Tx& tx) -> base::Status {
+              Document document = make_document(north, "k", "too large", std::string(1'000'000, 'x'));
+              if (tx.put(document, std::nullopt).ok()) return {};
+              return base::Error{base::Code::denied, "test.other", "something else"};
+            })),
+            "store.full");
+
   // Room again: the next try succeeds on the same connection.
   must(store_->transact([&](Tx& tx) -> base::Status {
     for (int i = 0; i < 4; ++i) DP_CHECK(tx.remove(north, "k", "fill " + std::to_string(i)));
@@ -209,6 +217,17 @@ TEST_F(SqliteFaults, AnotherProgramsLockIsWaitedForAndThenReported) {
   expect_whole(1);
 }
 
+TEST_F(SqliteFaults, ATransactionThatFailedHoldsNoLock) {
+  open();
+  EXPECT_THROW(static_cast<void>(store_->transact([](Tx&) -> base::Status { throw std::out_of_range("on purpose"); })),
+               std::out_of_range);
+  by_hand("BEGIN IMMEDIATE; COMMIT");
+  EXPECT_FALSE(
+      store_->transact([](Tx&) -> base::Status { return base::Error{base::Code::denied, "test.failed", "on purpose"}; })
+          .ok());
+  by_hand("BEGIN IMMEDIATE; COMMIT");
+}
+
 TEST_F(SqliteFaults, ADamagedGrantIsNamedAndNeverGuessed) {
   open();
   core::Grant a = make_grant(north, 1);
@@ -316,6 +335,9 @@ TEST_F(SqliteTampering, AChangedRecordWithItsHashGivesAnotherRoot) {
 
 TEST_F(SqliteTampering, ADroppedRecordIsNamed) {
   tamper("DELETE FROM audit WHERE tenant = 'north' AND seq = 7");
+  for (const std::uint64_t from : {0U, 5U, 7U})
+    EXPECT_EQ(check_of(must(store_->snapshot())->audit(north, from, 9)), "audit.gap");
+  EXPECT_EQ(check_of(must(store_->snapshot())->audit(north, 0, 7)), "ok");
   EXPECT_EQ(verdict(), "audit.gap");
   EXPECT_THAT(message(), HasSubstr("record 7 "));
 }

@@ -211,8 +211,7 @@ Result<Checkpoint> SqliteStore::checkpoint() {
   sqlite3* db = inner_->checkpointer->raw();
   const int code = sqlite3_wal_checkpoint_v2(db, nullptr, SQLITE_CHECKPOINT_PASSIVE, &out.frames, &out.moved);
   // Busy: the writer is at the same work just now.
-  if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY)
-    return error_of(code, errno, sqlite3_errmsg(db));
+  if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY) return error_of(code, errno, sqlite3_errmsg(db));
   return out;
 }
 

@@ -27,7 +27,9 @@ class SqliteFiles : public testing::Test {
  protected:
   TemporaryFolder folder_;
   std::string path_ = folder_.path("store.db");
-  base::Result<std::unique_ptr<SqliteStore>> open(const Options& options = {}) { return SqliteStore::open(path_, options); }
+  base::Result<std::unique_ptr<SqliteStore>> open(const Options& options = {}) {
+    return SqliteStore::open(path_, options);
+  }
 };
 
 base::Status put_one(Store& store, std::string key, std::string body = "{}") {

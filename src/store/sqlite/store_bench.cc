@@ -1,10 +1,10 @@
 // What a commit, a group of commits and a read cost on the disk that the bench runs on (TMPDIR chooses it).
 #include <benchmark/benchmark.h>
 
-#include "store/audit_verify.h"
-#include "store/sqlite/sqlite_store.h"
 #include "../test/conformance/store_files.h"
 #include "../test/conformance/store_samples.h"
+#include "store/audit_verify.h"
+#include "store/sqlite/sqlite_store.h"
 
 namespace daypass::store::sqlite {
 namespace {

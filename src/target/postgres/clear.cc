@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "target/postgres/names.h"
+
 namespace daypass::target::postgres {
 namespace {
 
@@ -18,7 +20,7 @@ constexpr const char* own =
 /// Parts of other objects (an identity column's sequence, a range's constructor) and of extensions go with the whole.
 std::string whole(const char* catalog, const char* oid) {
   return std::string(" AND NOT EXISTS (SELECT 1 FROM pg_depend i WHERE i.classid = '") + catalog + "'::regclass AND i.objid = " +
-         oid + " AND i.deptype IN ('i', 'e'))";
+         oid + " AND i.objsubid = 0 AND i.deptype IN ('i', 'e'))";
 }
 
 /// Revokes what others hold on one object; the owner's own rights stay. `kind` is TABLE, SEQUENCE, …
@@ -179,11 +181,13 @@ class Clearing {
     } else {
       DP_CHECK(repeat(drop_relations("'v', 'm', 'f', 'r', 'p', 'S'")));
       for (const auto& query : drop_code()) DP_CHECK(repeat(query));
-      DP_CHECK(repeat("SELECT format('SELECT lo_unlink(%s);', oid) FROM pg_largeobject_metadata WHERE lomowner = %OID%"
-                      " LIMIT 500"));
+      DP_CHECK(repeat("SELECT format('SELECT count(lo_unlink(o)) FROM unnest(%L::oid[]) o;', array_agg(oid)) FROM (SELECT oid"
+                      " FROM pg_largeobject_metadata WHERE lomowner = %OID% LIMIT 500) l HAVING count(*) > 0"));
     }
     // The rest: types, operators, settings of default privileges, and every right that somebody granted to the account.
-    return perform("DROP OWNED BY " + c_.ident(leaver_.name) + " CASCADE;");
+    DP_CHECK(join_fellows());
+    DP_CHECK(perform("DROP OWNED BY " + c_.ident(leaver_.name) + " CASCADE;"));
+    return refuse_foreign_grants();
   }
 
  private:
@@ -236,6 +240,44 @@ class Clearing {
     return Error{Code::conflict, "pg.foreign_dependents",
                  "others' objects in database " + c_.facts().database + " depend on what " + leaver_.name + " made: " + list,
                  "drop or change these, then the revocation goes on by itself"};
+  }
+
+  /// Rights on tables of another account of ours: taking them back is acting for that account.
+  Status join_fellows() {
+    if (c_.facts().superuser) return {};
+    const auto reply = c_.run(
+        filled(std::string("SELECT DISTINCT r.rolname, shobj_description(r.oid, 'pg_authid') FROM (SELECT ") + owner_of +
+               " AS owner FROM pg_shdepend g WHERE g.refclassid = 'pg_authid'::regclass AND g.refobjid = %OID% AND"
+               " g.deptype = 'a' AND g.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())) o"
+               " JOIN pg_roles r ON r.oid = o.owner WHERE NOT pg_has_role(r.oid, 'USAGE')"),
+        deadline_);
+    if (!reply) return failed(reply.error());
+    const Rows& rows = reply->front();
+    for (int i = 0; i < rows.size(); ++i) {
+      if (!read_mark(leaver_.instance, rows.at(i, 0), rows.at(i, 1))) continue;
+      const auto joined = c_.run("GRANT " + c_.ident(rows.at(i, 0)) + " TO CURRENT_USER" +
+                                     (c_.facts().version >= 160000 ? " WITH INHERIT TRUE, SET FALSE" : ""),
+                                 deadline_);
+      if (!joined) return failed(joined.error());
+    }
+    return {};
+  }
+
+  Status refuse_foreign_grants() {
+    const auto reply = c_.run(
+        filled("SELECT DISTINCT pg_describe_object(classid, objid, 0) FROM pg_shdepend WHERE refclassid ="
+               " 'pg_authid'::regclass AND refobjid = %OID% AND deptype = 'a' AND dbid IN (0, (SELECT oid FROM pg_database"
+               " WHERE datname = current_database())) LIMIT 5"),
+        deadline_);
+    if (!reply) return failed(reply.error());
+    const Rows& rows = reply->front();
+    if (rows.size() == 0) return {};
+    std::string list;
+    for (int i = 0; i < rows.size(); ++i) list += (i == 0 ? "" : ", ") + rows.text(i, 0);
+    return Error{Code::conflict, "pg.foreign_grants",
+                 "others gave " + leaver_.name + " rights in database " + c_.facts().database + " that only they can take back: " +
+                     list,
+                 "as a superuser: DROP OWNED BY " + c_.ident(leaver_.name) + "; never grant to accounts, only to groups"};
   }
 
   Status perform(const std::string& statements) {

@@ -252,10 +252,9 @@ Outcome<Reply> Connection::run(const std::string& sql, const Deadline& deadline)
 
 bool Connection::usable() {
   if (spoiled_ || PQstatus(conn_) != CONNECTION_OK || PQtransactionStatus(conn_) != PQTRANS_IDLE) return false;
+  // Nothing is due on an idle connection. What comes is the server's farewell, or so rare that a new connection is cheaper.
   pollfd fd{PQsocket(conn_), POLLIN, 0};
-  if (poll(&fd, 1, 0) == 0) return true;
-  // A notice or a changed parameter is no harm; the end of the stream is.
-  return PQconsumeInput(conn_) != 0 && PQstatus(conn_) == CONNECTION_OK && PQisBusy(conn_) == 0;
+  return poll(&fd, 1, 0) == 0;
 }
 
 std::string Connection::ident(std::string_view name) const {

@@ -31,12 +31,18 @@ std::string attribute(const char* column, const char* words, const char* off) {
          ";', r.rolname) FROM c JOIN pg_roles r USING (oid) WHERE r." + column;
 }
 
+// Rights that an account gave on what it made, or a group on what it owns, are no sign of power: they end with the account,
+// or are found by "owns". Counting them would let any session stop others by a GRANT on a temporary table.
+constexpr const char* counts =
+    "a.grantor NOT IN (SELECT oid FROM c) AND NOT EXISTS (SELECT 1 FROM pg_roles dp WHERE dp.oid = a.grantor AND"
+    " starts_with(dp.rolname, 'dp_') AND starts_with(shobj_description(dp.oid, 'pg_authid'), 'daypass ')) AND ";
+
 /// Rights on the objects of one catalog, held by a role in `holders`.
 std::string rights(const std::string& catalog, const std::string& acl, const std::string& holders, const std::string& where,
                    const std::string& revoke = "REVOKE %s") {
   return "SELECT format('%s has %s on %s', h.name, a.privilege_type, o.who), format('" + revoke +
          " ON %s FROM %s;', a.privilege_type, o.who, h.name) FROM " + catalog + " t, LATERAL aclexplode(" + acl + ") a JOIN " +
-         holders + " h ON h.oid = a.grantee, LATERAL (SELECT " + on_object(catalog, "t.oid") + " AS who) o WHERE " + where;
+         holders + " h ON h.oid = a.grantee, LATERAL (SELECT " + on_object(catalog, "t.oid") + " AS who) o WHERE " + counts + where;
 }
 
 std::string grant_options(int version) {
@@ -52,7 +58,7 @@ std::string grant_options(int version) {
                     " UNION ALL SELECT format('%s has %s on column %s of %s', c.name, a.privilege_type, t.attname,"
                     " t.attrelid::regclass), format('REVOKE GRANT OPTION FOR %s (%I) ON %s FROM %I;', a.privilege_type,"
                     " t.attname, t.attrelid::regclass, c.name) FROM pg_attribute t, LATERAL aclexplode(t.attacl) a"
-                    " JOIN c ON c.oid = a.grantee WHERE a.is_grantable";
+                    " JOIN c ON c.oid = a.grantee WHERE " + counts + "a.is_grantable";
   if (version >= 150000)
     out += " UNION ALL SELECT format('%s may pass on %s on parameter %s', c.name, a.privilege_type, t.parname),"
            " format('REVOKE GRANT OPTION FOR %s ON PARAMETER %s FROM %I;', a.privilege_type, t.parname, c.name)"
@@ -91,12 +97,30 @@ const char* const kept_functions =
     " LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a JOIN w ON w.oid = a.grantee"
     " WHERE NOT EXISTS (SELECT 1 FROM aclexplode(i.initprivs) g WHERE g.grantee IN (0, a.grantee))";
 
-const char* const owned =
-    "SELECT format('%s owns %s', c.name, CASE WHEN d.dbid = 0 OR db.datname = current_database()"
-    " THEN coalesce(pg_describe_object(d.classid, d.objid, 0), 'something') ELSE 'something in database ' || db.datname END),"
-    " format('REASSIGN OWNED BY %I TO <who shall own it>;', c.name)"
-    " FROM pg_shdepend d JOIN c ON d.refobjid = c.oid LEFT JOIN pg_database db ON db.oid = d.dbid"
-    " WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o'"
+// What any member can leave on the group: settings of default privileges, and, where it can become the group (15 and
+// older), large objects, temporary objects and prepared transactions. None of it gives power, so it must not be a way to
+// stop accounts from being made; it is reported apart.
+const char* const from_members =
+    "(d.classid IN ('pg_default_acl'::regclass, 'pg_largeobject'::regclass)"
+    " OR (d.classid = 'pg_class'::regclass AND EXISTS (SELECT 1 FROM pg_class x WHERE x.oid = d.objid AND"
+    "  x.relpersistence = 't' AND db.datname = current_database()))"
+    " OR (d.classid = 'pg_proc'::regclass AND EXISTS (SELECT 1 FROM pg_proc x JOIN pg_namespace n ON n.oid = x.pronamespace"
+    "  WHERE x.oid = d.objid AND starts_with(n.nspname, 'pg_temp_') AND db.datname = current_database()))"
+    " OR (d.classid = 'pg_type'::regclass AND EXISTS (SELECT 1 FROM pg_type x JOIN pg_namespace n ON n.oid = x.typnamespace"
+    "  WHERE x.oid = d.objid AND starts_with(n.nspname, 'pg_temp_') AND db.datname = current_database())))";
+
+std::string owned(bool left_by_members) {
+  return std::string(
+             "SELECT format('%s owns %s', c.name, CASE WHEN d.dbid = 0 OR db.datname = current_database()"
+             " THEN coalesce(pg_describe_object(d.classid, d.objid, 0), 'something') ELSE 'something in database ' ||"
+             " db.datname END), CASE WHEN d.classid = 'pg_largeobject'::regclass THEN format('SELECT lo_unlink(%s);', d.objid)"
+             " ELSE format('REASSIGN OWNED BY %I TO <who shall own it>;', c.name) END"
+             " FROM pg_shdepend d JOIN c ON d.refobjid = c.oid LEFT JOIN pg_database db ON db.oid = d.dbid"
+             " WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o' AND ") +
+         (left_by_members ? "" : "NOT ") + from_members;
+}
+
+const char* const prepared =
     " UNION ALL SELECT format('%s owns the prepared transaction %L in database %s', p.owner, p.gid, p.database),"
     " format('ROLLBACK PREPARED %L; -- in database %s', p.gid, p.database) FROM pg_prepared_xacts p JOIN c ON c.name = p.owner";
 
@@ -120,7 +144,8 @@ std::vector<Rule> group_rules(const std::string& quoted_group, bool creates, int
   add("predefined", Grade::fail,
       predefined() + "c.name IN (" + dangerous_roles() + ") OR (starts_with(c.name, 'pg_') AND c.name NOT IN (" + data_roles +
           "))");
-  add("owns", Grade::fail, owned);
+  add("owns", Grade::fail, owned(false));
+  add("left_behind", Grade::warn, owned(true) + prepared);
   add("admin_option", Grade::fail,
       "SELECT format('%s has the ADMIN OPTION on %s', c.name, r.rolname), format('REVOKE ADMIN OPTION FOR %I FROM %I;',"
       " r.rolname, c.name) FROM pg_auth_members m JOIN c ON c.oid = m.member JOIN pg_roles r ON r.oid = m.roleid"
@@ -181,7 +206,8 @@ std::vector<Rule> heir_rules(const std::string& heir, const std::string& groups,
   // Not for a superuser: it may give a table to anyone.
   add("create",
       "SELECT format('it may not create in schema %s', n.nspname), format('GRANT USAGE, CREATE ON SCHEMA %I TO %I;',"
-      " n.nspname, h.rolname) FROM h, pg_namespace n WHERE NOT has_schema_privilege(h.oid, n.oid, 'CREATE, USAGE') AND"
+      " n.nspname, h.rolname) FROM h, pg_namespace n WHERE NOT (has_schema_privilege(h.oid, n.oid, 'CREATE') AND"
+      " has_schema_privilege(h.oid, n.oid, 'USAGE')) AND"
       " EXISTS (SELECT 1 FROM aclexplode(n.nspacl) a WHERE a.privilege_type = 'CREATE' AND a.grantee IN (SELECT oid FROM c))"
       " AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)");
   return out;

@@ -161,9 +161,19 @@ Status Pool::settle(const std::string& account, const Deadline& deadline) {
     for (auto it = from; it != to; ++it) mine.push_back(it->second);
   }
   if (mine.empty()) return {};
-  DP_TRY(const Lease lease, this->lease(Purpose::fence, deadline));
+  for (int attempt = 0;; ++attempt) {
+    DP_TRY(const Lease lease, this->lease(Purpose::fence, deadline));
+    const Status status = close_fence(*lease, account, mine, deadline);
+    // An idle connection that the server had closed; ending what is to end may be repeated.
+    if (status.ok() || status.error().check != "pg.connection_lost" || !lease.reused() || attempt == 3) return status;
+  }
+}
+
+Status Pool::close_fence(Connection& connection, const std::string& account, const std::vector<Condemned>& mine,
+                         const Deadline& deadline) {
   for (const auto& one : mine) {
-    DP_CHECK(await_gone(*lease, "pid = " + std::to_string(one.pid) + " AND backend_start = " + lease->literal(one.started),
+    DP_CHECK(await_gone(connection,
+                        "pid = " + std::to_string(one.pid) + " AND backend_start = " + connection.literal(one.started),
                         deadline));
     const std::lock_guard lock(mutex_);
     const auto [from, to] = condemned_.equal_range(account);

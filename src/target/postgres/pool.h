@@ -82,6 +82,8 @@ class Pool {
 
   base::Status sweep(Connection& connection, const Deadline& deadline);
   base::Status await_gone(Connection& connection, const std::string& condition, const Deadline& deadline);
+  base::Status close_fence(Connection& connection, const std::string& account, const std::vector<Condemned>& mine,
+                           const Deadline& deadline);
   void give_back(Purpose purpose, std::unique_ptr<Connection> connection);
   std::list<Idle> take_surplus(Purpose purpose);
 

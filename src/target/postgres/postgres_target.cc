@@ -14,6 +14,7 @@ using base::Result;
 using base::Status;
 namespace json = base::json;
 
+constexpr std::size_t most_remembered = 100'000;
 constexpr auto verdict_lasts = std::chrono::minutes(5);
 
 /// A rule's answer, as against the server's silence.
@@ -74,7 +75,7 @@ Status PostgresTarget::revoke(const Account& account, const std::vector<core::Ro
   const Deadline whole(clock_, budget);
   const Deadline work = whole.minus(std::min<Millis>(budget / 4, std::chrono::seconds(2)));
   const Handle note = Handle::parse(handle);
-  Revocation::Subject subject{account.name, mark(instance_, account.grant), note.oid, note.given};
+  Revocation::Subject subject{instance_, account.name, mark(instance_, account.grant), note.oid, note.given};
   if (!subject.given && !roles.empty()) {
     DP_TRY(subject.given, membership_of(roles));
   }
@@ -87,6 +88,7 @@ Status PostgresTarget::revoke(const Account& account, const std::vector<core::Ro
       DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::revoke, work));
       reused = lease.reused();
       Status status = Revocation(pool_, *lease, log_, subject, work).run();
+      if (status.ok()) remember(account.name, false);
       if (!status.ok() && !lease->usable()) pool_.condemn(account.name, *lease);
       return status;
     }();
@@ -97,56 +99,61 @@ Status PostgresTarget::revoke(const Account& account, const std::vector<core::Ro
   }
 }
 
+template <class MakeSql>
+Result<Outcome<Reply>> PostgresTarget::ask(const MakeSql& make_sql, const Deadline& deadline) {
+  for (int attempt = 0;; ++attempt) {
+    DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::verify, deadline));
+    auto reply = lease->run(make_sql(*lease), deadline);
+    const bool again = !reply && reply.error().kind == Failure::Kind::lost && lease.reused() && attempt < 3;
+    if (!again) return reply;
+  }
+}
+
 Result<core::Presence> PostgresTarget::verify(const Account& account, std::string_view handle, Millis budget) {
   DP_CHECK(own_name(account));
   const Deadline deadline(clock_, budget);
-  const Handle note = Handle::parse(handle);
+  const std::string oid = std::to_string(Handle::parse(handle).oid);
   // While an old process may still be at work, nothing that a look shows is certain.
   if (!pool_.settle(account.name, deadline).ok()) return core::Presence::unknown;
-  for (int attempt = 0;; ++attempt) {
-    DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::verify, deadline));
-    const std::string name = lease->literal(account.name);
-    const std::string oid = std::to_string(note.oid);
-    const auto reply = lease->run(
-        "SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = " + name +
-            ") OR EXISTS (SELECT 1 FROM pg_stat_activity WHERE usename = " + name + " OR (usename IS NULL AND usesysid = " + oid +
-            ")) OR EXISTS (SELECT 1 FROM pg_prepared_xacts WHERE owner = " + name +
-            ") OR EXISTS (SELECT 1 FROM pg_prepared_xact() p WHERE p.ownerid = " + oid +
-            " AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.oid = p.ownerid))",
-        deadline);
-    if (reply) return reply->front().yes(0, 0) ? core::Presence::present : core::Presence::absent;
-    const bool again = reply.error().kind == Failure::Kind::lost && lease.reused() && attempt < 2;
-    if (!again) return to_error(reply.error(), "look for " + account.name);
-  }
+  DP_TRY(const auto reply, ask(
+                               [&](const Connection& c) {
+                                 const std::string name = c.literal(account.name);
+                                 return "SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = " + name +
+                                        ") OR EXISTS (SELECT 1 FROM pg_stat_activity WHERE usename = " + name +
+                                        " OR (usename IS NULL AND usesysid = " + oid +
+                                        ")) OR EXISTS (SELECT 1 FROM pg_prepared_xacts WHERE owner = " + name +
+                                        ") OR EXISTS (SELECT 1 FROM pg_prepared_xact() p WHERE p.ownerid = " + oid +
+                                        " AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.oid = p.ownerid))";
+                               },
+                               deadline));
+  if (!reply) return to_error(reply.error(), "look for " + account.name);
+  return reply->front().yes(0, 0) ? core::Presence::present : core::Presence::absent;
 }
 
 Result<std::vector<Owned>> PostgresTarget::list_owned(Millis budget) {
   const Deadline deadline(clock_, budget);
+  DP_TRY(const auto reply,
+         ask(
+             [&](const Connection& c) {
+               return "SELECT rolname, comment, CASE WHEN isfinite(rolvaliduntil) THEN (extract(epoch FROM rolvaliduntil) *"
+                      " 1000)::bigint END FROM (SELECT *, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles"
+                      " WHERE starts_with(rolname, " +
+                      c.literal(name_prefix(instance_)) + ")) r WHERE starts_with(comment, " +
+                      c.literal(mark_prefix(instance_)) + ") ORDER BY rolname";
+             },
+             deadline));
+  if (!reply) return to_error(reply.error(), "list accounts");
+  const Rows& rows = reply->front();
   std::vector<Owned> out;
-  for (int attempt = 0;; ++attempt) {
-    DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::verify, deadline));
-    const auto reply = lease->run(
-        "SELECT rolname, comment, CASE WHEN isfinite(rolvaliduntil) THEN (extract(epoch FROM rolvaliduntil) * 1000)::bigint END"
-        " FROM (SELECT *, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE starts_with(rolname, " +
-            lease->literal(name_prefix(instance_)) + ")) r WHERE starts_with(comment, " +
-            lease->literal(mark_prefix(instance_)) + ") ORDER BY rolname",
-        deadline);
-    if (reply) {
-      const Rows& rows = reply->front();
-      for (int i = 0; i < rows.size(); ++i) {
-        Owned& one = out.emplace_back();
-        one.name = rows.text(i, 0);
-        // A mark that does not belong to this name is shown without a grant: nothing will ever be done to the role.
-        if (const auto grant = read_mark(instance_, one.name, rows.at(i, 1))) {
-          one.grant = grant->id;
-          one.tenant = grant->tenant.str();
-        }
-        if (!rows.null(i, 2)) one.valid_until = base::WallTime(Millis(rows.number(i, 2)));
-      }
-      break;
+  for (int i = 0; i < rows.size(); ++i) {
+    Owned& one = out.emplace_back();
+    one.name = rows.text(i, 0);
+    // A mark that does not belong to this name is shown without a grant: nothing will ever be done to the role.
+    if (const auto grant = read_mark(instance_, one.name, rows.at(i, 1))) {
+      one.grant = grant->id;
+      one.tenant = grant->tenant.str();
     }
-    const bool again = reply.error().kind == Failure::Kind::lost && lease.reused() && attempt < 2;
-    if (!again) return to_error(reply.error(), "list accounts");
+    if (!rows.null(i, 2)) one.valid_until = base::WallTime(Millis(rows.number(i, 2)));
   }
   // Called every few minutes: the lines for taking away are kept open, and groups that are in use are looked at again.
   if (const Status warm = pool_.warm(Purpose::revoke, deadline); !warm.ok())
@@ -157,13 +164,18 @@ Result<std::vector<Owned>> PostgresTarget::list_owned(Millis budget) {
 
 Result<std::string> PostgresTarget::server_identity(Millis budget) {
   const Deadline deadline(clock_, budget);
-  DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::verify, deadline));
-  const auto reply = lease->run("SELECT system_identifier FROM pg_control_system()", deadline);
+  std::string grantee;
+  DP_TRY(const auto reply, ask(
+                               [&](const Connection& c) {
+                                 grantee = c.ident(settings_.admin_user);
+                                 return std::string("SELECT system_identifier FROM pg_control_system()");
+                               },
+                               deadline));
   if (reply) return "postgresql:" + reply->front().text(0, 0);
   Error error = to_error(reply.error(), "read the server's identity");
   if (reply.error().is(sqlstate::insufficient_privilege)) {
     error.check = "pg.server.identity";
-    error.hint = "GRANT EXECUTE ON FUNCTION pg_control_system() TO " + lease->ident(settings_.admin_user) + ";";
+    error.hint = "GRANT EXECUTE ON FUNCTION pg_control_system() TO " + grantee + ";";
   }
   return error;
 }
@@ -215,6 +227,17 @@ Status PostgresTarget::allowed(const Membership& membership, const Deadline& dea
 void PostgresTarget::forget(const Membership& membership) {
   const std::lock_guard lock(mutex_);
   verdicts_.erase(membership);
+}
+
+bool PostgresTarget::made_here(const std::string& account) {
+  const std::lock_guard lock(mutex_);
+  return made_.contains(account);
+}
+
+void PostgresTarget::remember(const std::string& account, bool exists) {
+  const std::lock_guard lock(mutex_);
+  if (!exists) made_.erase(account);
+  else if (made_.size() < most_remembered) made_.insert(account);
 }
 
 void PostgresTarget::retest(const Deadline& deadline) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/log.h"
@@ -46,6 +47,10 @@ class PostgresTarget final : public Target {
   };
 
   [[nodiscard]] base::Status own_name(const Account& account) const;
+  /// One reading query over the verify lane, asked again when an idle connection turns out to be broken. `make_sql` gets
+  /// the connection, for quoting. The outer Result is for "no connection", the inner one for the query.
+  template <class MakeSql>
+  base::Result<Outcome<Reply>> ask(const MakeSql& make_sql, const Deadline& deadline);
   base::Result<std::string> make(Connection& connection, const Provision& wanted, const Membership& membership,
                                  const Deadline& deadline);
   /// The cached answer to "may accounts be made with these groups?", asked anew after five minutes.
@@ -53,6 +58,8 @@ class PostgresTarget final : public Target {
   base::Status test(const Membership& membership, const Deadline& deadline);
   void retest(const Deadline& deadline);
   [[nodiscard]] std::string spec_subject() const;
+  [[nodiscard]] bool made_here(const std::string& account);
+  void remember(const std::string& account, bool exists);
   /// Forgets the answer: a guard on the server has just contradicted it.
   void forget(const Membership& membership);
 
@@ -66,6 +73,7 @@ class PostgresTarget final : public Target {
   Turns turns_;  ///< the server's advisory lock does the same between processes
   std::mutex mutex_;
   std::map<Membership, Verdict> verdicts_;
+  std::set<std::string> made_;  ///< accounts that this process made: an extension need not try CREATE first
 };
 
 }  // namespace daypass::target::postgres

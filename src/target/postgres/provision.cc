@@ -170,11 +170,17 @@ base::Result<std::string> PostgresTarget::make(Connection& c, const Provision& w
     return why.ok() ? Error{Code::unavailable, "pg.group_role", "a group role changed just now", "try again"} : why.error();
   };
   for (int round = 0; round < 3; ++round) {
-    const auto created = create(c, t, membership, name, deadline);
-    if (created) return Handle{*created, membership}.text();
-    if (created.error().is(sqlstate::bad_text)) return guarded(created.error(), 0);
-    if (!created.error().is(sqlstate::duplicate_object) && !created.error().is(sqlstate::unique_violation))
-      return to_error(created.error(), doing);
+    // CREATE first saves a round trip; an account that is known to be there would only fill the server's log with errors.
+    if (round > 0 || !made_here(name)) {
+      const auto created = create(c, t, membership, name, deadline);
+      if (created) {
+        remember(name, true);
+        return Handle{*created, membership}.text();
+      }
+      if (created.error().is(sqlstate::bad_text)) return guarded(created.error(), 0);
+      if (!created.error().is(sqlstate::duplicate_object) && !created.error().is(sqlstate::unique_violation))
+        return to_error(created.error(), doing);
+    }
     const auto existing = look(c, t, membership, name, deadline);
     if (!existing) {
       if (existing.error().is(sqlstate::bad_text)) return guarded(existing.error(), 1);
@@ -183,6 +189,7 @@ base::Result<std::string> PostgresTarget::make(Connection& c, const Provision& w
     if (existing->oid != 0 && existing->can_login && !existing->powerful) {
       const auto altered = alter(c, t, membership, *existing, deadline);
       if (!altered) return to_error(altered.error(), doing);
+      remember(name, true);
       return Handle{existing->oid, membership}.text();
     }
     roll_back(c, deadline);

@@ -246,7 +246,7 @@ Status Revocation::roll_back_prepared(const std::string& database, const std::st
 
 Status Revocation::clear() {
   DP_CHECK(join());
-  Leaver leaver{subject_.name, oid_, subject_.given ? subject_.given->heir : "", subject_.given.has_value()};
+  const Leaver leaver{subject_.instance, subject_.name, oid_, subject_.given ? subject_.given->heir : "", subject_.given.has_value()};
   const auto list = c_.run(
       with_oid("SELECT DISTINCT coalesce(db.datname, current_database()) FROM pg_shdepend d LEFT JOIN pg_database db"
                " ON db.oid = d.dbid WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = %OID%"

@@ -15,6 +15,7 @@ namespace daypass::target::postgres {
 class Revocation {
  public:
   struct Subject {
+    std::string instance;
     std::string name;
     std::string mark;
     std::int64_t known_oid = 0;          ///< from the handle; 0: unknown

@@ -34,8 +34,6 @@ std::string prepared_statements(int version) {
       dangerous_roles() +
       "))"
       " AND NOT EXISTS (SELECT 1 FROM pg_auth_members m WHERE m.admin_option AND m.member IN (SELECT oid FROM c))"
-      " AND NOT EXISTS (SELECT 1 FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o'"
-      "  AND d.refobjid IN (SELECT oid FROM c))"
       " THEN 1 ELSE ('daypass: a group may not be used: ' || array_to_string($1, ', '))::int END;\n";
   // The locks must be read before the activity, or a login could slip from the one to the other between the two looks:
   // the LATERAL call runs per row of a lock list that is complete by then. 18 lists logins under way, without their role.

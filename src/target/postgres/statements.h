@@ -13,7 +13,7 @@ namespace daypass::target::postgres {
 ///   dp_mine(text, text)  guard: the role's oid when its comment is the given mark, no row when there is no such role;
 ///                        raises when the role is not ours.
 ///   dp_group(text[])     guard: raises unless all the groups exist and neither they nor a role they are in may log in,
-///                        has an attribute, owns something, may administer a role or is one of the server's own roles.
+///                        has an attribute, may administer a role or is one of the server's own roles that give too much.
 ///   dp_starting          pids of logins that are under way: they hold a transaction and are not in pg_stat_activity yet.
 ///                        One that passed the LOGIN test before our NOLOGIN was committed can only be seen here.
 ///   dp_look(text)        oid, sessions?, prepared transactions?, owned or granted objects? of the role; no row: absent

@@ -1,0 +1,296 @@
+#include "sim/model_store.h"
+
+#include <algorithm>
+
+#include "base/encoding.h"
+
+namespace daypass::sim {
+
+using base::Code;
+using base::Error;
+using base::Result;
+using base::Status;
+using base::WallTime;
+
+namespace {
+
+using Undo = std::function<void()>;
+
+Error conflict(std::string message) { return {Code::conflict, "store.conflict", std::move(message)}; }
+
+}  // namespace
+
+// One transaction, applied in place with a list of how to take each change back.
+class ModelTx final : public store::Tx {
+ public:
+  ModelTx(ModelStore& store, ModelStore::State& state) : store_(store), s_(state) {}
+
+  void undo_to(std::size_t mark, std::size_t grants, std::size_t opened, std::size_t audit) {
+    while (undo_.size() > mark) {
+      undo_.back()();
+      undo_.pop_back();
+    }
+    commit.grants.resize(grants, SavedGrant{});
+    commit.opened.resize(opened);
+    commit.audit.resize(audit);
+  }
+  void undo_all() { undo_to(0, 0, 0, 0); }
+
+  Result<std::optional<core::Grant>> load_grant(const core::GrantId& id) override {
+    verb("load_grant");
+    const auto it = s_.grants.find(id);
+    if (it == s_.grants.end()) return std::optional<core::Grant>();
+    return std::optional<core::Grant>(it->second);
+  }
+  Result<std::vector<core::Grant>> grants(const store::Selector& sel) override {
+    verb("grants");
+    std::vector<core::Grant> out;
+    for (const auto& [id, g] : s_.grants) {
+      if (!sel.include_closed && g.state == core::GrantState::closed) continue;
+      if (sel.tenant && id.tenant != *sel.tenant) continue;
+      if (sel.session && g.session != *sel.session) continue;
+      if (sel.principal && g.principal != *sel.principal) continue;
+      if (sel.target && g.target != *sel.target) continue;
+      out.push_back(g);
+    }
+    std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.opened_at > b.opened_at; });
+    if (out.size() > sel.limit) out.resize(sel.limit);
+    return out;
+  }
+  Result<std::optional<store::Document>> get(const core::TenantId& tenant, std::string_view kind, std::string_view key,
+                                             WallTime now) override {
+    verb("get");
+    const auto it = s_.documents.find({tenant, std::string(kind), std::string(key)});
+    if (it == s_.documents.end() || expired(it->second, now)) return std::optional<store::Document>();
+    return std::optional<store::Document>(it->second);
+  }
+  Result<std::vector<store::Document>> list(const core::TenantId& tenant, std::string_view kind, std::string_view prefix,
+                                            std::string_view after, std::size_t limit, WallTime now) override {
+    verb("list");
+    std::vector<store::Document> out;
+    for (auto it = s_.documents.upper_bound({tenant, std::string(kind), std::string(after)}); it != s_.documents.end(); ++it) {
+      const auto& [t, k, key] = it->first;
+      if (t != tenant || k != kind || out.size() >= limit) break;
+      if (key.starts_with(prefix) && !expired(it->second, now)) out.push_back(it->second);
+    }
+    return out;
+  }
+  Result<std::vector<std::string>> audit(const core::TenantId& tenant, std::uint64_t from, std::size_t limit) override {
+    verb("audit");
+    std::vector<std::string> out;
+    const auto it = s_.logs.find(tenant);
+    if (it == s_.logs.end()) return out;
+    for (std::size_t i = from; i < it->second.records.size() && out.size() < limit; ++i) out.push_back(it->second.records[i]);
+    return out;
+  }
+  Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) override {
+    verb("audit_head");
+    const auto it = s_.logs.find(tenant);
+    if (it == s_.logs.end()) return std::pair<std::uint64_t, std::string>(0, tlog::empty_root());
+    return std::pair<std::uint64_t, std::string>(it->second.frontier.size(), it->second.frontier.root());
+  }
+  Result<std::vector<core::Intent>> open_intents() override {
+    verb("open_intents");
+    std::vector<core::Intent> out;
+    for (const auto& [id, intent] : s_.intents) out.push_back(intent);
+    std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.not_before < b.not_before; });
+    return out;
+  }
+
+  Status save_grant(core::Grant& grant) override {
+    verb("save_grant");
+    if (!base::is_utf8(base::json::dump(core::to_json(grant))))
+      return Error{Code::invalid, "store.text", "a text in the grant is not UTF-8"};
+    const auto it = s_.grants.find(grant.id);
+    if ((it == s_.grants.end() ? 0 : it->second.version) != grant.version) return conflict("grant " + grant.id.str());
+    ++grant.version;
+    change(s_.grants, grant.id, grant);
+    commit.grants.push_back({grant});
+    return {};
+  }
+  Status open_intent(const core::Intent& intent) override {
+    verb("open_intent");
+    if (!s_.grants.contains(intent.grant)) return Error{Code::internal, "store.no_grant", "intent without a grant"};
+    const auto it = s_.intents.find(intent.grant);
+    if (it != s_.intents.end() && it->second.seq > intent.seq) return conflict("a later intent is open");
+    change(s_.intents, intent.grant, intent);
+    if (s_.promised.insert({intent.grant, intent.seq}).second)
+      undo_.emplace_back([this, key = std::pair(intent.grant, intent.seq)] { s_.promised.erase(key); });
+    commit.opened.push_back(intent);
+    return {};
+  }
+  Status settle_intent(const core::GrantId& grant, std::uint32_t seq) override {
+    verb("settle_intent");
+    const auto it = s_.intents.find(grant);
+    if (it != s_.intents.end() && it->second.seq == seq) drop(s_.intents, grant);
+    return {};
+  }
+  Status append_audit(core::AuditEvent& event) override {
+    verb("append_audit");
+    ModelStore::Log& log = s_.logs[event.tenant];
+    event.seq = log.frontier.size();
+    std::string leaf = core::canonical(event);
+    if (!core::audit_from_canonical(leaf).ok()) return Error{Code::invalid, "audit.record", "it could not be read back"};
+    if (store_.broken.forgets_audit && ++store_.appended_ % 3 == 0) return {};
+    undo_.emplace_back([&log, before = log.frontier] {
+      log.frontier = before;
+      log.records.pop_back();
+    });
+    log.frontier.append(tlog::leaf_hash(leaf));
+    if (store_.broken.rewrites_audit && ++store_.appended_ % 7 == 0) leaf[leaf.size() / 2] ^= 1;
+    log.records.push_back(std::move(leaf));
+    commit.audit.push_back(event);
+    return {};
+  }
+  Status put(store::Document& document, std::optional<std::uint64_t> expected) override {
+    verb("put");
+    if (document.key.empty()) return Error{Code::invalid, "store.key", "a document needs a key"};
+    const ModelStore::DocumentKey key{document.tenant, document.kind, document.key};
+    const auto it = s_.documents.find(key);
+    const std::uint64_t there = it == s_.documents.end() ? 0 : it->second.version;
+    if (expected && *expected != there) return conflict("document " + document.kind);
+    document.version = there + 1;
+    change(s_.documents, key, document);
+    return {};
+  }
+  Result<bool> remove(const core::TenantId& tenant, std::string_view kind, std::string_view key) override {
+    verb("remove");
+    const ModelStore::DocumentKey where{tenant, std::string(kind), std::string(key)};
+    if (!s_.documents.contains(where)) return false;
+    if (store_.broken.keeps_sessions && (kind == "session" || kind == "token")) return true;
+    drop(s_.documents, where);
+    return true;
+  }
+  Result<bool> use_once(const core::TenantId& tenant, std::string_view key, WallTime until, WallTime now) override {
+    verb("use_once");
+    const std::pair where{tenant, std::string(key)};
+    if (until <= now) return false;
+    const auto it = s_.used.find(where);
+    if (it != s_.used.end() && it->second > now) return false;
+    change(s_.used, where, until);
+    return true;
+  }
+  Status nested(const std::function<Status()>& fn) override {
+    verb("nested");
+    const std::size_t mark = undo_.size(), g = commit.grants.size(), o = commit.opened.size(), a = commit.audit.size();
+    Status done = fn();
+    if (!done.ok()) undo_to(mark, g, o, a);
+    return done;
+  }
+
+  Commit commit;
+
+ private:
+  void verb(const char* name) { store_.hooks.at_verb(name); }
+  static bool expired(const store::Document& d, WallTime now) { return d.expires_at && *d.expires_at <= now; }
+  template <class Map>
+  void change(Map& map, const typename Map::key_type& key, const typename Map::mapped_type& value) {
+    const auto it = map.find(key);
+    if (it == map.end()) undo_.emplace_back([&map, key] { map.erase(key); });
+    else undo_.emplace_back([&map, key, before = it->second] { map.insert_or_assign(key, before); });
+    map.insert_or_assign(key, value);
+  }
+  template <class Map>
+  void drop(Map& map, const typename Map::key_type& key) {
+    const auto it = map.find(key);
+    undo_.emplace_back([&map, key, before = it->second] { map.insert_or_assign(key, before); });
+    map.erase(it);
+  }
+
+  ModelStore& store_;
+  ModelStore::State& s_;
+  std::vector<Undo> undo_;
+};
+
+Status ModelStore::transact(const std::function<Status(store::Tx&)>& fn) {
+  if (broken.commits_late && !split_) {
+    live_ = durable_;
+    split_ = true;
+  }
+  ModelTx tx(*this, current());
+  try {
+    hooks.at_verb("begin");
+    Status done = fn(tx);
+    if (done.ok())
+      if (const std::string check = hooks.commit_fault(); !check.empty())
+        done = Error{check == "store.full" ? Code::exhausted : Code::internal, check, "the store can't be written"};
+    if (!done.ok()) {
+      tx.undo_all();
+      return done;
+    }
+    hooks.at_verb("commit");
+  } catch (...) {
+    tx.undo_all();
+    throw;
+  }
+  hooks.committed(tx.commit);
+  // Durable; the process may die before it learns of it.
+  hooks.at_verb("committed");
+  return {};
+}
+
+namespace {
+
+// Holds its own transaction handle over the state; the simulator is one thread, so "unchanging" needs no copy.
+class ModelSnapshot final : public store::Reader {
+ public:
+  explicit ModelSnapshot(std::unique_ptr<store::Tx> tx) : tx_(std::move(tx)) {}
+  Result<std::optional<core::Grant>> load_grant(const core::GrantId& id) override { return tx_->load_grant(id); }
+  Result<std::vector<core::Grant>> grants(const store::Selector& s) override { return tx_->grants(s); }
+  Result<std::optional<store::Document>> get(const core::TenantId& t, std::string_view kind, std::string_view key, WallTime now) override {
+    return tx_->get(t, kind, key, now);
+  }
+  Result<std::vector<store::Document>> list(const core::TenantId& t, std::string_view kind, std::string_view prefix,
+                                            std::string_view after, std::size_t limit, WallTime now) override {
+    return tx_->list(t, kind, prefix, after, limit, now);
+  }
+  Result<std::vector<std::string>> audit(const core::TenantId& t, std::uint64_t from, std::size_t limit) override {
+    return tx_->audit(t, from, limit);
+  }
+  Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& t) override { return tx_->audit_head(t); }
+  Result<std::vector<core::Intent>> open_intents() override { return tx_->open_intents(); }
+
+ private:
+  std::unique_ptr<store::Tx> tx_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<store::Reader>> ModelStore::snapshot() {
+  return std::unique_ptr<store::Reader>(std::make_unique<ModelSnapshot>(std::make_unique<ModelTx>(*this, current())));
+}
+
+Status ModelStore::sweep(WallTime now, std::size_t most) {
+  hooks.at_verb("sweep");
+  State& s = current();
+  std::size_t n = 0;
+  for (auto it = s.documents.begin(); it != s.documents.end() && n < most;) {
+    const bool gone = it->second.expires_at && *it->second.expires_at <= now;
+    it = gone ? s.documents.erase(it) : std::next(it);
+    n += gone ? 1U : 0U;
+  }
+  for (auto it = s.used.begin(); it != s.used.end() && n < most;) {
+    const bool gone = it->second <= now;
+    it = gone ? s.used.erase(it) : std::next(it);
+    n += gone ? 1U : 0U;
+  }
+  return {};
+}
+
+void ModelStore::lose_unsynced() {
+  if (!split_) return;
+  live_ = State{};
+  split_ = false;
+}
+
+void ModelStore::sync() {
+  if (split_) durable_ = live_;
+}
+
+const core::Grant* ModelStore::grant(const core::GrantId& id) const {
+  const State& s = split_ ? live_ : durable_;
+  const auto it = s.grants.find(id);
+  return it == s.grants.end() ? nullptr : &it->second;
+}
+
+}  // namespace daypass::sim

@@ -1,0 +1,31 @@
+// The worker pools: every call takes a while, results come in any order across grants, and what runs when the process dies
+// may or may not still reach its target. Checks the engine's promise of one call at a time per grant.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "engine/engine.h"
+#include "sim/model_target.h"
+
+namespace daypass::sim {
+
+class World;
+
+class ModelWorkers final : public engine::Workers {
+ public:
+  explicit ModelWorkers(World& world) : world_(world) {}
+  void give(const crypto::Sealer& sealer) { sealer_ = &sealer; }
+  void dispatch(engine::Job job) override;
+  void run(Pool pool, std::move_only_function<void()> work, std::move_only_function<void(base::Error)> refused) override;
+  void die() { in_flight_.clear(); }
+
+ private:
+  void carry_out(const std::shared_ptr<engine::Job>& job, std::uint64_t life);
+
+  World& world_;
+  const crypto::Sealer* sealer_ = nullptr;
+  std::set<core::GrantId> in_flight_;
+};
+
+}  // namespace daypass::sim

@@ -1,0 +1,133 @@
+// The checkers. They see commits, connections and accounts, keep their own account of what is due, and never ask the code
+// under test for its opinion. Owns the verdict, and the table of transitions met by faults.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/ports.h"
+#include "sim/faults.h"
+#include "sim/model_store.h"
+
+namespace daypass::sim {
+
+class World;
+struct ModelConnection;
+struct ModelAccount;
+
+/// The moves of a grant that the table counts.
+enum class Move : std::uint8_t { open, activate, fail, extend, shrink, end, retry, close };
+constexpr std::size_t move_count = 8;
+constexpr std::array<std::string_view, move_count> move_names{
+    "-> provisioning", "provisioning -> active", "provisioning -> revoking", "active, extended",
+    "live, redecided", "active -> revoking",     "revoking, again",          "revoking -> closed"};
+using Table = std::array<std::array<std::uint64_t, fault_count>, move_count>;
+
+/// What the policy texts of the simulator mean, said a second time.
+struct PolicyText {
+  static constexpr int variants = 6;
+  static std::map<std::string, std::string> files(int variant);
+  static bool permits(int variant, const std::string& person, const std::string& role);
+  /// Session, and the longest any grant may last under any variant.
+  static constexpr base::Millis session_max = std::chrono::minutes(45);
+  static constexpr base::Millis longest = std::chrono::minutes(30);
+};
+
+class Oracle {
+ public:
+  explicit Oracle(World& world) : world_(world) {}
+
+  /// A checker speaks. The first one is the verdict.
+  void red(const std::string& checker, const std::string& what);
+  [[nodiscard]] bool failed() const { return !checker_.empty(); }
+  [[nodiscard]] const std::string& checker() const { return checker_; }
+  [[nodiscard]] const std::string& what() const { return what_; }
+
+  // -- what people did -------------------------------------------------------------------------------------------------
+  void signed_in(const core::SessionId& session, const std::string& person, const std::string& token);
+  void has_credential(const core::CredentialId& credential, const core::SessionId& session, const std::string& person);
+  [[nodiscard]] core::CredentialId somebody_elses(const core::CredentialId& mine) const;
+  void wants_logout(const core::SessionId& session) { sessions_[session].logout_wanted = true; }
+  void wants_end(const core::GrantId& grant) { lives_[grant].end_wanted = true; }
+  void wants_policy(int variant);
+  void message(const core::GrantId& grant);
+
+  // -- what the parts did ----------------------------------------------------------------------------------------------
+  void committed(const Commit& commit);
+  void dispatched(const core::Intent& intent);
+  void touching(const core::Intent& intent);
+  void made(const ModelAccount& account);
+  void cut(const core::GrantId& grant);
+  std::uint64_t asked(const core::CredentialId& credential);
+  void answered(std::uint64_t ticket);
+  void admitted(const core::CredentialId& credential, const engine::Admission& admission);
+  void opened(const ModelConnection& connection);
+  void process_died();
+  void process_started();
+
+  // -- faults ----------------------------------------------------------------------------------------------------------
+  void world_fault(Fault fault);
+  void target_fault(Fault fault, const char* call, const core::GrantId& grant);
+  void suspended(base::Millis how_long);
+
+  // -- checks ----------------------------------------------------------------------------------------------------------
+  /// Nothing more is due at this instant.
+  void at_rest();
+  /// Everything that ended must be gone now.
+  void at_the_end();
+  [[nodiscard]] const Table& table() const { return table_; }
+  /// Grants under which a client may still act, for the story to choose from.
+  [[nodiscard]] std::vector<core::GrantId> live_grants() const;
+  [[nodiscard]] bool ever_ahead_at_start() const { return started_ahead_; }
+
+ private:
+  struct Life {
+    bool known = false;                    ///< ever committed
+    core::Grant grant;                     ///< as last committed
+    base::MonoTime opened{}, bound = base::MonoTime::max(), touched{}, changed{};
+    base::WallTime opened_at{};
+    std::optional<base::MonoTime> ended, was_cut;
+    bool end_wanted = false, provision_failed = false, clock_fault = false, made_after_end = false, blurred = false;
+    bool gone_seen = false;
+    std::size_t policies_from = 0;
+    Faults of_target, of_world;
+    std::set<int> variants;
+  };
+  struct Session {
+    std::string person, token;
+    base::MonoTime began{};
+    bool logout_wanted = false, ended = false;
+  };
+  struct Ticket {
+    core::CredentialId credential;
+    base::MonoTime at{};
+    std::uint64_t life = 0;
+    bool answered = false;
+  };
+  void moved(Life& life, Move move);
+  void grant_saved(const core::Grant& grant, const Commit& commit, std::map<std::string, int>& expected);
+  void judge_end(Life& life, const core::Grant& grant);
+  [[nodiscard]] base::MonoTime due(const Life& life) const;
+  void check_connections();
+  void check_accounts();
+
+  World& world_;
+  std::string checker_, what_;
+  std::map<core::GrantId, Life> lives_;
+  std::map<core::SessionId, Session> sessions_;
+  std::map<core::CredentialId, std::pair<core::SessionId, std::string>> credentials_;
+  std::map<std::uint64_t, Ticket> tickets_;
+  std::uint64_t next_ticket_ = 1;
+  std::vector<int> policies_{};            ///< every variant ever sent, in order
+  Faults recent_world_, recent_target_;
+  Table table_{};
+  std::optional<std::pair<base::WallTime, base::MonoTime>> last_record_;
+  bool started_ahead_ = false;
+  bool clock_ever_ = false;
+};
+
+}  // namespace daypass::sim

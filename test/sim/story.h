@@ -1,0 +1,59 @@
+// What people do in a simulated world, and what befalls it: drawn from the seed, or written out by a test.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/world.h"
+
+namespace daypass::sim {
+
+/// A person at a keyboard: remembers what they were given, as a real client would, whatever became of it.
+struct Person {
+  std::string name;                          ///< "ann", "bob", "eve"
+  core::TenantId tenant{"default"};
+  std::optional<engine::LoginSession> session;
+  std::string token;
+  std::vector<core::CredentialId> credentials;
+};
+
+class Story {
+ public:
+  explicit Story(World& world);
+
+  // -- deeds: begun now, done when the engine has answered -----------------------------------------------------------
+  void apply(int variant);
+  void sign_in(std::size_t person);
+  void get_credential(std::size_t person, const std::string& target, std::vector<std::string> roles, std::optional<base::Millis> wanted = {});
+  void connect(std::size_t person);
+  void log_out(std::size_t person, core::EndReason reason);
+  void extend(std::size_t person);
+  void end_grant(core::EndReason reason);
+  void talk();
+  void hang_up();
+
+  /// A whole random life: people, faults, then calm; ends with every checker asked.
+  void play();
+  /// Faults stop; everything that must end ends; the checkers have their last word; then somebody can work again.
+  void wind_up();
+
+  std::vector<Person> people;
+  int variant = 0;
+
+ private:
+  void deed();
+  void mishap();
+  World& world_;
+};
+
+/// One seed from beginning to end. `history`, when given, gets the readable record.
+struct Outcome {
+  std::string checker, what;                 ///< empty: green
+  std::uint64_t events = 0;
+  std::size_t admitted = 0, refused = 0;
+  Table table{};
+  std::vector<std::string> history;
+};
+Outcome play(const Settings& settings);
+
+}  // namespace daypass::sim
