@@ -137,8 +137,8 @@ void on(Draft& d, const event::Redecided& e) {
   g.policy_version = e.policy_version;
   d.record("grant.redecided", "ok", {{"ends_at", base::to_rfc3339(end)}, {"note", e.note}});
   d.out.effects.emplace_back(effect::UpdateLease{});
-  // The target learns of an earlier end too, unless it is about to hear of the account for the first time.
-  if (shrank && g.state == GrantState::active) d.open(IntentKind::extend, 0, Millis(0));
+  // The target learns of an earlier end too. A provision under way carries the later one: it is asked for again.
+  if (shrank) d.open(g.state == GrantState::active ? IntentKind::extend : IntentKind::provision, 0, Millis(0));
 }
 
 void on(Draft& d, const event::End& e) {

@@ -124,20 +124,10 @@ void Engine::audit_head(core::TenantId tenant, Done<std::pair<std::uint64_t, std
 }
 
 void Engine::finished(const core::Intent& intent, core::GrantEvent event) {
-  Impl& impl = *impl_;
-  const GrantId id = intent.grant;
-  // First the bookkeeping (the hand is free again), then the event.
-  impl.post({[&impl, id](Turn& turn) -> Status {
-               turn.after.emplace_back([&impl, id] {
-                 const auto it = impl.in_flight.find(id);
-                 if (it == impl.in_flight.end()) return;
-                 std::optional<Job> next = std::move(it->second);
-                 impl.in_flight.erase(it);
-                 if (next) impl.dispatch(std::move(*next));
-               });
-               return {};
-             },
-             [](const Error&) {}, std::pair(id, std::move(event)), "daypass"});
+  Impl::Event e;
+  e.grant_event.emplace(intent.grant, std::move(event));
+  e.freed = intent.grant;
+  impl_->post(std::move(e));
 }
 
 // ---------------------------------------------------------------------------------------------------------------- Impl
@@ -177,7 +167,8 @@ void Engine::Impl::post_grant(GrantId id, core::GrantEvent event, std::string ac
 
 MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
   const auto read = [this] {
-    const WallTime t = time.read(p.clock.wall(), p.clock.mono());
+    last_mono = p.clock.mono();
+    const WallTime t = time.read(p.clock.wall(), last_mono);
     last_now_ms = t.time_since_epoch().count();
     return t;
   };
@@ -185,122 +176,203 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
     const auto until = timers.begin()->first - read();
     wait = std::clamp<std::chrono::nanoseconds>(until, std::chrono::nanoseconds(0), wait);
   }
-  std::vector<Event> events = inbox.pop_batch(256, wait);
+  std::vector<Event> events;
+  while (!held.empty()) {
+    events.push_back(std::move(held.front()));
+    held.pop_front();
+    wait = std::chrono::nanoseconds(0);
+  }
+  for (auto& event : inbox.pop_batch(256, wait)) events.push_back(std::move(event));
   const WallTime now = read();
   if (clock_ok.exchange(time.trusted()) != time.trusted())
     p.log.error(time.trusted() ? "clock agrees again" : "clock stepped; nothing is issued",
                 {{"skew_ms", std::int64_t{time.skew().count()}}});
   fire_timers(now, events);
+  // A hand is free when the worker is back, whatever the store makes of the result.
+  for (auto& event : events)
+    if (event.freed) free_hand(*std::exchange(event.freed, std::nullopt));
   if (!events.empty()) {
     metrics.turns.fetch_add(1, std::memory_order_relaxed);
-    std::map<GrantId, Grant> staged;
-    std::vector<std::pair<Grant, std::vector<core::Effect>>> saved;
-    std::vector<std::move_only_function<void()>> after;
+    pay_owed(events);
+    logged_out.clear();
+    Batch batch;
     bool ran = false;
     const auto started = p.clock.mono();
-    const Status committed = p.store.transact([&](store::Tx& tx) -> Status {
+    const Status committed_ = p.store.transact([&](store::Tx& tx) -> Status {
       // Use cases consume what they captured, so a batch runs once; the single writer meets no conflict to retry for.
       if (ran) return Error{Code::internal, "store.busy", "a transaction was repeated"};
       ran = true;
-      for (auto& event : events) {
-        Turn turn{*this, tx, now, event.actor, staged, {}, {}, {}, false};
-        const Status kept = tx.nested([&]() -> Status {
-          if (event.grant_event) {
-            // A grant that is gone has nothing left to happen to it.
-            if (Status s = turn.apply(event.grant_event->first, event.grant_event->second);
-                !s.ok() && s.error().code != Code::not_found)
-              return s;
-          }
-          return event.run ? event.run(turn) : Status{};
-        });
-        if (!kept.ok()) {
-          if (kept.error().check.starts_with("store.")) return kept;
-          after.emplace_back([&event, error = kept.error()] { if (event.failed) event.failed(error); });
-          continue;
-        }
-        for (auto& [id, grant] : turn.staged) staged.insert_or_assign(id, std::move(grant));
-        for (auto& item : turn.saved) saved.push_back(std::move(item));
-        for (auto& item : turn.after) after.push_back(std::move(item));
-      }
-      if (now - high_water_saved > std::chrono::minutes(1)) {
-        store::Document document{system_tenant, std::string(doc_clock), "high_water", 0, base::to_rfc3339(now), {}};
-        DP_CHECK(tx.put(document, std::nullopt));
-        high_water_saved = now;
-      }
-      return {};
+      return run_batch(events, tx, now, batch);
     });
     metrics.audit_us_sum.fetch_add(static_cast<std::uint64_t>((p.clock.mono() - started).count() / 1000), std::memory_order_relaxed);
-    if (store_ok.exchange(committed.ok()) != committed.ok())
-      p.log.error(committed.ok() ? "store is writable again" : "store can't be written; nothing new is issued",
-                  {{"check", committed.ok() ? "" : committed.error().check}});
-    if (!committed.ok()) {
-      commit_failed(events, committed.error(), staged);
-    } else {
-      for (auto& [grant, effects] : saved) after_save(grant, effects, now);
-      for (auto& fn : after) fn();
-      refresh_gauges();
-    }
+    if (store_ok.exchange(committed_.ok()) != committed_.ok())
+      p.log.error(committed_.ok() ? "store is writable again" : "store can't be written; nothing new is issued",
+                  {{"check", committed_.ok() ? "" : committed_.error().check}});
+    if (committed_.ok()) committed(batch, now);
+    else commit_failed(events, committed_.error(), batch);
   }
+  if (!held.empty()) return last_mono;
   return timers.empty() ? MonoTime::max() : to_mono(timers.begin()->first);
 }
 
-void Engine::Impl::commit_failed(std::vector<Event>& events, const Error& why, const std::map<GrantId, Grant>& staged) {
+namespace {
+
+// These are about one change; every other error of the store ends the transaction.
+bool of_one_event(const Error& e) {
+  return !e.check.starts_with("store.") || e.check == "store.conflict" || e.check == "store.text" || e.check == "store.key" ||
+         e.check == "store.no_grant";
+}
+
+}  // namespace
+
+void Engine::Impl::pay_owed(std::vector<Event>& events) {
+  std::vector<Event> first;
+  for (const auto& [id, owed] : owed_ends) {
+    Event event;
+    event.grant_event.emplace(id, core::event::End{owed.reason, owed.note});
+    event.actor = owed.actor;
+    first.push_back(std::move(event));
+  }
+  for (const auto& [id, owed] : owed_logouts) {
+    Event event;
+    event.run = [this, id, tenant = owed.session.who.tenant, reason = owed.reason, actor = owed.actor](Turn& turn) {
+      return end_session(turn, tenant, id, reason, actor, nullptr);
+    };
+    first.push_back(std::move(event));
+  }
+  events.insert(events.begin(), std::make_move_iterator(first.begin()), std::make_move_iterator(first.end()));
+}
+
+Status Engine::Impl::run_batch(std::vector<Event>& events, store::Tx& tx, WallTime now_, Batch& batch) {
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    Event& event = events[i];
+    Turn turn{*this, tx, now_, event.actor, batch.staged, {}, {}, {}, false, false};
+    const Status kept = tx.nested([&]() -> Status {
+      if (event.grant_event) {
+        // A grant that is gone has nothing left to happen to it.
+        if (Status s = turn.apply(event.grant_event->first, event.grant_event->second);
+            !s.ok() && s.error().code != Code::not_found)
+          return s;
+      }
+      return event.run ? event.run(turn) : Status{};
+    });
+    if (!kept.ok()) {
+      // What was cut stays cut, so its end is owed if the rest of the batch does not commit.
+      for (const auto& [id, grant] : turn.staged) batch.actors.try_emplace(id, turn.actor);
+      if (!of_one_event(kept.error())) {
+        for (auto& [id, grant] : turn.staged) batch.staged.insert_or_assign(id, std::move(grant));
+        return kept;
+      }
+      if (event.grant_event)
+        p.log.error("an event of a grant could not be recorded", {{"grant", event.grant_event->first.str()}, {"check", kept.error().check}});
+      batch.after.emplace_back([failed = std::make_shared<decltype(event.failed)>(std::move(event.failed)), error = kept.error()] {
+        if (*failed) (*failed)(error);
+      });
+      continue;
+    }
+    for (const auto& [id, grant] : turn.staged) batch.actors.insert_or_assign(id, turn.actor);
+    for (auto& [id, grant] : turn.staged) batch.staged.insert_or_assign(id, std::move(grant));
+    for (auto& item : turn.saved) batch.saved.push_back(std::move(item));
+    for (auto& item : turn.after) batch.after.push_back(std::move(item));
+    if (turn.last) {
+      const auto rest = events.begin() + static_cast<std::ptrdiff_t>(i) + 1;
+      held.insert(held.begin(), std::make_move_iterator(rest), std::make_move_iterator(events.end()));
+      events.erase(rest, events.end());
+      break;
+    }
+  }
+  // Not on the word of a clock that nothing confirms: a restart would be stuck with it.
+  if (now_ - high_water_saved > std::chrono::minutes(1) && time.confirmed()) {
+    store::Document document{system_tenant, std::string(doc_clock), "high_water", 0, base::to_rfc3339(now_), {}};
+    DP_CHECK(tx.put(document, std::nullopt));
+    batch.after.emplace_back([this, now_] { high_water_saved = now_; });
+  }
+  return {};
+}
+
+void Engine::Impl::commit_failed(std::vector<Event>& events, const Error& why, const Batch& batch) {
   // Cuts are made already. Targets are told as well, unrecorded: taking away waits for nothing. What must happen is
   // queued again and recorded when the store takes it.
-  for (const auto& [id, grant] : staged) {
+  const WallTime t = now();
+  for (const auto& [id, grant] : batch.staged) {
     if (grant.state != GrantState::revoking || grant.open != core::IntentKind::revoke) continue;
     const auto before = live.find(id);
-    if (before != live.end() && before->second.state == GrantState::revoking) continue;
-    core::Intent unrecorded{id, 0, core::IntentKind::revoke, 0, {}, {}};
-    dispatch(job_for(grant, unrecorded));
+    // One that was never committed was never given.
+    if (before == live.end() || before->second.state == GrantState::revoking) continue;
+    const auto actor = batch.actors.find(id);
+    const auto [owed, first] = owed_ends.try_emplace(id, OwedEnd{grant.end_reason, grant.end_note, actor == batch.actors.end() ? "daypass" : actor->second, t});
+    if (!first && (in_flight.contains(id) || t - owed->second.tried < std::chrono::seconds(5))) continue;
+    owed->second.tried = t;
+    dispatch(job_for(grant, core::Intent{id, 0, core::IntentKind::revoke, 0, {}, {}}));
   }
-  const WallTime again = now() + std::chrono::milliseconds(500);
+  const WallTime again = t + std::chrono::milliseconds(500);
+  const auto retry_later = [&](Event event) {
+    timers.emplace(again, Timer{.kind = Timer::Kind::retry, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = std::make_shared<Event>(std::move(event))});
+  };
   for (auto& event : events) {
-    if (event.grant_event) {
-      auto retry = std::make_shared<Event>();
-      retry->grant_event = std::move(event.grant_event);
-      retry->actor = event.actor;
-      if (event.run) retry->run = std::move(event.run);
-      timers.emplace(again, Timer{.kind = Timer::Kind::retry, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = std::move(retry)});
-    } else if (event.failed) {
-      event.failed(why);
-    }
+    if (event.grant_event) retry_later(std::move(event));
+    else if (event.failed) event.failed(why);
+  }
+  // What is owed wakes us too.
+  if (!owed_ends.empty() || !owed_logouts.empty()) {
+    Event nothing;
+    nothing.run = [](Turn&) -> Status { return {}; };
+    retry_later(std::move(nothing));
   }
 }
 
-void Engine::Impl::after_save(const Grant& grant, const std::vector<core::Effect>& effects, WallTime now_) {
-  if (grant.state == GrantState::closed) {
-    live.erase(grant.id);
-    meters.erase(grant.id);
-    pending_jobs.erase(grant.id);
-    last_failure.erase(grant.id);
-    tick_at.erase(grant.id);
-  } else {
-    live.insert_or_assign(grant.id, grant);
-    schedule_tick(grant);
+void Engine::Impl::committed(Batch& batch, WallTime now_) {
+  owed_ends.clear();
+  // Memory first, whole: answers and effects must see what the batch made of the world, not half of it.
+  std::vector<Grant> closed_now;
+  for (const auto& [grant, effects] : batch.saved) {
+    if (grant.state == GrantState::closed) {
+      if (live.erase(grant.id) != 0) closed_now.push_back(grant);
+      meters.erase(grant.id);
+      pending_jobs.erase(grant.id);
+      last_failure.erase(grant.id);
+      tick_at.erase(grant.id);
+    } else {
+      live.insert_or_assign(grant.id, grant);
+    }
   }
+  for (auto& fn : batch.after) fn();
+  for (const auto& [grant, effects] : batch.saved) after_save(grant, effects, now_);
+  for (const auto& grant : closed_now) closed_for_good(grant, now_);
+  refresh_gauges();
+}
+
+void Engine::Impl::after_save(const Grant& grant, const std::vector<core::Effect>& effects, WallTime now_) {
+  const auto current = live.find(grant.id);
+  if (current != live.end()) schedule_tick(current->second);
   for (const auto& effect : effects) {
-    if (const auto* open = std::get_if<core::effect::OpenIntent>(&effect)) schedule_intent(grant, open->intent, now_);
-    if (std::holds_alternative<core::effect::UpdateLease>(effect)) p.sessions.update(grant.id, lease_of(grant));
+    if (const auto* open = std::get_if<core::effect::OpenIntent>(&effect)) {
+      // Unless the same batch has put another in its place.
+      if (current != live.end() && current->second.open && current->second.intent_seq == open->intent.seq)
+        schedule_intent(current->second, open->intent, now_);
+    }
+    if (std::holds_alternative<core::effect::UpdateLease>(effect) && current != live.end())
+      p.sessions.update(grant.id, lease_of(current->second));
     if (std::holds_alternative<core::effect::Cut>(effect)) metrics.revocations.fetch_add(1, std::memory_order_relaxed);
   }
   if (grant.state != GrantState::provisioning) wake_waiters(grant);
-  if (grant.state == GrantState::closed) {
-    if (grant.revoking_since) {
-      const auto took = now_ - *grant.revoking_since;
-      constexpr std::int64_t bounds[] = {10, 50, 100, 500, 1000, 5000, 30000};
-      std::size_t i = 0;
-      while (i < 7 && took.count() > bounds[i]) ++i;
-      metrics.revocation_buckets[i].fetch_add(1, std::memory_order_relaxed);
-      metrics.revocation_us_sum.fetch_add(static_cast<std::uint64_t>(std::max<std::int64_t>(took.count(), 0)) * 1000, std::memory_order_relaxed);
-    }
-    if (const auto it = closing.find(grant.id); it != closing.end()) {
-      auto list = std::move(it->second);
-      closing.erase(it);
-      for (auto& done : list)
-        if (*done) std::exchange(*done, nullptr)(grant);
-    }
+}
+
+void Engine::Impl::closed_for_good(const Grant& grant, WallTime now_) {
+  if (grant.revoking_since) {
+    const auto took = now_ - *grant.revoking_since;
+    constexpr std::int64_t bounds[] = {10, 50, 100, 500, 1000, 5000, 30000};
+    std::size_t i = 0;
+    while (i < 7 && took.count() > bounds[i]) ++i;
+    metrics.revocation_buckets[i].fetch_add(1, std::memory_order_relaxed);
+    metrics.revocation_us_sum.fetch_add(static_cast<std::uint64_t>(std::max<std::int64_t>(took.count(), 0)) * 1000, std::memory_order_relaxed);
   }
+  const auto it = closing.find(grant.id);
+  if (it == closing.end()) return;
+  auto list = std::move(it->second);
+  closing.erase(it);
+  for (auto& done : list)
+    if (*done) std::exchange(*done, nullptr)(grant);
 }
 
 void Engine::Impl::schedule_tick(const Grant& grant) {
@@ -349,6 +421,14 @@ void Engine::Impl::dispatch(Job job) {
     return;
   }
   p.workers.dispatch(std::move(job));
+}
+
+void Engine::Impl::free_hand(const GrantId& id) {
+  const auto it = in_flight.find(id);
+  if (it == in_flight.end()) return;
+  std::optional<Job> next = std::move(it->second);
+  in_flight.erase(it);
+  if (next) dispatch(std::move(*next));
 }
 
 void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
@@ -426,7 +506,8 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
 
 MonoTime Engine::Impl::to_mono(WallTime t) const {
   const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(t - now());
-  return p.clock.mono() + left;
+  // From the same reading as now(): a store that took its time must not make a deadline later.
+  return last_mono + left;
 }
 
 Lease Engine::Impl::lease_of(const Grant& grant) const {

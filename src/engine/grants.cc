@@ -63,6 +63,8 @@ Result<Grant> owned_grant(Turn& turn, const GrantId& id, const std::optional<cor
 
 void Engine::extend_grant(LoginSession session, GrantId id, base::Millis by, std::string client_address, Done<Grant> done) {
   Impl& impl = *impl_;
+  // Bounded before it is added to a time.
+  by = std::clamp<base::Millis>(by, base::Millis(0), std::chrono::hours(24 * 3650));
   impl.call<Grant>(std::move(done), [&impl, session, id, by, client_address](Turn& turn) -> Result<Grant> {
     turn.actor = session.who.principal();
     DP_TRY(const Grant grant, owned_grant(turn, id, session.id));

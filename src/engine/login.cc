@@ -321,9 +321,12 @@ std::vector<LoginSession> Engine::login_sessions(const core::TenantId& tenant) {
 
 Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, const core::SessionId& id,
                                  core::EndReason reason, const std::string& actor, int* grants_ended) {
-  const auto s = session(id);
-  if (!s || s->who.tenant != tenant_id) return {};
+  auto s = session(id);
+  // Said before, and the store did not take it: it is owed.
+  if (const auto owed = owed_logouts.find(id); !s && owed != owed_logouts.end()) s = owed->second.session;
+  if (!s || s->who.tenant != tenant_id || logged_out.contains(id)) return {};
   turn.actor = actor;
+  owed_logouts.insert_or_assign(id, OwedLogout{*s, reason, actor});
   // Credentials and tokens stop in memory before anything is written: no new connection slips through.
   {
     const std::unique_lock lock(shared);
@@ -331,38 +334,32 @@ Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, co
     metrics.sessions = static_cast<std::int64_t>(sessions.size());
     std::erase_if(tokens, [&](const auto& item) { return item.second == id; });
   }
-  // Should the transaction fail, the login must still end: the timer that called us calls again with it restored.
-  const auto restore = [this, s] {
+  // From here on the login stays dead in memory. Until the store has taken that, it is owed: first in every batch.
+  for (const auto& [grant_id, grant] : live) {
+    if (grant.session != id) continue;
+    DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
+    if (grants_ended != nullptr) ++*grants_ended;
+  }
+  for (const auto& [grant_id, grant] : turn.batch)
+    if (grant.session == id && !live.contains(grant_id)) DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
+  DP_TRY([[maybe_unused]] const bool gone, turn.tx.remove(tenant_id, doc_session, id.str()));
+  std::vector<core::CredentialId> mine;
+  {
+    const std::shared_lock lock(shared);
+    for (const auto& [cid, c] : credentials)
+      if (c->session == id) mine.push_back(cid);
+  }
+  for (const auto& cid : mine) {
+    DP_TRY([[maybe_unused]] const bool removed, turn.tx.remove(tenant_id, doc_credential, cid.str()));
+  }
+  DP_CHECK(turn.audit(tenant_id, "login.ended", id.str(), "ok", {{"reason", core::to_string(reason)}, {"principal", s->who.principal()}}));
+  logged_out.insert(id);
+  turn.after.emplace_back([this, id, mine] {
+    owed_logouts.erase(id);
     const std::unique_lock lock(shared);
-    sessions.insert_or_assign(s->id, *s);
-  };
-  const Status status = [&]() -> Status {
-    for (const auto& [grant_id, grant] : live) {
-      if (grant.session != id) continue;
-      DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
-      if (grants_ended != nullptr) ++*grants_ended;
-    }
-    for (const auto& [grant_id, grant] : turn.batch)
-      if (grant.session == id && !live.contains(grant_id)) DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
-    DP_TRY([[maybe_unused]] const bool gone, turn.tx.remove(tenant_id, doc_session, id.str()));
-    std::vector<core::CredentialId> mine;
-    {
-      const std::shared_lock lock(shared);
-      for (const auto& [cid, c] : credentials)
-        if (c->session == id) mine.push_back(cid);
-    }
-    for (const auto& cid : mine) {
-      DP_TRY([[maybe_unused]] const bool removed, turn.tx.remove(tenant_id, doc_credential, cid.str()));
-    }
-    DP_CHECK(turn.audit(tenant_id, "login.ended", id.str(), "ok", {{"reason", core::to_string(reason)}, {"principal", s->who.principal()}}));
-    turn.after.emplace_back([this, mine] {
-      const std::unique_lock lock(shared);
-      for (const auto& cid : mine) credentials.erase(cid);
-    });
-    return {};
-  }();
-  if (!status.ok()) restore();
-  return status;
+    for (const auto& cid : mine) credentials.erase(cid);
+  });
+  return {};
 }
 
 void Engine::logout(core::TenantId tenant, core::SessionId session, core::EndReason reason, std::string actor, Done<int> done) {

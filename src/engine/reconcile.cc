@@ -14,12 +14,18 @@ void Engine::Impl::reconcile(const core::TenantId& tenant_id) {
   for (const auto& [target_id, target] : world->targets) {
     const std::string key = tenant_id.str() + "/" + target_id.str();
     if (!reconciling.insert(key).second) continue;
-    const auto done = [this, key, tenant_id, target_id](Result<std::vector<target::Owned>> listed) {
+    auto before = std::make_shared<Before>();
+    for (const auto& [id, grant] : live) {
+      if (id.tenant != tenant_id || grant.target != target_id) continue;
+      before->live.insert(id.id);
+      if (grant.state == GrantState::active && !grant.open) before->settled.insert(id.id);
+    }
+    const auto done = [this, key, tenant_id, target_id, before](Result<std::vector<target::Owned>> listed) {
       auto owned = std::make_shared<Result<std::vector<target::Owned>>>(std::move(listed));
-      post({[this, key, tenant_id, target_id, owned](Turn& turn) -> Status {
-              turn.after.emplace_back([this, key, tenant_id, target_id, owned] {
+      post({[this, key, tenant_id, target_id, before, owned](Turn& turn) -> Status {
+              turn.after.emplace_back([this, key, tenant_id, target_id, before, owned] {
                 reconciling.erase(key);
-                if (owned->ok()) compare(tenant_id, target_id, **owned);
+                if (owned->ok()) compare(tenant_id, target_id, *before, **owned);
                 else p.log.warn("target can't be compared with the store", {{"tenant", tenant_id.str()}, {"target", target_id.str()}, {"check", owned->error().check}});
               });
               return {};
@@ -31,7 +37,7 @@ void Engine::Impl::reconcile(const core::TenantId& tenant_id) {
   }
 }
 
-void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId& target_id, const std::vector<target::Owned>& owned) {
+void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId& target_id, const Before& before, const std::vector<target::Owned>& owned) {
   const auto world = tenant(tenant_id);
   if (world == nullptr || !world->targets.contains(target_id)) return;
   const auto target = world->targets.at(target_id);
@@ -39,7 +45,8 @@ void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId
     // An account of another tenant on this server is that tenant's business.
     if (account.tenant != tenant_id.str()) continue;
     const GrantId id{tenant_id, account.grant};
-    if (live.contains(id)) continue;
+    // Live then or now: its own revocation takes care of it.
+    if (live.contains(id) || before.live.contains(id.id)) continue;
     Event event;
     event.run = [this, account, id, target_id, target](Turn& turn) -> Status {
       DP_TRY(const auto known, turn.tx.load_grant(id));
@@ -74,7 +81,7 @@ void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId
   for (const auto& account : owned) names.insert(account.name);
   for (const auto& [id, grant] : live) {
     if (id.tenant != tenant_id || grant.target != target_id || grant.state != GrantState::active || grant.open) continue;
-    if (names.contains(grant.account) || now() - grant.opened_at < std::chrono::minutes(1)) continue;
+    if (names.contains(grant.account) || !before.settled.contains(id.id)) continue;
     post_grant(id, core::event::End{core::EndReason::signal, "its account is gone from the target"});
   }
 }

@@ -35,8 +35,9 @@ Status Engine::recover() {
     return {};
   });
   if (!loaded.ok()) return loaded;
-  impl.time.start(impl.p.clock.wall(), impl.p.clock.mono(), high_water);
-  const WallTime now = impl.time.read(impl.p.clock.wall(), impl.p.clock.mono());
+  impl.last_mono = impl.p.clock.mono();
+  impl.time.start(impl.p.clock.wall(), impl.last_mono, high_water);
+  const WallTime now = impl.time.read(impl.p.clock.wall(), impl.last_mono);
   impl.last_now_ms = now.time_since_epoch().count();
   impl.clock_ok = impl.time.trusted();
 

@@ -103,6 +103,8 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
               DP_CHECK(turn.audit(tenant_id, "tenant.applied", tenant_id.str(), "ok",
                                   {{"version", world->spec.version}, {"changes", std::move(changes)}}));
               DP_CHECK(impl.redecide_all(turn, world, &result.grants_ended));
+              // Whoever asks behind this is answered by the new policies, which come into force after the commit.
+              turn.last = true;
               turn.after.emplace_back([&impl, tenant_id, world] {
                 {
                   const std::unique_lock lock(impl.shared);
@@ -120,6 +122,9 @@ Status Engine::Impl::redecide_all(Turn& turn, const std::shared_ptr<const Tenant
   std::vector<GrantId> ids;
   for (const auto& [id, grant] : live)
     if (id.tenant == world->spec.tenant && grant.state != GrantState::revoking) ids.push_back(id);
+  // Those that this very batch opened, under the policies before these.
+  for (const auto& [id, grant] : turn.batch)
+    if (id.tenant == world->spec.tenant && !live.contains(id)) ids.push_back(id);
   for (const auto& id : ids) {
     DP_TRY(const Grant grant, turn.grant(id));
     core::event::Redecided event{{}, "", world->spec.version};

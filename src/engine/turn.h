@@ -33,6 +33,7 @@ struct Turn {
   std::vector<std::pair<Grant, std::vector<core::Effect>>> saved;
   std::vector<std::move_only_function<void()>> after;           ///< run after the commit, in order
   bool keep = false;                                            ///< the answer is an error, but what was written stays
+  bool last = false;                                            ///< what comes behind must see what this changed: next batch
 
   /// The newest state of a grant: staged, else live, else from the store (closed ones). Error: not_found.
   Result<Grant> grant(const GrantId& id);
@@ -77,6 +78,7 @@ struct Engine::Impl {
     std::move_only_function<void(const Error&)> failed;
     std::optional<std::pair<GrantId, core::GrantEvent>> grant_event;
     std::string actor = "daypass";
+    std::optional<GrantId> freed;                          ///< whose worker has come back
   };
   base::BoundedQueue<Event> inbox;
 
@@ -101,6 +103,21 @@ struct Engine::Impl {
   std::unordered_map<GrantId, Job> pending_jobs;           ///< by backoff: not dispatched yet
   std::unordered_map<GrantId, std::string> last_failure;   ///< message of the last failed provision, for its waiters
   std::unordered_set<std::string> reconciling;             ///< tenant/target whose listing is under way
+  std::deque<Event> held;                                  ///< came behind a reload, for the next batch
+  // Ends that the store did not take: cut already, told to the target, and first in every batch until they are recorded.
+  struct OwedEnd {
+    core::EndReason reason;
+    std::string note, actor;
+    WallTime tried{};                                      ///< when the target was told last
+  };
+  std::map<GrantId, OwedEnd> owed_ends;
+  struct OwedLogout {
+    LoginSession session;
+    core::EndReason reason;
+    std::string actor;
+  };
+  std::map<core::SessionId, OwedLogout> owed_logouts;
+  std::set<core::SessionId> logged_out;                    ///< by this batch
   WallTime high_water_saved{}, gauges_at{};
 
   // -- shared: written by the engine thread, read by any ---------------------------------------------------------------
@@ -112,6 +129,7 @@ struct Engine::Impl {
   std::string mock_secret;                                                        ///< for verifiers of unknown names
   std::atomic<bool> store_ok{true}, clock_ok{true}, recovered{false}, stopping{false};
   std::atomic<std::int64_t> last_now_ms{0};
+  MonoTime last_mono{};                                    ///< of the same reading; the engine thread's own
 
   // engine.cc
   MonoTime turn(std::chrono::nanoseconds wait);
@@ -120,8 +138,20 @@ struct Engine::Impl {
   /// Runs `fn` in a turn and answers `done` after the commit, or with what went wrong.
   template <class T>
   void call(Done<T> done, std::move_only_function<Result<T>(Turn&)> fn);
-  void commit_failed(std::vector<Event>& events, const Error& why, const std::map<GrantId, Grant>& staged);
+  void pay_owed(std::vector<Event>& events);
+  /// Runs the events in one transaction; those that stay behind a reload are moved to `held`.
+  struct Batch {
+    std::map<GrantId, Grant> staged;
+    std::map<GrantId, std::string> actors;                 ///< who ended what
+    std::vector<std::pair<Grant, std::vector<core::Effect>>> saved;
+    std::vector<std::move_only_function<void()>> after;
+  };
+  Status run_batch(std::vector<Event>& events, store::Tx& tx, WallTime now, Batch& batch);
+  void commit_failed(std::vector<Event>& events, const Error& why, const Batch& batch);
+  void committed(Batch& batch, WallTime now);
   void after_save(const Grant& grant, const std::vector<core::Effect>& effects, WallTime now);
+  void closed_for_good(const Grant& grant, WallTime now);
+  void free_hand(const GrantId& id);
   void schedule_tick(const Grant& grant);
   void schedule_intent(const Grant& grant, const core::Intent& intent, WallTime now);
   void dispatch(Job job);
@@ -149,7 +179,11 @@ struct Engine::Impl {
   Status redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& tenant, std::size_t* ended);
   // reconcile.cc
   void reconcile(const core::TenantId& tenant);
-  void compare(const core::TenantId& tenant, const core::TargetId& target, const std::vector<target::Owned>& owned);
+  /// The grants of a target as they were before its listing began: of what changed meanwhile the listing knows nothing.
+  struct Before {
+    std::unordered_set<std::string> live, settled;
+  };
+  void compare(const core::TenantId& tenant, const core::TargetId& target, const Before& before, const std::vector<target::Owned>& owned);
 };
 
 template <class T>

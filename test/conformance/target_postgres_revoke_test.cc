@@ -260,59 +260,81 @@ TEST_P(PgRevoke, ProvisionAndRevokeOfOneAccountNeverEndWithAccess) {
   }
 }
 
-// ---- prepared transactions: the superuser's world has them on ----
+// ---- prepared transactions ----
 
-class PgPrepared : public PgRevoke {};
-INSTANTIATE_TEST_SUITE_P(Admin, PgPrepared, ::testing::Values(AdminKind::superuser), [](const auto&) { return "superuser"; });
+class PgPrepared : public ::testing::TestWithParam<AdminKind> {
+ protected:
+  void SetUp() override {
+    if (GetParam() == AdminKind::superuser) {
+      world_ = &PgWorld::superuser();
+      return;
+    }
+    if (!PgWorld::limited().at_least(16)) GTEST_SKIP() << "15 and older: refused with an admin login that is no superuser";
+    static PgWorld prepared{[] {
+      PgWorld::Options options;
+      options.max_prepared_transactions = 20;
+      return options;
+    }()};
+    world_ = &prepared;
+  }
+  void expect_gone(const PgWorld::Made& made) {
+    EXPECT_EQ(world_->leftovers(made.account.name), "");
+    EXPECT_EQ(world_->look(made), core::Presence::absent);
+    EXPECT_EQ(world_->server->value("SELECT count(*) FROM pg_prepared_xacts"), "0");
+  }
+  PgWorld* world_ = nullptr;
+};
+INSTANTIATE_TEST_SUITE_P(Admin, PgPrepared, ::testing::Values(AdminKind::limited, AdminKind::superuser),
+                         [](const auto& p) { return p.param == AdminKind::limited ? "limited" : "superuser"; });
 
 TEST_P(PgPrepared, AreRolledBack) {
-  const auto made = world.make({PgWorld::role("writer", "writers")});
-  auto session = world.client(made.account.name);
+  const auto made = world_->make({PgWorld::role("writer", "writers")});
+  auto session = world_->client(made.account.name);
   ASSERT_TRUE(session.run("BEGIN; UPDATE app.orders SET item = 'stolen' WHERE id = 7; PREPARE TRANSACTION 'it''s \"mine\"'").ok());
   ASSERT_TRUE(session.run("BEGIN; DELETE FROM app.orders WHERE id = 8; PREPARE TRANSACTION 'another'").ok());
-  EXPECT_EQ(world.look(made), core::Presence::present);
-  EXPECT_EQ(world.revoke(made), "");
+  EXPECT_EQ(world_->look(made), core::Presence::present);
+  EXPECT_EQ(world_->revoke(made), "");
   expect_gone(made);
-  EXPECT_EQ(world.server->value("SELECT count(*) FROM pg_prepared_xacts"), "0");
-  EXPECT_EQ(world.server->value("SELECT item FROM app.orders WHERE id = 7", "orders"), "item 7");
+  EXPECT_EQ(world_->server->value("SELECT count(*) FROM pg_prepared_xacts"), "0");
+  EXPECT_EQ(world_->server->value("SELECT item FROM app.orders WHERE id = 7", "orders"), "item 7");
 }
 
 TEST_P(PgPrepared, InAnotherDatabaseAreRolledBackThere) {
-  const auto made = world.make();
-  world.server->sql("GRANT CONNECT ON DATABASE billing TO " + made.account.name);
+  const auto made = world_->make();
+  world_->server->sql("GRANT CONNECT ON DATABASE billing TO " + made.account.name);
   {
-    auto session = world.client(made.account.name, first_password, "billing");
+    auto session = world_->client(made.account.name, first_password, "billing");
     ASSERT_TRUE(session.run("BEGIN; SELECT lo_create(0); PREPARE TRANSACTION 'far away'").ok());
   }
-  EXPECT_EQ(world.revoke(made), "");
+  EXPECT_EQ(world_->revoke(made), "");
   expect_gone(made);
-  EXPECT_EQ(world.server->value("SELECT count(*) FROM pg_prepared_xacts"), "0");
+  EXPECT_EQ(world_->server->value("SELECT count(*) FROM pg_prepared_xacts"), "0");
 }
 
 TEST_P(PgPrepared, ThatLockTheRoleAreRolledBackFirst) {
-  const auto made = world.make();
+  const auto made = world_->make();
   {
-    auto session = world.client(made.account.name);
+    auto session = world_->client(made.account.name);
     ASSERT_TRUE(session.run("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'mine-now-mine-now'; PREPARE TRANSACTION 'lock'").ok());
   }
-  EXPECT_EQ(world.revoke(made), "");
+  EXPECT_EQ(world_->revoke(made), "");
   expect_gone(made);
 }
 
 TEST_P(PgPrepared, AsTheGroupThatLockTheRoleAreRolledBackToo) {
-  if (world.at_least(16)) GTEST_SKIP() << "16 has no way to become the group: SET FALSE";
-  const auto made = world.make();
+  if (world_->at_least(16)) GTEST_SKIP() << "16 has no way to become the group: SET FALSE";
+  const auto made = world_->make();
   {
-    auto session = world.client(made.account.name);
+    auto session = world_->client(made.account.name);
     ASSERT_TRUE(session
                     .run("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'mine-now-mine-now'; SET ROLE readers;"
                          "PREPARE TRANSACTION 'lock as the group'")
                     .ok());
   }
-  EXPECT_EQ(world.server->value("SELECT owner FROM pg_prepared_xacts"), "readers");
-  EXPECT_EQ(world.revoke(made), "");
+  EXPECT_EQ(world_->server->value("SELECT owner FROM pg_prepared_xacts"), "readers");
+  EXPECT_EQ(world_->revoke(made), "");
   expect_gone(made);
-  EXPECT_EQ(world.server->value("SELECT count(*) FROM pg_prepared_xacts"), "0");
+  EXPECT_EQ(world_->server->value("SELECT count(*) FROM pg_prepared_xacts"), "0");
 }
 
 }  // namespace

@@ -178,6 +178,8 @@ class ModelTx final : public store::Tx {
     return done;
   }
 
+  [[nodiscard]] bool changed() const { return !undo_.empty(); }
+
   Commit commit;
 
  private:
@@ -212,7 +214,7 @@ Status ModelStore::transact(const std::function<Status(store::Tx&)>& fn) {
     hooks.at_verb("begin");
     Status done = fn(tx);
     if (done.ok())
-      if (const std::string check = hooks.commit_fault(); !check.empty())
+      if (const std::string check = hooks.commit_fault(); !check.empty() && (tx.changed() || check != "store.full"))
         done = Error{check == "store.full" ? Code::exhausted : Code::internal, check, "the store can't be written"};
     if (!done.ok()) {
       tx.undo_all();

@@ -54,6 +54,7 @@ class Oracle {
   void wants_logout(const core::SessionId& session) { sessions_[session].logout_wanted = true; }
   void wants_end(const core::GrantId& grant) { lives_[grant].end_wanted = true; }
   void wants_policy(int variant);
+  void policy_applied(int variant);
   void message(const core::GrantId& grant);
 
   // -- what the parts did ----------------------------------------------------------------------------------------------
@@ -92,8 +93,6 @@ class Oracle {
     base::WallTime opened_at{};
     std::optional<base::MonoTime> ended, was_cut;
     bool end_wanted = false, provision_failed = false, clock_fault = false, made_after_end = false, blurred = false;
-    bool gone_seen = false;
-    std::size_t policies_from = 0;
     Faults of_target, of_world;
     std::set<int> variants;
   };
@@ -122,7 +121,7 @@ class Oracle {
   std::map<core::CredentialId, std::pair<core::SessionId, std::string>> credentials_;
   std::map<std::uint64_t, Ticket> tickets_;
   std::uint64_t next_ticket_ = 1;
-  std::vector<int> policies_{};            ///< every variant ever sent, in order
+  std::set<int> in_force_;                 ///< the variant last known to be applied, and those sent since
   Faults recent_world_, recent_target_;
   Table table_{};
   std::optional<std::pair<base::WallTime, base::MonoTime>> last_record_;

@@ -87,7 +87,7 @@ void Story::apply(int wanted) {
   world_.say("operator: apply variant " + std::to_string(wanted));
   world_.oracle.wants_policy(wanted);
   world_.act([&] { world_.engine()->apply(tenant, PolicyText::files(wanted), "operator", false, [this, wanted](base::Result<engine::Applied> r) {
-    if (r.ok() && r->problems.empty()) variant = wanted;
+    if (r.ok() && r->problems.empty()) world_.oracle.policy_applied(wanted);
     if (!r.ok()) world_.say("operator: apply failed: " + r.error().check);
     else
       for (const auto& p : r->problems) world_.say("operator: " + p.render());
@@ -203,7 +203,7 @@ void Story::deed() {
       const bool stock = world_.dice.chance(250);
       if (!stock && world_.dice.chance(250)) roles = {"pg/orders/writer"};
       std::optional<Millis> wanted;
-      if (world_.dice.chance(400)) wanted = Millis(std::chrono::seconds(world_.dice.between(20, 900)));
+      if (world_.dice.chance(600)) wanted = Millis(std::chrono::seconds(world_.dice.between(60, 900)));
       get_credential(n, stock ? "pg/stock" : "pg/orders", std::move(roles), wanted);
       break;
     }
@@ -265,7 +265,7 @@ void Story::play() {
   world_.run_for(std::chrono::seconds(2));
   for (std::size_t n = 0; n < people.size(); ++n) sign_in(n);
   world_.run_for(std::chrono::seconds(8));
-  for (std::size_t n = 0; n < 3; ++n) get_credential(n, "pg/orders", {});
+  for (std::size_t n = 0; n < 3; ++n) get_credential(n, "pg/orders", {}, Millis(std::chrono::minutes(world_.dice.between(2, 20))));
   world_.run_for(std::chrono::seconds(1));
   for (std::size_t n = 0; n < 3; ++n) connect(n);
   // Some worlds are kind, some are not.

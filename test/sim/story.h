@@ -38,7 +38,6 @@ class Story {
   void wind_up();
 
   std::vector<Person> people;
-  int variant = 0;
 
  private:
   void deed();

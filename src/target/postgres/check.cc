@@ -39,11 +39,15 @@ void admin_findings(const Connection& c, const TargetSettings& settings, std::ve
 Result<std::vector<Finding>> hba_findings(Connection& c, const TargetSettings& settings,
                                           const std::vector<std::string>& groups, const Deadline& deadline) {
   std::vector<Finding> out;
-  std::string lines;
+  // The admin login first: on 16 and later its ADMIN OPTION makes it a member of each group, and "+group" means it, too.
+  std::string lines = std::string(settings.tls ? "hostssl" : settings.unix_socket() ? "local" : "host") + " all \"" +
+                      settings.admin_user + "\" " + (settings.unix_socket() ? "" : "<Daypass's address>/32 ") +
+                      "scram-sha-256\n";
   for (const auto& group : groups) {
     const std::string who = "\"" + settings.database + "\" \"+" + group + "\"";
-    lines += settings.tls ? "hostssl " + who + " <gateway's address>/32 scram-sha-256 clientcert=verify-ca\n"
-                          : "local " + who + " scram-sha-256\n";
+    lines += settings.tls           ? "hostssl " + who + " <gateway's address>/32 scram-sha-256 clientcert=verify-ca\n"
+             : settings.unix_socket() ? "local " + who + " scram-sha-256\n"
+                                    : "host " + who + " 127.0.0.1/32 scram-sha-256\n";
     lines += "host all \"+" + group + "\" all reject\nlocal all \"+" + group + "\" reject\n";
   }
   out.push_back({Grade::ok, "pg.server.hba", "pg_hba.conf",
