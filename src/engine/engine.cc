@@ -113,7 +113,7 @@ void Engine::run() {
 }
 void Engine::stop() {
   impl_->stopping = true;
-  impl_->post({[](Turn&) -> Status { return {}; }, [](const Error&) {}, {}, "daypass"});
+  impl_->post({[](Turn&) -> Status { return {}; }, [](const Error&) {}, {}, "daypass", {}});
 }
 
 void Engine::audit(core::TenantId tenant, std::uint64_t from, std::size_t limit, Done<std::vector<std::string>> done) {

@@ -30,7 +30,7 @@ void Engine::Impl::reconcile(const core::TenantId& tenant_id) {
               });
               return {};
             },
-            nullptr, {}, "daypass"});
+            nullptr, {}, "daypass", {}});
     };
     p.workers.run(Workers::Pool::revoke, [target, done] { done(target->list_owned(std::chrono::seconds(20))); },
                   [done](Error e) { done(std::move(e)); });

@@ -132,7 +132,7 @@ TEST(Cut, WhileTheUpstreamConnectIsPending) {
   };
   PGconn* conn = PQconnectStart(w.conninfo().c_str());
   bool more = true;
-  std::jthread drive([&] {
+  Thread drive([&] {
     while (more) {
       const auto now = PQconnectPoll(conn);
       if (now == PGRES_POLLING_FAILED || now == PGRES_POLLING_OK) break;
@@ -162,7 +162,7 @@ TEST(Cut, WhileTheUpstreamHandshakeHangs) {
       return to;
     };
     std::string message;
-    std::jthread connect([&] { message = Client(w.conninfo()).message(); });
+    Thread connect([&] { message = Client(w.conninfo()).message(); });
     ASSERT_TRUE(w.access.wait_admitted(1));
     w.cut();
     expect_cut(w);
@@ -176,7 +176,7 @@ TEST(Cut, BetweenAdmissionAndEnrolment) {
   World w;
   w.access.hold();
   std::string message;
-  std::jthread connect([&] { message = Client(w.conninfo()).message(); });
+  Thread connect([&] { message = Client(w.conninfo()).message(); });
   ASSERT_TRUE(w.access.wait_held(1));
   w.cut();
   EXPECT_EQ(w.access.release(), 1U);
@@ -212,7 +212,7 @@ TEST(Drain, LetsSessionsFinishAndRefusesNewOnes) {
   World w;
   auto client = std::make_unique<Client>(w.conninfo());
   ASSERT_TRUE(client->good());
-  std::jthread drain([&] { w.gate->drain(kPatience); });
+  Thread drain([&] { w.gate->drain(kPatience); });
   ASSERT_TRUE(eventually([&] { return !Client(w.conninfo()).good(); }));
   EXPECT_EQ(client->run("SELECT 'still here'"), "still here");
   client.reset();
@@ -235,7 +235,7 @@ TEST(Drain, CutsWhatIsLeft) {
 TEST(Drain, GivesBackAnAdmissionThatComesLate) {
   World w;
   w.access.hold();
-  std::jthread connect([&] { EXPECT_FALSE(Client(w.conninfo()).good()); });
+  Thread connect([&] { EXPECT_FALSE(Client(w.conninfo()).good()); });
   ASSERT_TRUE(w.access.wait_held(1));
   w.gate->drain(base::Millis(0));
   EXPECT_EQ(w.access.release(), 1U);

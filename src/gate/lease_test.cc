@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
-#include <thread>
 
 #include "base/encoding.h"
 #include "base/json.h"
@@ -48,7 +47,7 @@ TEST(LeaseEnds, IdleByItselfThoughTheServerTalks) {
   Client client(w.conninfo("sslmode=require"));
   client.run("LISTEN news");
   std::atomic<bool> over = false;
-  std::jthread news([&] {
+  Thread news([&] {
     while (!over) w.pg.sql("NOTIFY news");
   });
   const Told told = client.await_end();
@@ -102,7 +101,7 @@ TEST(LeaseEnds, UpdateLengthensAndShortens) {
 TEST(LeaseEnds, UpdateBetweenAdmissionAndEnrolmentCounts) {
   World w;
   w.access.hold();
-  std::jthread connect([&] {
+  Thread connect([&] {
     Client client(w.conninfo());
     EXPECT_TRUE(client.await_end().message.contains("its time is up"));
   });

@@ -1,6 +1,5 @@
 // Who gets in, who does not and what they read, and what strangers can do to the door.
 #include <fstream>
-#include <thread>
 
 #include "crypto/scram.h"
 #include "crypto/x509.h"
@@ -261,7 +260,7 @@ TEST(Door, ClientsThatVanish) {
   {
     PGconn* conn = PQconnectStart(w.conninfo().c_str());
     std::atomic<bool> enough = false;
-    std::jthread drive([&] {
+    Thread drive([&] {
       while (!enough) PQconnectPoll(conn);
     });
     EXPECT_TRUE(w.access.wait_held(1));

@@ -2,7 +2,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <thread>
 
 #include "gate/test_world.h"
 
@@ -200,7 +199,7 @@ TEST(Relay, ASlowReaderSlowsItsServer) {
 TEST(Relay, ManyAtOnce) {
   World w;
   constexpr int kEach = 30, kThreads = 4;
-  std::vector<std::jthread> threads;
+  std::vector<Thread> threads;
   for (int t = 0; t < kThreads; ++t)
     threads.emplace_back([&w, t] {
       std::vector<std::unique_ptr<Client>> clients;

@@ -6,7 +6,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <thread>
 
 #include "crypto/x509.h"
 #include "gate/test_world.h"

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/entropy.h"
@@ -34,6 +35,22 @@ class MovedClock final : public base::Clock {
  private:
   base::SystemClock real_;
   std::atomic<std::int64_t> offset_{0};
+};
+
+/// A thread that is waited for at the end.
+class Thread {
+ public:
+  template <class Work>
+  explicit Thread(Work work) : thread_(std::move(work)) {}
+  ~Thread() { join(); }
+  Thread(Thread&&) = default;
+  Thread& operator=(Thread&&) = delete;
+  void join() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  std::thread thread_;
 };
 
 /// Waits for a state that has no event, polling.

@@ -270,7 +270,6 @@ void Oracle::opened(const ModelConnection& c) {
 void Oracle::process_died() {
   for (auto& [id, life] : lives_) {
     life.was_cut.reset();
-    if (life.known && life.grant.state != GrantState::closed) life.grant.connections = 0;
   }
   for (auto& [id, ticket] : tickets_) ticket.answered = true;
   last_record_.reset();
