@@ -57,7 +57,7 @@ chaos: ## kill -9 at random instants against a real PostgreSQL: make chaos ROUND
 	@tools/chaos $(or $(ROUNDS),40)
 
 fuzz: ## every fuzzer for BUDGET seconds each, with its line coverage: make fuzz BUDGET=300 [ONLY=name]
-	@tools/deps test
+	@tools/deps fuzz
 	@tools/build fuzz
 	@tools/fuzz $(or $(BUDGET),30) $(ONLY)
 

@@ -1,6 +1,7 @@
 // Ends by the clock, and what is written down of a session.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>

@@ -2,7 +2,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-
 #include "gate/test_world.h"
 
 namespace daypass::gate::test {

@@ -11,7 +11,7 @@ console.log(`chaos: ${rounds} rounds, seed ${seed}`);
 
 const w = await World.start();
 await w.login('dana');
-const credentials = [await w.creds('dana'), await w.creds('dana', '--role', 'writer')];
+const credentials = [await w.creds('dana', '--for', '5m'), await w.creds('dana', '--role', 'writer', '--for', '5m')];
 const token = JSON.parse((await import('node:fs')).readFileSync(`${w.env('dana').XDG_STATE_HOME}/daypass/logins.json`, 'utf8')).logins[0].token;
 const api = (method, path, body) => fetch(`${w.url}/t/default/api/v1${path}`, { method, headers: { authorization: `Bearer ${token}`, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body) }).then((r) => r.json());
 const stored = () => {
@@ -31,18 +31,19 @@ for (let round = 1; round <= rounds; round += 1) {
     clients.push(client);
     await client.connect().catch(() => {});
   };
-  const what = ['provision', 'extend', 'revoke', 'revoke'][Math.floor(random() * 4)];
+  const what = ['provision', 'extend', 'extend', 'revoke', 'revoke'][Math.floor(random() * 5)];
   const running = (await api('GET', '/grants')).grants.filter((g) => g.state === 'active');
   if (what === 'provision') {
     for (const g of running) await api('POST', `/grants/${g.id}/end`);
     for (const c of credentials) open(c);
     await pause(random() * 60);
   } else {
+    if (what === 'extend') for (const g of running) await api('POST', `/grants/${g.id}/end`);
     await Promise.all(credentials.map(open));
     const grants = (await api('GET', '/grants')).grants.filter((g) => g.state === 'active');
     const done = grants.map((g) => (what === 'extend' ? api('POST', `/grants/${g.id}/extend`, { for: `${Math.floor(10 + random() * 20)}m` }) : api('POST', `/grants/${g.id}/end`)).catch(() => {}));
     void done;
-    await pause(random() * (what === 'extend' ? 15 : 70));
+    await pause(random() * (what === 'extend' ? 12 : 45));
   }
   await w.stopServer('SIGKILL');
   for (const g of stored()) {
@@ -54,8 +55,9 @@ for (let round = 1; round <= rounds; round += 1) {
   await w.startServer();
   const begun = Date.now();
   const bad = async () => {
-    const roles = new Set(await w.pg.roles());
+    // The store first: what is closed then must be gone now. (The other way round a role may just have been dropped.)
     const grants = stored();
+    const roles = new Set(await w.pg.roles());
     falseClosed += grants.filter((g) => g.state === 'closed' && roles.has(g.account)).length;
     const live = new Set(grants.filter((g) => g.state === 'active' || g.state === 'provisioning').map((g) => g.account));
     const stuck = grants.filter((g) => g.state === 'revoking' || g.state === 'provisioning').length;

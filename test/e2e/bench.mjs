@@ -1,0 +1,125 @@
+// make bench: the gateway beside a direct connection and pgbouncer, in interleaved rounds of one run; then revocation, start-up
+// and memory. Ratios travel, absolute numbers do not. Medians.
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import pg from 'pg';
+import copy from 'pg-copy-streams';
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { World, freePort, until } from './harness.mjs';
+
+const rounds = Number(process.argv[2] ?? 7);
+const median = (a) => [...a].sort((x, y) => x - y)[Math.floor(a.length / 2)];
+const quantile = (a, q) => [...a].sort((x, y) => x - y)[Math.min(a.length - 1, Math.floor(a.length * q))];
+const f = (x, n = 2) => x.toFixed(n);
+console.log(`machine: ${os.cpus().length} x ${os.cpus()[0].model}, load ${os.loadavg().map((x) => f(x, 1)).join(' ')}, Linux ${os.release()}`);
+
+const w = await World.start();
+await w.login('dana');
+const creds = await w.creds('dana');
+await w.pg.sql("CREATE ROLE direct LOGIN PASSWORD 'direct-of-a-test' IN ROLE orders_reader");
+const base = { PATH: process.env.PATH, LC_ALL: 'C.UTF-8', PGGSSENCMODE: 'disable', PGDATABASE: 'orders' };
+const routes = { direct: { ...base, PGHOST: '127.0.0.1', PGPORT: String(w.pg.port), PGUSER: 'direct', PGPASSWORD: 'direct-of-a-test', PGSSLMODE: 'disable' },
+  'direct again': { ...base, PGHOST: '127.0.0.1', PGPORT: String(w.pg.port), PGUSER: 'direct', PGPASSWORD: 'direct-of-a-test', PGSSLMODE: 'disable' },
+  gateway: { ...base, PGHOST: '127.0.0.1', PGPORT: String(creds.port), PGUSER: creds.user, PGPASSWORD: creds.password, PGSSLMODE: 'disable' },
+  'gateway TLS': { ...base, PGHOST: '127.0.0.1', PGPORT: String(creds.port), PGUSER: creds.user, PGPASSWORD: creds.password, PGSSLMODE: 'require' } };
+let bouncer;
+if (fs.existsSync('/usr/sbin/pgbouncer')) {
+  const port = await freePort();
+  const ini = w.write('pgbouncer.ini', `[databases]\norders = host=127.0.0.1 port=${w.pg.port} dbname=orders user=direct password=direct-of-a-test\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = ${port}\nunix_socket_dir =\nauth_type = any\npool_mode = session\ndefault_pool_size = 100\nlogfile = ${w.folder}/postgres/pgbouncer.log\n`);
+  let as = {};
+  if (process.getuid() === 0) { const l = fs.readFileSync('/etc/passwd', 'utf8').split('\n').find((x) => x.startsWith('postgres:')).split(':'); as = { uid: Number(l[2]), gid: Number(l[3]) }; fs.chownSync(ini, as.uid, as.gid); }
+  bouncer = spawn('/usr/sbin/pgbouncer', [ini], { stdio: 'ignore', ...as });
+  process.on('exit', () => bouncer.kill('SIGKILL'));
+  routes.pgbouncer = { ...base, PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'direct', PGSSLMODE: 'disable' };
+}
+const script = w.write('select.sql', '\\set id random(1, 1000)\nSELECT total FROM orders WHERE id = :id;\n');
+const shuffled = (a) => a.map((x) => [Math.random(), x]).sort((x, y) => x[0] - y[0]).map((x) => x[1]);
+for (const clients of [1, 8]) for (const mode of ['simple', 'prepared']) {
+  const tps = {}, latency = {};
+  for (let r = 0; r < rounds; r += 1) for (const route of shuffled(Object.keys(routes))) {
+    const done = spawnSync('pgbench', ['-n', '-f', script, '-c', String(clients), '-T', '1', '-M', mode], { env: routes[route], encoding: 'utf8' });
+    const got = done.stdout?.match(/tps = ([\d.]+) \(without/);
+    if (!got) { console.error(`${route}: ${done.stderr}`); continue; }
+    (tps[route] ??= []).push(Number(got[1]));
+    (latency[route] ??= []).push(Number(done.stdout.match(/latency average = ([\d.]+)/)[1]) * 1000);
+  }
+  const ref = median(tps.direct);
+  console.log(`${clients} client(s), ${mode}: ${Object.keys(tps).map((k) => `${k} ${f(median(tps[k]) / ref)} (+${f(median(latency[k]) - median(latency.direct), 0)} us)`).join(', ')}${tps.pgbouncer ? `; gateway / pgbouncer ${f(median(tps.gateway) / median(tps.pgbouncer))}` : ''}`);
+}
+{
+  const out = {};
+  for (let r = 0; r < 3; r += 1) for (const route of shuffled(Object.keys(routes))) {
+    const e = routes[route];
+    const c = new pg.Client({ host: e.PGHOST, port: Number(e.PGPORT), user: e.PGUSER, password: e.PGPASSWORD ?? '', database: 'orders', ssl: e.PGSSLMODE === 'require' ? { rejectUnauthorized: true, ca: creds.ca_pem, servername: 'localhost' } : false });
+    await c.connect();
+    const t = process.hrtime.bigint();
+    let bytes = 0;
+    await pipeline(c.query(copy.to("COPY (SELECT repeat('x', 1023) FROM generate_series(1, 250000)) TO STDOUT")), new Writable({ highWaterMark: 1 << 20, write(b, _, d) { bytes += b.length; d(); } }));
+    (out[route] ??= []).push(bytes / 1e6 / (Number(process.hrtime.bigint() - t) / 1e9));
+    await c.end();
+  }
+  console.log(`COPY out 256 MB, MB/s against direct: ${Object.keys(out).map((k) => `${k} ${f(median(out[k]) / median(out.direct))}`).join(', ')}`);
+}
+{
+  // From "connect" to the first answer with a grant that has to be made, beside the same SQL by hand.
+  const mine = [], hand = [];
+  for (let r = 0; r < 15; r += 1) {
+    const fresh = await w.creds('dana', '--role', 'writer');
+    let t = performance.now();
+    const c = await w.connect(fresh);
+    mine.push(performance.now() - t);
+    await c.end();
+    const { grants } = JSON.parse((await w.cli('dana', ['grants', 'ls', '-o', 'json'])).out);
+    for (const g of grants.filter((x) => x.roles[0].endsWith('writer'))) await w.cli('dana', ['grants', 'end', g.id]);
+    t = performance.now();
+    const admin = new pg.Client({ host: '127.0.0.1', port: w.pg.port, user: 'daypass_admin', password: 'admin-of-a-test', database: 'orders' });
+    await admin.connect();
+    await admin.query("CREATE ROLE hand LOGIN PASSWORD 'hand-of-a-test' VALID UNTIL '2099-01-01' CONNECTION LIMIT 4 IN ROLE orders_writer");
+    const h = new pg.Client({ host: '127.0.0.1', port: w.pg.port, user: 'hand', password: 'hand-of-a-test', database: 'orders' });
+    await h.connect();
+    hand.push(performance.now() - t);
+    await h.end();
+    await admin.query('DROP ROLE hand');
+    await admin.end();
+  }
+  console.log(`from connecting to ready, role made on demand: ${f(median(mine), 1)} ms (policy, journal, TLS, two logins); by hand (login, CREATE ROLE, login): ${f(median(hand), 1)} ms; ratio ${f(median(mine) / median(hand))}`);
+}
+{
+  const times = [];
+  for (let r = 0; r < 3; r += 1) {
+    const fresh = await w.creds('dana');
+    const clients = await Promise.all(Array.from({ length: 100 }, () => w.connect(fresh)));
+    const [grant] = JSON.parse((await w.cli('dana', ['grants', 'ls', '-o', 'json'])).out).grants.filter((g) => g.roles[0].endsWith('reader'));
+    const login = JSON.parse(fs.readFileSync(`${w.env('dana').XDG_STATE_HOME}/daypass/logins.json`, 'utf8')).logins[0];
+    let begun = 0;
+    const closed = clients.map((c) => new Promise((resolve) => { c.connection.stream.on('close', () => { times.push(performance.now() - begun); resolve(); }); }));
+    begun = performance.now();
+    const ended = fetch(`${w.url}/t/default/api/v1/grants/${grant.id}/end`, { method: 'POST', headers: { authorization: `Bearer ${login.token}` } });
+    await Promise.all(closed);
+    await ended;
+  }
+  console.log(`revoke request to client's socket closed, 100 sessions, 3 rounds: p50 ${f(quantile(times, 0.5), 1)} ms, p99 ${f(quantile(times, 0.99), 1)} ms, max ${f(Math.max(...times), 1)} ms (the client shares the two cores)`);
+}
+{
+  const rss = () => Number(fs.readFileSync(`/proc/${w.server.pid}/smaps_rollup`, 'utf8').match(/^Pss:\s+(\d+)/m)[1]);
+  await w.stopServer();
+  const starts = [];
+  for (let r = 0; r < 5; r += 1) { const t = performance.now(); await w.startServer(); starts.push(performance.now() - t); if (r < 4) await w.stopServer(); }
+  const idle = rss();
+  const fresh = await w.creds('dana');
+  for (const [name, ssl] of [['plain', false], ['TLS', { ca: fresh.ca_pem, servername: 'localhost' }]]) {
+    const warm = await Promise.all(Array.from({ length: 40 }, () => w.connect(fresh, { ssl })));
+    const from = rss();
+    const more = await Promise.all(Array.from({ length: 160 }, () => w.connect(fresh, { ssl })));
+    const to = rss();
+    console.log(`memory per idle connection, ${name}: ${f((to - from) / 160, 1)} kB (proportional set size, 40 to 200 connections)`);
+    await Promise.all([...warm, ...more].map((c) => c.end()));
+    await until(async () => JSON.parse((await w.cli('dana', ['grants', 'ls', '-o', 'json'])).out).grants.every((g) => g.connections === 0), 'the connections to end');
+  }
+  console.log(`start to ready: ${f(median(starts), 0)} ms (polled every 20 ms); idle: ${f(idle / 1024, 1)} MB`);
+}
+bouncer?.kill('SIGTERM');
+await w.stop();
+process.exit(0);
