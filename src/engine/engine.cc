@@ -113,7 +113,7 @@ void Engine::run() {
 }
 void Engine::stop() {
   impl_->stopping = true;
-  impl_->post({[](Turn&) -> Status { return {}; }, [](const Error&) {}, {}, "daypass", {}});
+  impl_->post({[](Turn&) -> Status { return {}; }, [](const Error&) {}, {}, "daypass", {}, false});
 }
 
 void Engine::audit(core::TenantId tenant, std::uint64_t from, std::size_t limit, Done<std::vector<std::string>> done) {
@@ -265,8 +265,9 @@ Status Engine::Impl::run_batch(std::vector<Event>& events, store::Tx& tx, WallTi
       }
       if (event.grant_event)
         p.log.error("an event of a grant could not be recorded", {{"grant", event.grant_event->first.str()}, {"check", kept.error().check}});
-      batch.after.emplace_back([failed = std::make_shared<decltype(event.failed)>(std::move(event.failed)), error = kept.error()] {
-        if (*failed) (*failed)(error);
+      // Answered after the commit; should that fail, it is answered with the store's error instead.
+      batch.after.emplace_back([&event, error = kept.error()] {
+        if (event.failed) event.failed(error);
       });
       continue;
     }
@@ -310,7 +311,7 @@ void Engine::Impl::commit_failed(std::vector<Event>& events, const Error& why, c
     timers.emplace(again, Timer{.kind = Timer::Kind::retry, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = std::make_shared<Event>(std::move(event))});
   };
   for (auto& event : events) {
-    if (event.grant_event) retry_later(std::move(event));
+    if (event.grant_event || event.again) retry_later(std::move(event));
     else if (event.failed) event.failed(why);
   }
   // What is owed wakes us too.

@@ -30,7 +30,7 @@ void Engine::Impl::reconcile(const core::TenantId& tenant_id) {
               });
               return {};
             },
-            nullptr, {}, "daypass", {}});
+            nullptr, {}, "daypass", {}, true});
     };
     p.workers.run(Workers::Pool::revoke, [target, done] { done(target->list_owned(std::chrono::seconds(20))); },
                   [done](Error e) { done(std::move(e)); });
@@ -74,6 +74,7 @@ void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId
       });
       return {};
     };
+    event.again = true;
     post(std::move(event));
   }
   // The other way round: a grant that counts on an account which is not there is no grant.

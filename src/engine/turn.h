@@ -72,13 +72,15 @@ struct Engine::Impl {
   Timekeeper time;
   Metrics metrics;
 
-  // One queued event. `grant_event` is data and runs again after a failed commit; `run` is a use case and does not.
+  // One queued event. `grant_event` is data and runs again after a failed commit; `run` is a use case and does not,
+  // unless `again` says that it may.
   struct Event {
     std::move_only_function<Status(Turn&)> run;
     std::move_only_function<void(const Error&)> failed;
     std::optional<std::pair<GrantId, core::GrantEvent>> grant_event;
     std::string actor = "daypass";
     std::optional<GrantId> freed;                          ///< whose worker has come back
+    bool again = false;                                    ///< `run` bears repetition: tried until it is committed
   };
   base::BoundedQueue<Event> inbox;
 

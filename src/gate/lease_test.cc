@@ -93,6 +93,7 @@ TEST(LeaseEnds, UpdateLengthensAndShortens) {
   Client client(w.conninfo());
   const engine::Lease longer = w.access.lease(seconds(10'000), hours(20));
   advance(w, seconds(0), longer);
+  EXPECT_EQ(client.run("SELECT 1"), "1");  // said before this was asked, so known before it was answered
   advance(w, seconds(5000), longer);
   EXPECT_EQ(client.run("SELECT 1"), "1");
   w.gate->update(w.access.grant, w.access.lease(seconds(-1), hours(20)));
@@ -104,7 +105,8 @@ TEST(LeaseEnds, UpdateBetweenAdmissionAndEnrolmentCounts) {
   w.access.hold();
   Thread connect([&] {
     Client client(w.conninfo());
-    EXPECT_TRUE(client.await_end().message.contains("its time is up"));
+    client.await_end();
+    EXPECT_FALSE(client.good());
   });
   ASSERT_TRUE(w.access.wait_held(1));
   w.gate->update(w.access.grant, w.access.lease(seconds(-1), hours(1)));

@@ -107,8 +107,8 @@ TEST(Relay, PipelineLongerThanTheRecords) {
     if ((wait.revents & POLLIN) != 0) ASSERT_EQ(PQconsumeInput(conn), 1) << client.message();
     while (!synced && PQisBusy(conn) == 0) {
       PGresult* result = PQgetResult(conn);
-      if (result == nullptr && answered == asked) break;
-      if (result == nullptr) continue;
+      if (result == nullptr && answered == asked && asked < kQueries) break;
+      if (result == nullptr) continue;  // between two results
       if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) synced = true;
       else ASSERT_EQ(PQgetvalue(result, 0, 0), std::to_string(answered++));
       PQclear(result);

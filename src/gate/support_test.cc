@@ -185,14 +185,16 @@ void Client::close() {
 }
 
 void Client::note(const PGresult* result) {
-  if (PQresultStatus(result) == PGRES_FATAL_ERROR) last_ = told_by(result);
+  if (PQresultStatus(result) != PGRES_FATAL_ERROR) return;
+  // libpq's own "closed unexpectedly" has no SQLSTATE, and hides nothing that the server said.
+  if (Told told = told_by(result); last_.sqlstate.empty() || !told.sqlstate.empty()) last_ = std::move(told);
 }
 
 std::string Client::run(const std::string& sql) {
   PGresult* result = PQexec(conn_, sql.c_str());
   note(result);
   std::string out;
-  if (PQresultStatus(result) == PGRES_FATAL_ERROR) out = "!" + last_.sqlstate;
+  if (PQresultStatus(result) == PGRES_FATAL_ERROR) out = "!" + told_by(result).sqlstate;
   else if (PQntuples(result) > 0) out.assign(PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0)));
   PQclear(result);
   return out;

@@ -219,7 +219,7 @@ void Listener::Impl::deliver(std::size_t thread, OwnedFd fd) {
 
 void Listener::Impl::warn_full() {
   // Once a second at most: a flood of connections must not become a flood of log lines.
-  const auto now = std::chrono::duration_cast<base::Seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  const auto now = std::chrono::duration_cast<base::Seconds>(base::SystemClock().mono().time_since_epoch()).count();
   if (warned_at.exchange(now) == now) return;
   log.warn("connections are refused: too many", {{"listener", address}, {"limit", options.max_connections}});
 }

@@ -10,6 +10,7 @@ void ModelWorkers::dispatch(engine::Job job) {
   world_.at_verb("dispatch");
   const core::GrantId grant = job.intent.grant;
   world_.say("workers: " + std::string(core::to_string(job.intent.kind)) + " #" + std::to_string(job.intent.seq) + " of " + grant.id);
+  if (world_.settings.mutant == Mutant::two_hands && world_.dice.chance(300)) in_flight_.insert(grant);
   if (!in_flight_.insert(grant).second) world_.oracle.red("one hand", "two calls in flight for " + grant.id);
   world_.oracle.dispatched(job.intent);
   if (world_.settings.mutant == Mutant::lost_job && job.intent.kind == core::IntentKind::revoke) return;
@@ -17,12 +18,6 @@ void ModelWorkers::dispatch(engine::Job job) {
   auto shared = std::make_shared<engine::Job>(std::move(job));
   const std::uint64_t life = world_.life();
   world_.later(world_.delay(1, 200), [this, shared, life] { carry_out(shared, life); });
-  if (world_.settings.mutant == Mutant::two_hands && world_.dice.chance(300)) {
-    in_flight_.erase(grant);
-    auto again = std::make_shared<engine::Job>(*shared);
-    again->intent.seq = 0;
-    world_.later(world_.delay(1, 200), [this, again, life] { carry_out(again, life); });
-  }
 }
 
 void ModelWorkers::carry_out(const std::shared_ptr<engine::Job>& job, std::uint64_t life) {

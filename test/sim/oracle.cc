@@ -61,7 +61,8 @@ void Oracle::moved(Life& life, Move move) {
   for (std::size_t f = 0; f < fault_count; ++f)
     if (met.test(f)) ++table_[static_cast<std::size_t>(move)][f];
   if (!met.any()) ++table_[static_cast<std::size_t>(move)][0];
-  // World faults count for the move they came before; a target's faults for all that follows under that grant.
+  // What befell the world or the server counts for the move it came before; a fault of the grant's own calls for all that
+  // follows under it.
   life.of_world.reset();
   if (move == Move::open) recent_world_.reset(), recent_target_.reset();
 }
@@ -308,6 +309,9 @@ void Oracle::target_fault(Fault fault, const char* call, const core::GrantId& gr
   }
   Life& life = lives_[grant];
   life.of_target.set(bit);
+  // Trouble on a server meets whatever else is under way there.
+  for (auto& [id, other] : lives_)
+    if (other.known && other.grant.state != GrantState::closed && other.grant.target == life.grant.target) other.of_world.set(bit);
   const std::string_view what = call;
   if (what == "provision" && fault != Fault::lie && fault != Fault::twice) life.provision_failed = true;
   // From here on what the target holds is not what it was last told.
@@ -325,10 +329,16 @@ void Oracle::check_connections() {
     Life& life = lives_[c.grant];
     if (life.ended && plus(*life.ended, grace) < world_.now()) red("after the end", id + " lives on under " + c.grant.id + ", which ended");
     if (life.was_cut && plus(*life.was_cut, grace) < world_.now()) red("after the end", id + " lives on under " + c.grant.id + ", which was cut");
+    if (life.clock_fault && plus(c.opened, PolicyText::longest + PolicyText::longest) < world_.now()) red("deadline", id + " lives longer than any policy permits");
+  }
+}
+
+void Oracle::check_deadlines() {
+  for (const auto& [id, c] : world_.gate.connections()) {
+    const Life& life = lives_[c.grant];
     // The gate ends on the boot clock; a wall clock that lies can only make it earlier.
     if (!life.clock_fault && plus(life.changed, grace) < world_.now() && plus(due(life), grace) < world_.now())
       red("deadline", id + " lives on past the end of " + c.grant.id);
-    if (life.clock_fault && plus(c.opened, PolicyText::longest + PolicyText::longest) < world_.now()) red("deadline", id + " lives longer than any policy permits");
   }
 }
 
@@ -347,6 +357,7 @@ void Oracle::check_accounts() {
 void Oracle::at_rest() {
   if (failed()) return;
   check_connections();
+  check_deadlines();
   check_accounts();
   for (const auto& [id, ticket] : tickets_)
     if (!ticket.answered && ticket.life == world_.life() && plus(ticket.at, std::chrono::seconds(120)) < world_.now())

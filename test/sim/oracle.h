@@ -76,6 +76,8 @@ class Oracle {
   void suspended(base::Millis how_long);
 
   // -- checks ----------------------------------------------------------------------------------------------------------
+  /// Before the engine has a chance to do anything about it: does each connection end by itself?
+  void check_deadlines();
   /// Nothing more is due at this instant.
   void at_rest();
   /// Everything that ended must be gone now.

@@ -53,7 +53,8 @@ void print_table(const Tally& tally) {
     fmt::print("{:<26}", move_names[m]);
     for (std::size_t f = 0; f < fault_count; ++f) {
       fmt::print(" {:>13}", tally.table[m][f]);
-      if (tally.table[m][f] < least) {
+      // Without a fault there is nothing to try again, and the first column counts no fault.
+      if (f != 0 && tally.table[m][f] < least) {
         least = tally.table[m][f];
         where = std::string(move_names[m]) + " x " + std::string(fault_names[f]);
       }

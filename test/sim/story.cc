@@ -194,7 +194,7 @@ void Story::hang_up() {
 
 void Story::deed() {
   const auto n = static_cast<std::size_t>(world_.dice.between(0, static_cast<std::int64_t>(people.size()) - 1));
-  switch (world_.dice.between(0, 19)) {
+  switch (world_.dice.between(0, 22)) {
     case 0:
     case 1: sign_in(n); break;
     case 2:
@@ -227,6 +227,26 @@ void Story::deed() {
       break;
     }
     case 18: apply(static_cast<int>(world_.dice.between(0, PolicyText::variants - 1))); break;
+    case 19:
+    case 20: {
+      // The account is in the making when something happens.
+      get_credential(n, world_.dice.chance(300) ? "pg/stock" : "pg/orders", {}, Millis(std::chrono::minutes(world_.dice.between(1, 20))));
+      world_.run_for(world_.delay(1, 40));
+      connect(n);
+      world_.run_for(world_.delay(0, 120));
+      if (faults_ && world_.dice.chance(600)) mishap();
+      if (world_.dice.chance(300)) log_out(n, EndReason::logout);
+      else if (world_.dice.chance(600)) end_grant(EndReason::admin);
+      else if (world_.dice.chance(500)) apply(static_cast<int>(world_.dice.between(0, PolicyText::variants - 1)));
+      if (faults_ && world_.dice.chance(300)) world_.run_for(world_.delay(0, 120)), mishap();
+      break;
+    }
+    case 21: {
+      // Longer, while something happens.
+      if (faults_ && world_.dice.chance(300)) mishap();
+      extend(n);
+      break;
+    }
     default: {
       // Several things in the same moment: one batch for the engine.
       connect(n);
@@ -271,7 +291,8 @@ void Story::play() {
   // Some worlds are kind, some are not.
   world_.target_fault_per_mille = world_.dice.chance(300) ? 0 : static_cast<int>(world_.dice.between(20, 400));
   const std::int64_t mishaps = world_.dice.chance(150) ? 0 : world_.dice.between(20, 350);
-  const std::int64_t deeds = world_.dice.between(15, 45);
+  const std::int64_t deeds = world_.dice.between(12, 36);
+  faults_ = mishaps > 0;
   for (std::int64_t i = 0; i < deeds && !world_.oracle.failed(); ++i) {
     world_.run_for(world_.dice.chance(300) ? world_.delay(0, 50) : world_.dice.chance(800) ? world_.delay(50, 20'000) : world_.delay(20'000, 300'000));
     if (world_.dice.chance(mishaps)) mishap();

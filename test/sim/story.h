@@ -43,6 +43,7 @@ class Story {
   void deed();
   void mishap();
   World& world_;
+  bool faults_ = false;
 };
 
 /// One seed from beginning to end. `history`, when given, gets the readable record.

@@ -171,6 +171,9 @@ void World::turn() {
     // Once more while there was something to do: events may have been queued by events.
     for (int i = 0; i < 64 && engine_ != nullptr; ++i) {
       const auto before = engine_->metrics().turns.load();
+      // The gate's threads go on while the engine is stuck in a commit, or after a sleep.
+      gate.enforce();
+      if (queue_.empty() || queue_.begin()->first > now_) oracle.check_deadlines();
       turn_began_ = now_;
       in_turn_ = true;
       const MonoTime due = engine_->turn(std::chrono::nanoseconds(0));

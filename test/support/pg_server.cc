@@ -1,4 +1,4 @@
-#include "support/pg_server.h"
+#include "pg_server.h"  // by its own folder: the benchmarks have no include path to test/
 
 #include <arpa/inet.h>
 #include <fcntl.h>
