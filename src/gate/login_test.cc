@@ -221,7 +221,7 @@ TEST(Door, Garbage) {
   const std::string_view garbage[] = {
       "GET / HTTP/1.1\r\nHost: x\r\n\r\n"sv, "\x40\0\0\0\0\x03\0\0"sv, "\0\0\0\0\0\0\0\0"sv, "\xff\xff\xff\xff\xff\xff\xff\xff"sv,
       "\0\0\0\x08\0\x03\0\0"sv, "\0\0\0\x0c\0\x02\0\0user"sv, "\0\0\0\x09\0\x03\0\0\0"sv, "\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\1\0\0\0\2"sv,
-      "\x16\x03\x01\0\x02zz"sv, "\x16"sv};
+      "\x16neither TLS nor anything else"sv, "\x16"sv};
   for (const auto bytes : garbage) {
     const Raw raw(w.gate->port());
     raw.send(bytes);
