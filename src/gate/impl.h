@@ -38,7 +38,7 @@ struct PostgresGate::Impl : std::enable_shared_from_this<PostgresGate::Impl> {
   std::unordered_map<std::string, std::size_t> per_address;
   std::size_t open = 0;
   std::unordered_map<engine::GrantId, std::vector<const Session*>> by_grant;
-  /// What the engine said of a grant lately: also for connections that were let in just before and aren't enrolled.
+  /// What the engine said of a grant lately: meant for connections too that were let in just before, and aren't enrolled.
   struct Word {
     std::optional<std::string> cut;      ///< the sentence; a grant never comes back
     std::optional<engine::Lease> lease;

@@ -219,8 +219,7 @@ awaitable<Result<engine::Verifier>> Session::authenticate(const std::string& use
   const bool plus = initial->mechanism == "SCRAM-SHA-256-PLUS";
   if ((!plus && initial->mechanism != "SCRAM-SHA-256") || (plus && !plus_offered))
     co_return Error{Code::invalid, "sasl.mechanism", "that mechanism was not offered"};
-  crypto::ScramServer scram(std::move(verifier), mock, plus_offered ? end_point_ : "", plus, plus_offered,
-                            gate_.entropy);
+  crypto::ScramServer scram(std::move(verifier), mock, plus_offered ? end_point_ : "", plus, plus_offered, gate_.entropy);
   const auto first = scram.first(initial->response);
   if (!first.ok()) co_return first.error();
   out.clear();
@@ -280,8 +279,7 @@ std::optional<Refusal> Session::wrong_database(const pg::StartupMessage& startup
   // Absent, or what libpq puts there by itself (the user's name), means: the one there is.
   if (asked.empty() || asked == pinned || asked == startup.user || asked == target.str()) return std::nullopt;
   return Refusal{"3D000",
-                 "this credential is for database \"" + pinned + "\" of " + target.str() + ", not for \"" + asked +
-                     "\"",
+                 "this credential is for database \"" + pinned + "\" of " + target.str() + ", not for \"" + asked + "\"",
                  "connect to database " + pinned};
 }
 

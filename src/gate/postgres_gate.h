@@ -36,9 +36,8 @@ class PostgresGate final : public engine::Sessions {
   void start(std::unique_ptr<net::Listener> listener);
   [[nodiscard]] std::uint16_t port() const noexcept;
   /// Stops accepting, waits until sessions have gone or `patience` has passed, then cuts what is left, those that are
-  /// still logging in too. Returns when activity records are on disk and Access::closed was called for each session that
-  /// is gone; a login that still waits for Access is given back with its answer, so the Access goes after the io threads.
-  /// Not on an io thread. Call it before the gate or its Access is destroyed.
+  /// still logging in too. Returns when activity records are on disk and each Access::closed has been called; the Access
+  /// may go once the io threads have stopped. Not on an io thread. Call it before the gate or its Access is destroyed.
   void drain(base::Millis patience);
   [[nodiscard]] std::size_t connections() const noexcept;
 

@@ -301,7 +301,7 @@ void Session::end(std::string why) {
   // The client first: that is the promise. What the kernel holds of our farewell still goes out.
   if (client_) {
     (void)client_->shutdown();
-    // Bytes left unread would turn the close into a reset, and that may take the farewell from a client that still sends.
+    // Bytes left unread would turn the close into a reset, which takes the farewell from a client that is still sending.
     const auto span = large_buffer();
     for (int i = 0; i < 8 && client_->is_open() && client_->try_read(span).ok(); ++i) {}
     client_->close();

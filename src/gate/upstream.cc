@@ -71,8 +71,7 @@ awaitable<Result<net::StreamPtr>> open_upstream(PostgresGate::Impl& gate, net::i
 namespace {
 
 /// Reads until one whole login message of the server is there; keeps what lies behind it in `input`.
-awaitable<Result<std::pair<char, std::string>>> next_message(net::Stream& stream, pg::ServerFramer& framer,
-                                                             std::string& input) {
+awaitable<Result<std::pair<char, std::string>>> next_message(net::Stream& stream, pg::ServerFramer& framer, std::string& input) {
   for (;;) {
     while (!input.empty()) {
       const pg::Step step = framer.next(input, true);

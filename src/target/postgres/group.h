@@ -12,8 +12,8 @@
 namespace daypass::target::postgres {
 
 /// Tests one group role, with every role it is in and with what PUBLIC may do. `connection` must be to the target's own
-/// database. `creates`: sessions may make tables, so CREATE on schemas is no failure. One finding of grade ok when
-/// nothing is wrong. Checks: "pg.group_role.<rule>", see group_rules.cc.
+/// database. `creates`: sessions may make tables, so CREATE on schemas is no failure. One finding of grade ok when nothing
+/// is wrong. Checks: "pg.group_role.<rule>", see group_rules.cc.
 base::Result<std::vector<Finding>> examine_group(Connection& connection, const std::string& group, bool creates,
                                                  const Deadline& deadline);
 

@@ -61,14 +61,12 @@ PostgresTarget::PostgresTarget(TargetSettings settings, Pool::Password password,
       pool_(std::move(settings), std::move(password), clock, log, std::move(instance), std::move(nonce)) {}
 
 Status PostgresTarget::own_name(const Account& account) const {
-  // The name goes into statements and derives from the grant: any other name is a mistake that must not reach the
-  // server.
+  // The name goes into statements and derives from the grant: any other name is a mistake that must not reach the server.
   const auto grant = core::parse_grant(account.grant.tenant, account.grant.id);
   if (grant.ok() && core::parse_tenant(account.grant.tenant.str()).ok() &&
       core::account_name(instance_, account.grant) == account.name)
     return {};
-  return Error{Code::invalid, "pg.account_name",
-               "\"" + account.name + "\" is not the account of grant " + account.grant.str()};
+  return Error{Code::invalid, "pg.account_name", "\"" + account.name + "\" is not the account of grant " + account.grant.str()};
 }
 
 Status PostgresTarget::revoke(const Account& account, const std::vector<core::RoleSpec>& roles, std::string_view handle,
@@ -137,8 +135,7 @@ Result<std::vector<Owned>> PostgresTarget::list_owned(Millis budget) {
   DP_TRY(const auto reply,
          ask(
              [&](const Connection& c) {
-               return "SELECT rolname, comment, CASE WHEN isfinite(rolvaliduntil) THEN (extract(epoch FROM "
-                      "rolvaliduntil) *"
+               return "SELECT rolname, comment, CASE WHEN isfinite(rolvaliduntil) THEN (extract(epoch FROM rolvaliduntil) *"
                       " 1000)::bigint END FROM (SELECT *, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles"
                       " WHERE starts_with(rolname, " +
                       c.literal(name_prefix(instance_)) + ")) r WHERE starts_with(comment, " +
@@ -239,10 +236,8 @@ bool PostgresTarget::made_here(const std::string& account) {
 
 void PostgresTarget::remember(const std::string& account, bool exists) {
   const std::lock_guard lock(mutex_);
-  if (!exists)
-    made_.erase(account);
-  else if (made_.size() < most_remembered)
-    made_.insert(account);
+  if (!exists) made_.erase(account);
+  else if (made_.size() < most_remembered) made_.insert(account);
 }
 
 void PostgresTarget::retest(const Deadline& deadline) {

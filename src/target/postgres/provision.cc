@@ -14,8 +14,8 @@ using base::Millis;
 using base::Result;
 using base::Status;
 
-constexpr std::size_t least_password = 16;  // bytes; 128 random bits take at least as many
-constexpr int extra_connections = 2;        // the gate counts exactly; the server's limit is the net below
+constexpr std::size_t least_password = 16;   // bytes; 128 random bits take at least as many
+constexpr int extra_connections = 2;         // the gate counts exactly; the server's limit is the net below
 
 /// The texts of one provisioning, ready for SQL.
 struct Texts {
@@ -40,8 +40,8 @@ Texts texts_for(const Connection& c, const Provision& wanted, const std::string&
 
 std::string grant(const Connection& c, const std::string& group, const std::string& role) {
   // 16: rights flow by the membership's own option, and SET FALSE keeps the session from becoming the group.
-  return "GRANT " + c.ident(group) + " TO " + role +
-         (c.facts().version >= 160000 ? " WITH INHERIT TRUE, SET FALSE" : "") + ";\n";
+  return "GRANT " + c.ident(group) + " TO " + role + (c.facts().version >= 160000 ? " WITH INHERIT TRUE, SET FALSE" : "") +
+         ";\n";
 }
 
 Outcome<std::int64_t> create(Connection& c, const Texts& t, const Membership& membership, const std::string& name,
@@ -50,8 +50,7 @@ Outcome<std::int64_t> create(Connection& c, const Texts& t, const Membership& me
                     " LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT NOREPLICATION NOBYPASSRLS" + t.options;
   if (c.facts().version < 160000) {
     sql += " IN ROLE ";
-    for (const auto& group : membership.groups)
-      sql += (&group == membership.groups.data() ? "" : ", ") + c.ident(group);
+    for (const auto& group : membership.groups) sql += (&group == membership.groups.data() ? "" : ", ") + c.ident(group);
   }
   sql += ";\nCOMMENT ON ROLE " + t.role + " IS " + t.mark + ";\n";
   if (c.facts().version >= 160000)
@@ -63,30 +62,28 @@ Outcome<std::int64_t> create(Connection& c, const Texts& t, const Membership& me
 }
 
 struct Existing {
-  std::int64_t oid = 0;  ///< 0: there is no such role
+  std::int64_t oid = 0;   ///< 0: there is no such role
   bool can_login = false;
   bool powerful = false;
   std::vector<std::string> groups;
-  std::string strip;  ///< REVOKEs of what it is in beyond `groups` wanted, and of who is in it
+  std::string strip;      ///< REVOKEs of what it is in beyond `groups` wanted, and of who is in it
 };
 
 /// Opens the transaction that `alter` or a ROLLBACK ends. 22P02 at statement 3: the role is not ours.
 Outcome<Existing> look(Connection& c, const Texts& t, const Membership& membership, const std::string& name,
                        const Deadline& deadline) {
   const std::string r = c.literal(name);
-  const auto reply =
-      c.run("BEGIN;\n" + t.lock + t.groups + t.mine +
-                "SELECT oid, rolcanlogin, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR"
-                " rolbypassrls FROM pg_roles WHERE rolname = " +
-                r + ";\nSELECT g.rolname, g.rolname = ANY (" + c.array(membership.groups) +
-                "), format('REVOKE %I FROM %I;', g.rolname, a.rolname) FROM pg_auth_members m"
-                " JOIN pg_roles a ON a.oid = m.member JOIN pg_roles g ON g.oid = m.roleid WHERE a.rolname = " +
-                r +
-                ";\nSELECT format('REVOKE %I FROM %I;', a.rolname, u.rolname) FROM pg_auth_members m"
-                " JOIN pg_roles a ON a.oid = m.roleid JOIN pg_roles u ON u.oid = m.member"
-                " WHERE u.rolname <> current_user AND a.rolname = " +
-                r,
-            deadline);
+  const auto reply = c.run("BEGIN;\n" + t.lock + t.groups + t.mine +
+                               "SELECT oid, rolcanlogin, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR"
+                               " rolbypassrls FROM pg_roles WHERE rolname = " + r +
+                               ";\nSELECT g.rolname, g.rolname = ANY (" + c.array(membership.groups) +
+                               "), format('REVOKE %I FROM %I;', g.rolname, a.rolname) FROM pg_auth_members m"
+                               " JOIN pg_roles a ON a.oid = m.member JOIN pg_roles g ON g.oid = m.roleid WHERE a.rolname = " +
+                               r +
+                               ";\nSELECT format('REVOKE %I FROM %I;', a.rolname, u.rolname) FROM pg_auth_members m"
+                               " JOIN pg_roles a ON a.oid = m.roleid JOIN pg_roles u ON u.oid = m.member"
+                               " WHERE u.rolname <> current_user AND a.rolname = " + r,
+                           deadline);
   if (!reply) return std::unexpected(reply.error());
   Existing out;
   const Rows& role = (*reply)[4];
@@ -96,10 +93,8 @@ Outcome<Existing> look(Connection& c, const Texts& t, const Membership& membersh
   out.powerful = role.yes(0, 2);
   const Rows& groups = (*reply)[5];
   for (int i = 0; i < groups.size(); ++i)
-    if (groups.yes(i, 1))
-      out.groups.push_back(groups.text(i, 0));
-    else
-      out.strip += groups.text(i, 2) + "\n";
+    if (groups.yes(i, 1)) out.groups.push_back(groups.text(i, 0));
+    else out.strip += groups.text(i, 2) + "\n";
   const Rows& members = (*reply)[6];
   for (int i = 0; i < members.size(); ++i) out.strip += members.text(i, 0) + "\n";
   return out;
@@ -153,8 +148,7 @@ base::Result<std::string> PostgresTarget::provision(const Provision& wanted, Mil
     if (made.ok() || made.error().code != Code::timeout) return made;
     const Status settled = pool_.settle(wanted.account.name, whole);
     // An idle connection that the server had closed long ago: once the fence holds, the work may be done again.
-    const bool again =
-        settled.ok() && reused && attempt < 3 && made.error().check == "pg.connection_lost" && !work.passed();
+    const bool again = settled.ok() && reused && attempt < 3 && made.error().check == "pg.connection_lost" && !work.passed();
     if (!again) return made;
   }
 }
@@ -163,8 +157,7 @@ base::Result<std::string> PostgresTarget::make(Connection& c, const Provision& w
                                                const Deadline& deadline) {
   const std::string& name = wanted.account.name;
   const std::string doing = "make the account " + name;
-  // One iteration: the server repeats the verifier's own count in CREATE ROLE, and stretching adds nothing to a random
-  // secret.
+  // One iteration: the server repeats the verifier's own count in CREATE ROLE, and stretching adds nothing to a random secret.
   const std::string verifier = crypto::make_verifier(wanted.password, 1, entropy_).to_text();
   const Texts t = texts_for(c, wanted, mark(instance_, wanted.account.grant), verifier, membership);
   // Which guard spoke, by its place among the statements.
@@ -174,12 +167,10 @@ base::Result<std::string> PostgresTarget::make(Connection& c, const Provision& w
     if (failure.statement != lock_at + 1) return foreign(name);
     forget(membership);
     const Status why = allowed(membership, deadline);
-    return why.ok() ? Error{Code::unavailable, "pg.group_role", "a group role changed just now", "try again"}
-                    : why.error();
+    return why.ok() ? Error{Code::unavailable, "pg.group_role", "a group role changed just now", "try again"} : why.error();
   };
   for (int round = 0; round < 3; ++round) {
-    // CREATE first saves a round trip; an account that is known to be there would only fill the server's log with
-    // errors.
+    // CREATE first saves a round trip; an account that is known to be there would only fill the server's log with errors.
     if (round > 0 || !made_here(name)) {
       const auto created = create(c, t, membership, name, deadline);
       if (created) {

@@ -34,15 +34,13 @@ constexpr const char* closure_of =
     " UNION SELECT m.roleid FROM pg_auth_members m JOIN c ON m.member = c.oid) ";
 
 std::string with_oid(std::string text, std::int64_t oid) {
-  for (std::size_t at = 0; (at = text.find("%OID%", at)) != std::string::npos;)
-    text.replace(at, 5, std::to_string(oid));
+  for (std::size_t at = 0; (at = text.find("%OID%", at)) != std::string::npos;) text.replace(at, 5, std::to_string(oid));
   return text;
 }
 
 }  // namespace
 
-Revocation::Revocation(Pool& pool, Connection& connection, const base::Log& log, Subject subject,
-                       const Deadline& deadline)
+Revocation::Revocation(Pool& pool, Connection& connection, const base::Log& log, Subject subject, const Deadline& deadline)
     : pool_(pool), c_(connection), log_(log), subject_(std::move(subject)), deadline_(deadline) {
   const auto [first, second] = lock_keys(subject_.name);
   role_ = c_.ident(subject_.name);
@@ -50,9 +48,7 @@ Revocation::Revocation(Pool& pool, Connection& connection, const base::Log& log,
   mine_ = "EXECUTE dp_mine(" + c_.literal(subject_.name) + ", " + c_.literal(subject_.mark) + ");\n";
 }
 
-Error Revocation::failed(const Failure& failure) const {
-  return to_error(failure, "revoke " + subject_.name);
-}
+Error Revocation::failed(const Failure& failure) const { return to_error(failure, "revoke " + subject_.name); }
 
 Error Revocation::foreign() const {
   return {Code::conflict, "pg.foreign_role", "the role " + subject_.name + " does not carry this grant's mark",
@@ -83,12 +79,11 @@ Status Revocation::run() {
 }
 
 base::Result<Revocation::Shut> Revocation::shut_out() {
-  // The look behind the COMMIT sees every login that passed the LOGIN test before it: in pg_stat_activity, or under
-  // way. This commit need not reach the disk by itself: a crash ends every session, and nobody was told "done" yet.
-  const std::string sql =
-      "BEGIN;\nSET LOCAL synchronous_commit = off;\n" + lock_ + mine_ + "ALTER ROLE " + role_ +
-      " NOLOGIN VALID UNTIL '1970-01-01 00:00:00+00';\nCOMMIT;\nEXECUTE dp_starting;\nEXECUTE dp_look(" +
-      c_.literal(subject_.name) + ")";
+  // The look behind the COMMIT sees every login that passed the LOGIN test before it: in pg_stat_activity, or under way.
+  // This commit need not reach the disk by itself: a crash ends every session, and nobody was told "done" yet.
+  const std::string sql = "BEGIN;\nSET LOCAL synchronous_commit = off;\n" + lock_ + mine_ + "ALTER ROLE " + role_ +
+                          " NOLOGIN VALID UNTIL '1970-01-01 00:00:00+00';\nCOMMIT;\nEXECUTE dp_starting;\nEXECUTE dp_look(" +
+                          c_.literal(subject_.name) + ")";
   for (;;) {
     const auto reply = c_.run(sql, deadline_);
     if (reply) {
@@ -114,8 +109,8 @@ base::Result<Revocation::Shut> Revocation::shut_out() {
   }
 }
 
-/// The row is held by somebody's transaction. A session of the account can do that (ALTER ROLE on itself, and wait),
-/// and so can a transaction that it prepared, even as a group that it had become: those are ended first, whatever else.
+/// The row is held by somebody's transaction. A session of the account can do that (ALTER ROLE on itself, and wait), and so
+/// can a transaction that it prepared, even as a group that it had become: those are ended first, whatever else.
 Status Revocation::unblock() {
   const auto mine = c_.run(mine_, deadline_);
   if (!mine) return mine.error().is(sqlstate::bad_text) ? foreign() : failed(mine.error());
@@ -132,9 +127,9 @@ Status Revocation::unblock() {
 /// Makes the admin login a member of the account, which is what acting for it needs. A superuser acts for everybody.
 Status Revocation::join() {
   if (joined_ || c_.facts().superuser) return {};
-  const auto reply = c_.run(
-      "GRANT " + role_ + " TO CURRENT_USER" + (c_.facts().version >= 160000 ? " WITH INHERIT TRUE, SET TRUE" : ""),
-      deadline_);
+  const auto reply = c_.run("GRANT " + role_ + " TO CURRENT_USER" +
+                                (c_.facts().version >= 160000 ? " WITH INHERIT TRUE, SET TRUE" : ""),
+                            deadline_);
   if (!reply) return failed(reply.error());
   joined_ = true;
   return {};
@@ -153,9 +148,8 @@ Status Revocation::strip_memberships() {
     // One by one, and none decides: what somebody else granted only falls with the role itself, at DROP ROLE.
     const auto reply = c_.run(list->front().text(i, 0), deadline_);
     if (!reply && reply.error().unknown()) return failed(reply.error());
-    if (!reply)
-      log_.warn("a membership stays until the role is dropped",
-                {{"account", subject_.name}, {"sqlstate", reply.error().state}});
+    if (!reply) log_.warn("a membership stays until the role is dropped", {{"account", subject_.name},
+                                                                           {"sqlstate", reply.error().state}});
   }
   stripped_ = true;
   return {};
@@ -194,15 +188,15 @@ Status Revocation::end_sessions() {
   return {};
 }
 
-/// Logins that hang between their LOGIN test and pg_stat_activity (a client may ask for that: post_auth_delay). Whose
-/// they are can't be seen, but the server knows: as the account, which by now is a member of nothing, one may end
-/// exactly the account's own processes and is refused for all others.
+/// Logins that hang between their LOGIN test and pg_stat_activity (a client may ask for that: post_auth_delay). Whose they
+/// are can't be seen, but the server knows: as the account, which by now is a member of nothing, one may end exactly the
+/// account's own processes and is refused for all others.
 Status Revocation::end_hidden() {
   DP_CHECK(join());
   for (auto it = starting_.begin(); it != starting_.end();) {
-    const auto reply = c_.run(
-        "BEGIN;\nSET LOCAL ROLE " + role_ + ";\nSELECT pg_terminate_backend(" + std::to_string(*it) + ");\nCOMMIT",
-        deadline_);
+    const auto reply = c_.run("BEGIN;\nSET LOCAL ROLE " + role_ + ";\nSELECT pg_terminate_backend(" + std::to_string(*it) +
+                                  ");\nCOMMIT",
+                              deadline_);
     if (!reply && !reply.error().is(sqlstate::insufficient_privilege)) return failed(reply.error());
     const bool ours = reply && (*reply)[2].size() == 1 && (*reply)[2].yes(0, 0);
     it = ours ? std::next(it) : starting_.erase(it);
@@ -210,22 +204,20 @@ Status Revocation::end_hidden() {
   return {};
 }
 
-/// Rolls back what the account prepared; with `blockers` also what a group it is in prepared, where that holds roles:
-/// no group may log in, so such a transaction comes from an account that had become the group (15 and older).
+/// Rolls back what the account prepared; with `blockers` also what a group it is in prepared, where that holds roles: no
+/// group may log in, so such a transaction comes from an account that had become the group (15 and older).
 Status Revocation::end_prepared(bool blockers) {
   const std::string where =
       "p.owner = (SELECT rolname FROM pg_roles WHERE oid = %OID%)" +
-      std::string(
-          blockers
-              ? " OR (p.owner IN (SELECT rolname FROM c JOIN pg_roles USING (oid)) AND EXISTS (SELECT 1 FROM pg_locks t"
-                " JOIN pg_locks r ON r.virtualtransaction = t.virtualtransaction AND r.pid IS NULL WHERE t.pid IS NULL"
-                " AND t.locktype = 'transactionid' AND t.transactionid = p.transaction AND r.relation IN"
-                " ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass,"
-                " 'pg_shdescription'::regclass, 'pg_shdepend'::regclass)))"
-              : "");
+      std::string(blockers
+                      ? " OR (p.owner IN (SELECT rolname FROM c JOIN pg_roles USING (oid)) AND EXISTS (SELECT 1 FROM pg_locks t"
+                        " JOIN pg_locks r ON r.virtualtransaction = t.virtualtransaction AND r.pid IS NULL WHERE t.pid IS NULL"
+                        " AND t.locktype = 'transactionid' AND t.transactionid = p.transaction AND r.relation IN"
+                        " ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass,"
+                        " 'pg_shdescription'::regclass, 'pg_shdepend'::regclass)))"
+                      : "");
   const auto list = c_.run(with_oid(closure_of + ("SELECT p.database, quote_ident(p.owner), quote_literal(p.gid)"
-                                                  " FROM pg_prepared_xacts p WHERE " +
-                                                  where),
+                                                  " FROM pg_prepared_xacts p WHERE " + where),
                                     oid_),
                            deadline_);
   if (!list) return failed(list.error());
@@ -242,8 +234,7 @@ Status Revocation::roll_back_prepared(const std::string& database, const std::st
     DP_TRY(other, pool_.open(database, "clear", deadline_));
   }
   Connection& c = other ? *other : c_;
-  // Neither statement may stand in a transaction block, so they go one by one; only its owner or a superuser may do
-  // this.
+  // Neither statement may stand in a transaction block, so they go one by one; only its owner or a superuser may do this.
   const bool switched = !c.facts().superuser;
   if (switched)
     if (const auto reply = c.run("SET ROLE " + owner, deadline_); !reply) return failed(reply.error());
@@ -255,8 +246,7 @@ Status Revocation::roll_back_prepared(const std::string& database, const std::st
 
 Status Revocation::clear() {
   DP_CHECK(join());
-  const Leaver leaver{subject_.instance, subject_.name, oid_, subject_.given ? subject_.given->heir : "",
-                      subject_.given.has_value()};
+  const Leaver leaver{subject_.instance, subject_.name, oid_, subject_.given ? subject_.given->heir : "", subject_.given.has_value()};
   const auto list = c_.run(
       with_oid("SELECT DISTINCT coalesce(db.datname, current_database()) FROM pg_shdepend d LEFT JOIN pg_database db"
                " ON db.oid = d.dbid WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = %OID%"
@@ -274,10 +264,9 @@ Status Revocation::clear() {
     DP_CHECK(clear_database(*other, leaver, deadline_));
   }
   const auto left = c_.run(
-      with_oid(
-          "SELECT pg_describe_object(classid, objid, 0) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND"
-          " refobjid = %OID% AND dbid = 0 AND deptype = 'o' AND classid <> 'pg_auth_members'::regclass",
-          oid_),
+      with_oid("SELECT pg_describe_object(classid, objid, 0) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND"
+               " refobjid = %OID% AND dbid = 0 AND deptype = 'o' AND classid <> 'pg_auth_members'::regclass",
+               oid_),
       deadline_);
   if (!left) return failed(left.error());
   if (left->front().size() > 0)
@@ -315,8 +304,7 @@ base::Result<bool> Revocation::drop() {
 Status Revocation::end_orphans() {
   if (subject_.known_oid == 0) return {};
   const std::string kill = with_oid(
-      "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_get_activity(NULL) a WHERE a.usesysid = %OID% AND NOT "
-      "EXISTS"
+      "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_get_activity(NULL) a WHERE a.usesysid = %OID% AND NOT EXISTS"
       " (SELECT 1 FROM pg_roles WHERE oid = %OID%)",
       subject_.known_oid);
   for (auto step = Millis(1);; step = std::min(step * 2, Millis(10))) {

@@ -11,8 +11,8 @@ std::string dangerous_roles() {
 
 std::string prepared_statements(int version) {
   std::string out;
-  // A CASE whose branch depends on a row is not folded at planning time, so the cast fails only when the branch is
-  // taken; its text is what the server's log will show.
+  // A CASE whose branch depends on a row is not folded at planning time, so the cast fails only when the branch is taken;
+  // its text is what the server's log will show.
   out +=
       "PREPARE dp_lock(int, int) AS SELECT CASE WHEN pg_try_advisory_xact_lock($1, $2) OR NOT EXISTS ("
       " SELECT 1 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
@@ -29,16 +29,14 @@ std::string prepared_statements(int version) {
       " SELECT oid FROM pg_roles WHERE rolname = ANY ($1)"
       " UNION SELECT m.roleid FROM pg_auth_members m JOIN c ON m.member = c.oid)"
       " SELECT CASE WHEN (SELECT count(*) FROM pg_roles WHERE rolname = ANY ($1)) = cardinality($1)"
-      " AND NOT EXISTS (SELECT 1 FROM c JOIN pg_roles r USING (oid) WHERE r.rolcanlogin OR r.rolsuper OR "
-      "r.rolcreaterole"
+      " AND NOT EXISTS (SELECT 1 FROM c JOIN pg_roles r USING (oid) WHERE r.rolcanlogin OR r.rolsuper OR r.rolcreaterole"
       "  OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls OR r.rolname IN (" +
       dangerous_roles() +
       "))"
       " AND NOT EXISTS (SELECT 1 FROM pg_auth_members m WHERE m.admin_option AND m.member IN (SELECT oid FROM c))"
       " THEN 1 ELSE ('daypass: a group may not be used: ' || array_to_string($1, ', '))::int END;\n";
   // The locks must be read before the activity, or a login could slip from the one to the other between the two looks:
-  // the LATERAL call runs per row of a lock list that is complete by then. 18 lists logins under way, without their
-  // role.
+  // the LATERAL call runs per row of a lock list that is complete by then. 18 lists logins under way, without their role.
   out +=
       "PREPARE dp_starting AS WITH l AS MATERIALIZED (SELECT DISTINCT pid FROM pg_locks"
       " WHERE locktype = 'virtualxid' AND granted AND pid <> pg_backend_pid())"
