@@ -47,6 +47,30 @@ TEST(Document, SurvivesTheLibrarysAssertions) {
   }
 }
 
+// Characters of other scripts everywhere: where they may stand they are kept, elsewhere they are refused.
+TEST(Document, KnowsCharactersOfOtherScripts) {
+  for (const char* c :
+       {"\xc2\xa0", "\xc3\xa4", "\xc4\x80", "\xd2\x99", "\xe1\x9a\x80", "\xe2\x80\x8b", "\xe2\xb9\x9e", "\xe3\x80\x80",
+        "\xef\xbb\xbf", "\xef\xbf\xbd", "\xf0\x9f\x8e\x9f", "\xe2\x80\xa8", "\xc2\x85"}) {
+    const std::string u(c);
+    const auto kept = parse_toml("a = \"x" + u + "\" # " + u + "\n'" + u + "' = '" + u + "'\nc = \"\"\"" + u + "\n" +
+                                     u + "\\\n  x" + u + "\"\"\"\n",
+                                 "f");
+    ASSERT_TRUE(kept.ok()) << u << kept.problems[0].render();
+    EXPECT_EQ(kept.value.find("a")->value.text, "x" + u);
+    EXPECT_EQ(kept.value.find(u)->value.text, u);
+    EXPECT_EQ(kept.value.find("c")->value.text, u + "\n" + u + "x" + u);
+    // As in TOML: a line-ending backslash takes white space, and only ASCII has any.
+    EXPECT_FALSE(parse_toml("a = \"\"\"\\" + u + "\"\"\"\n", "f").ok()) << u;
+    EXPECT_FALSE(parse_toml("a = \"\"\"\\ " + u + "\n\"\"\"\n", "f").ok()) << u;
+    for (const std::string& text :
+         {"b" + u + " = 1\n", "b = " + u + "\n", "b = 1" + u + "\n", "b = [1," + u + "]\n", "[b" + u + "]\n",
+          "b = {x" + u + " = 1}\n", "[[" + u + "b]]\n", "b = true" + u + "\n", u + "b = 1\n"}) {
+      EXPECT_FALSE(parse_toml("a = 1\n" + text, "f").ok()) << text;
+    }
+  }
+}
+
 TEST(Document, RefusesTwiceTheSameKey) {
   for (const char* text : {"a = 1\na = 2\n", "[a]\n[a]\n", "a.b = 1\na.b = 2\n", "a = {b = 1, b = 2}\n"}) {
     const auto doc = parse_toml(text, "f.toml");
