@@ -61,6 +61,25 @@ TEST(Json, KeepsIntegersExactAndMembersInOrder) {
   EXPECT_EQ(json::dump(*v), "{\"b\":9007199254740993,\"a\":[true,null,\"\xc3\xbc\",1.5]}");
 }
 
+// Unicode 15, section 3.9, "U+FFFD substitution of maximal subparts": table 3-8 and its neighbours are the cases here.
+TEST(Json, QuoteWritesUtf8WhateverItGets) {
+  const std::string r = "\xEF\xBF\xBD";
+  const struct { std::string_view in; std::string out; } cases[] = {
+      {"plain \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80", "plain \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80"},
+      {"\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41", r + r + r + r + r + r + r + r + "A"},
+      {"\xED\xA0\x80\xED\xBF\xBF\xED\xAF\x41", r + r + r + r + r + r + r + r + "A"},
+      {"\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42", r + r + r + r + r + "A" + r + r + "B"},
+      {"\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41", r + r + r + r + "A"},
+      {"end \xE2\x82", "end " + r},
+      {"\xC3\"", r + "\\\""},
+      {"\xF0\x9F\x98\n", r + "\\n"},
+  };
+  for (const auto& c : cases) {
+    const std::string quoted = json::quote(c.in);
+    EXPECT_EQ(quoted, '"' + c.out + '"');
+    EXPECT_TRUE(json::parse(quoted).ok()) << quoted;
+  }
+}
 TEST(Json, RefusesDuplicateKeys) {
   EXPECT_EQ(json::parse(R"({"a":1,"a":2})").error().check, "json.duplicate_key");
   EXPECT_EQ(json::parse(R"({"a":1,"\u0061":2})").error().check, "json.duplicate_key");

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <vector>
 
+#include "base/utf8.h"
+
 namespace daypass::base {
 namespace {
 
@@ -120,24 +122,31 @@ std::string random_token(Entropy& entropy, std::size_t bytes) {
   return base64url_encode(raw);
 }
 
-bool is_utf8(std::string_view text) noexcept {
-  std::size_t i = 0;
+Utf8Step utf8_step(std::string_view text) noexcept {
   const auto at = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
-  while (i < text.size()) {
-    const unsigned char c = at(i);
-    if (c < 0x80) { ++i; continue; }
-    std::size_t more = 0;
-    unsigned char low = 0x80;
-    unsigned char high = 0xBF;
-    if (c >= 0xC2 && c <= 0xDF) { more = 1; }
-    else if (c >= 0xE0 && c <= 0xEF) { more = 2; if (c == 0xE0) low = 0xA0; if (c == 0xED) high = 0x9F; }
-    else if (c >= 0xF0 && c <= 0xF4) { more = 3; if (c == 0xF0) low = 0x90; if (c == 0xF4) high = 0x8F; }
-    else return false;
-    if (text.size() - i <= more) return false;
-    if (at(i + 1) < low || at(i + 1) > high) return false;
-    for (std::size_t k = 2; k <= more; ++k)
-      if (at(i + k) < 0x80 || at(i + k) > 0xBF) return false;
-    i += more + 1;
+  const unsigned char c = at(0);
+  if (c < 0x80) return {1, true};
+  std::size_t length = 0;
+  // The second byte's range is what keeps overlong forms, surrogates and code points beyond U+10FFFF out.
+  unsigned char low = 0x80;
+  unsigned char high = 0xBF;
+  if (c >= 0xC2 && c <= 0xDF) { length = 2; }
+  else if (c >= 0xE0 && c <= 0xEF) { length = 3; if (c == 0xE0) low = 0xA0; if (c == 0xED) high = 0x9F; }
+  else if (c >= 0xF0 && c <= 0xF4) { length = 4; if (c == 0xF0) low = 0x90; if (c == 0xF4) high = 0x8F; }
+  else return {1, false};
+  for (std::size_t k = 1; k < length; ++k) {
+    if (k == text.size() || at(k) < low || at(k) > high) return {k, false};
+    low = 0x80;
+    high = 0xBF;
+  }
+  return {length, true};
+}
+
+bool is_utf8(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const Utf8Step step = utf8_step(text);
+    if (!step.good) return false;
+    text.remove_prefix(step.bytes);
   }
   return true;
 }

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/utf8.h"
+
 namespace daypass::base::json {
 
 Object::Object() noexcept = default;
@@ -258,7 +260,18 @@ std::string dump_pretty(const Value& value) {
 }
 std::string quote(std::string_view text) {
   std::string out = "\"";
-  for (const char c : text) {
+  out.reserve(text.size() + 2);
+  while (!text.empty()) {
+    const char c = text.front();
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x80) {
+      // What a client sent may be anything; what we write is JSON, and that is UTF-8 (RFC 8259 section 8.1).
+      const Utf8Step step = utf8_step(text);
+      out += step.good ? text.substr(0, step.bytes) : std::string_view("\xEF\xBF\xBD");
+      text.remove_prefix(step.bytes);
+      continue;
+    }
+    text.remove_prefix(1);
     switch (c) {
       case '"': out += "\\\""; break;
       case '\\': out += "\\\\"; break;
@@ -266,13 +279,13 @@ std::string quote(std::string_view text) {
       case '\r': out += "\\r"; break;
       case '\t': out += "\\t"; break;
       default:
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+        if (byte >= 0x20 && byte != 0x7f) {
+          out += c;
+        } else {
           constexpr std::string_view digits = "0123456789abcdef";
           out += "\\u00";
-          out += digits[static_cast<unsigned char>(c) >> 4];
-          out += digits[static_cast<unsigned char>(c) & 15];
-        } else {
-          out += c;
+          out += digits[byte >> 4U];
+          out += digits[byte & 15U];
         }
     }
   }

@@ -113,7 +113,7 @@ Result<Value> parse(std::string_view text, const Limits& limits = {});
 /// Compact JSON, members in their order; `pretty` indents by two spaces and ends with a newline.
 std::string dump(const Value& value);
 std::string dump_pretty(const Value& value);
-/// `text` as a JSON string with its quotes.
+/// `text` as a JSON string with its quotes; each maximal sequence that is not UTF-8 becomes U+FFFD.
 std::string quote(std::string_view text);
 
 }  // namespace daypass::base::json

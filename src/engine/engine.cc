@@ -219,7 +219,7 @@ namespace {
 
 // These are about one change; every other error of the store ends the transaction.
 bool of_one_event(const Error& e) {
-  return !e.check.starts_with("store.") || e.check == "store.conflict" || e.check == "store.text" || e.check == "store.key" ||
+  return !e.check.starts_with("store.") || e.check == "store.conflict" || e.check == "store.key" ||
          e.check == "store.no_grant";
 }
 

@@ -18,14 +18,7 @@ namespace {
 constexpr base::Millis provision_budget = std::chrono::seconds(10), revoke_budget = std::chrono::seconds(20),
                        verify_budget = std::chrono::seconds(10);
 
-// What a target says may be in any encoding, and may be cut within a character: the store takes only text.
-std::string told(const Error& e) {
-  std::string text = e.check + ": " + e.message.substr(0, 300);
-  if (base::is_utf8(text)) return text;
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) >= 0x80) c = '?';
-  return text;
-}
+std::string told(const Error& e) { return e.check + ": " + e.message.substr(0, 300); }
 
 core::GrantEvent failure(const core::Intent& intent, const Error& e) {
   switch (intent.kind) {

@@ -99,7 +99,8 @@ TEST(ListenerTest, PortInUseIsSaidEvenToTheSameUser) {
       second_options.acceptor_per_thread = second_shares;
       auto first = Listener::listen_tcp(echoer.threads, echoer.lines.log(), "127.0.0.1", 0, first_options);
       ASSERT_TRUE(first.ok());
-      auto second = Listener::listen_tcp(echoer.threads, echoer.lines.log(), "127.0.0.1", (*first)->port(), second_options);
+      auto second =
+          Listener::listen_tcp(echoer.threads, echoer.lines.log(), "127.0.0.1", (*first)->port(), second_options);
       ASSERT_FALSE(second.ok());
       EXPECT_EQ(second.error().check, "net.address_in_use");
       EXPECT_EQ(second.error().code, base::Code::conflict);
@@ -250,7 +251,10 @@ int run_out_of_descriptors() {
     ::close(fd);
     break;
   }
-  const rlimit limit{static_cast<rlim_t>(highest) + 4, 20000};
+  // The hard limit stays: whoever has no CAP_SYS_RESOURCE may not raise it, and the soft one is what counts.
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 3;
+  limit.rlim_cur = static_cast<rlim_t>(highest) + 4;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return 3;
   for (RawClient& client : clients) {
     if (::connect(client.fd(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) return 4;

@@ -68,7 +68,7 @@ class Reader {
 class Tx : public Reader {
  public:
   /// Inserts when `grant.version` is 0, else replaces the version it names; bumps grant.version. Errors:
-  /// "store.conflict", "store.text" (a text in it is not UTF-8 and could not be read back).
+  /// "store.conflict". A text in it that is not UTF-8 is stored with U+FFFD in place of what is not.
   virtual base::Status save_grant(core::Grant& grant) = 0;
   /// Takes the place of the grant's open intent of the same or a lower seq. Errors: "store.conflict" (one with a higher
   /// seq is open), "store.no_grant" (save the grant first).

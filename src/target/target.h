@@ -1,5 +1,6 @@
-// Port: one target. Makes, looks at and removes ephemeral accounts. Every call blocks at most `budget`, and may be repeated:
-// the account's name derives from the grant's id, so a repeat meets its own work. It touches only what it made.
+// Port: one target. Makes, looks at and removes ephemeral accounts. Every call blocks at most `budget`, and may be
+// repeated: the account's name derives from the grant's id, so a repeat meets its own work. It touches only what it
+// made.
 #pragma once
 
 #include <functional>
@@ -20,27 +21,27 @@ using base::Millis;
 
 /// What a driver can do; data, never a stub method.
 struct Caps {
-  bool keeps_deadline = false;      ///< the target itself refuses logins after the end
-  bool cuts_sessions = false;       ///< revoke ends live sessions on the target
+  bool keeps_deadline = false;  ///< the target itself refuses logins after the end
+  bool cuts_sessions = false;   ///< revoke ends live sessions on the target
 };
 
 struct Account {
   core::GrantId grant;
-  std::string name;                 ///< core::account_name
+  std::string name;  ///< core::account_name
 };
 
 struct Provision {
   Account account;
   std::vector<core::RoleSpec> roles;
-  base::Secret password;            ///< at least 128 random bits
+  base::Secret password;  ///< at least 128 random bits
   base::WallTime valid_until;
-  int connections = 0;              ///< most at once, as the gate counts them
+  int connections = 0;  ///< most at once, as the gate counts them
 };
 
 /// An account that carries this instance's mark.
 struct Owned {
   std::string name;
-  std::string grant;                ///< "gr_…", from the mark; empty when unreadable
+  std::string grant;  ///< "gr_…", from the mark; empty when unreadable
   std::string tenant;
   std::optional<base::WallTime> valid_until;
 };
@@ -48,10 +49,10 @@ struct Owned {
 /// One finding of `check`: a right that is missing or a group role that may not be used.
 struct Finding {
   enum class Grade { ok, warn, fail } grade = Grade::ok;
-  std::string check;                ///< stable name, e.g. "pg.group_role.createrole"
-  std::string subject;              ///< the role, database or setting it is about
+  std::string check;    ///< stable name, e.g. "pg.group_role.createrole"
+  std::string subject;  ///< the role, database or setting it is about
   std::string message;
-  std::string fix;                  ///< the SQL or command that mends it
+  std::string fix;  ///< the SQL or command that mends it
 };
 
 /// Where a gate connects on a grant's behalf.
@@ -61,9 +62,9 @@ struct Upstream {
   std::string database;
   std::string user;
   base::Secret password;
-  bool tls = true;                  ///< false only for loopback and unix sockets
-  std::string ca_file;              ///< PEM; empty: the system's
-  std::string server_name;          ///< what the certificate must say
+  bool tls = true;          ///< false only for loopback and unix sockets
+  std::string ca_file;      ///< PEM; empty: the system's
+  std::string server_name;  ///< what the certificate must say
   std::string client_cert_file, client_key_file;
 };
 
@@ -94,8 +95,9 @@ using SecretSource = std::function<base::Result<base::Secret>(const core::Secret
 class Driver {
  public:
   virtual ~Driver() = default;
-  [[nodiscard]] virtual std::string kind() const = 0;   ///< "pg"
-  [[nodiscard]] virtual base::Status validate(const core::TargetSpec& spec, const std::vector<core::RoleSpec>& roles) const = 0;
+  [[nodiscard]] virtual std::string kind() const = 0;  ///< "pg"
+  [[nodiscard]] virtual base::Status validate(const core::TargetSpec& spec,
+                                              const std::vector<core::RoleSpec>& roles) const = 0;
   virtual base::Result<std::shared_ptr<Target>> make(const core::TenantId& tenant, const core::TargetSpec& spec) = 0;
 };
 

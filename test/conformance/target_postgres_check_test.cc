@@ -1,4 +1,5 @@
-// Which groups and logins are accepted: each rule broken once, found under its name, mended by the SQL that the finding gives.
+// Which groups and logins are accepted: each rule broken once, found under its name, mended by the SQL that the finding
+// gives.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -64,9 +65,9 @@ TEST_F(PgCheck, AServerThatIsSetUpWellHasNoFailure) {
 
 struct Broken {
   const char* check;
-  const char* by;          ///< SQL in the target's database, as superuser
-  const char* undo;        ///< where the finding's own SQL can't do it all: "" none
-  int from = 130000;       ///< the oldest version that knows it
+  const char* by;     ///< SQL in the target's database, as superuser
+  const char* undo;   ///< where the finding's own SQL can't do it all: "" none
+  int from = 130000;  ///< the oldest version that knows it
 };
 
 TEST_F(PgCheck, EveryRuleIsFoundRefusesAndIsMended) {
@@ -81,7 +82,8 @@ TEST_F(PgCheck, EveryRuleIsFoundRefusesAndIsMended) {
       {"pg.group_role.predefined", "GRANT pg_read_server_files TO readers", ""},
       {"pg.group_role.predefined", "GRANT pg_write_server_files TO readers", ""},
       {"pg.group_role.predefined", "GRANT pg_signal_backend TO readers", ""},
-      {"pg.group_role.owns", "CREATE TABLE app.own (i int); ALTER TABLE app.own OWNER TO readers", "DROP TABLE app.own"},
+      {"pg.group_role.owns", "CREATE TABLE app.own (i int); ALTER TABLE app.own OWNER TO readers",
+       "DROP TABLE app.own"},
       {"pg.group_role.owns", "CREATE SCHEMA own AUTHORIZATION readers", "DROP SCHEMA own"},
       {"pg.group_role.admin_option", "CREATE ROLE inner_role; GRANT inner_role TO readers WITH ADMIN OPTION",
        "DROP ROLE inner_role"},
@@ -106,15 +108,18 @@ TEST_F(PgCheck, EveryRuleIsFoundRefusesAndIsMended) {
       {"pg.group_role.reads_passwords", "GRANT SELECT ON pg_authid TO readers", ""},
       {"pg.group_role.alter_system", "GRANT ALTER SYSTEM ON PARAMETER work_mem TO readers", "", 150000},
       // Through a role that it is in.
-      {"pg.group_role.createdb", "CREATE ROLE outer_role CREATEDB; GRANT outer_role TO readers", "DROP ROLE outer_role"},
-      {"pg.group_role.create_schema", "CREATE ROLE outer_role; GRANT CREATE ON SCHEMA app TO outer_role; GRANT outer_role TO"
-                                      " readers",
+      {"pg.group_role.createdb", "CREATE ROLE outer_role CREATEDB; GRANT outer_role TO readers",
+       "DROP ROLE outer_role"},
+      {"pg.group_role.create_schema",
+       "CREATE ROLE outer_role; GRANT CREATE ON SCHEMA app TO outer_role; GRANT outer_role TO"
+       " readers",
        "DROP ROLE outer_role"},
       {"pg.group_role.predefined",
        "CREATE ROLE outer_role; GRANT pg_execute_server_program TO outer_role; GRANT outer_role TO readers",
        "DROP ROLE outer_role"},
-      {"pg.group_role.owns", "CREATE ROLE outer_role; CREATE TABLE app.own (i int); ALTER TABLE app.own OWNER TO outer_role;"
-                             " GRANT outer_role TO readers",
+      {"pg.group_role.owns",
+       "CREATE ROLE outer_role; CREATE TABLE app.own (i int); ALTER TABLE app.own OWNER TO outer_role;"
+       " GRANT outer_role TO readers",
        "DROP TABLE app.own; DROP ROLE outer_role"},
   };
   const auto roles = world.roles();
@@ -280,7 +285,8 @@ TEST_F(PgCheck, NothingSecretIsLogged) {
   const std::string logged = world.log_text() + server.log_text();
   EXPECT_EQ(logged.find(first_password), std::string::npos);
   EXPECT_EQ(logged.find("the-admin-login-of-the-tests"), std::string::npos);
-  // Verifiers may be in the server's log, where its operator logs statements; they are of random secrets and log nobody in.
+  // Verifiers may be in the server's log, where its operator logs statements; they are of random secrets and log nobody
+  // in.
   EXPECT_EQ(world.log_text().find("SCRAM-SHA-256$"), std::string::npos);
 }
 

@@ -55,8 +55,8 @@ TEST_P(PgClear, ObjectsInSeveralDatabasesAndRightsGivenByOthers) {
   const std::string& name = made.account.name;
   server.sql("GRANT CONNECT ON DATABASE billing TO " + name);
   server.sql("CREATE TABLE app.theirs (i int); GRANT SELECT (i), INSERT ON app.theirs TO " + name, "orders");
-  server.sql("CREATE TABLE theirs (i int); GRANT SELECT ON theirs TO " + name +
-                 "; CREATE SCHEMA s AUTHORIZATION " + name + "; CREATE TABLE s.t (i int); ALTER TABLE s.t OWNER TO " + name +
+  server.sql("CREATE TABLE theirs (i int); GRANT SELECT ON theirs TO " + name + "; CREATE SCHEMA s AUTHORIZATION " +
+                 name + "; CREATE TABLE s.t (i int); ALTER TABLE s.t OWNER TO " + name +
                  "; CREATE VIEW s.v AS SELECT * FROM s.t; ALTER VIEW s.v OWNER TO " + name +
                  "; CREATE TYPE s.e AS ENUM ('a'); ALTER TYPE s.e OWNER TO " + name +
                  "; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO " + name,
@@ -73,9 +73,10 @@ TEST_P(PgClear, ObjectsInSeveralDatabasesAndRightsGivenByOthers) {
   EXPECT_EQ(world.revoke(made), "");
   expect_gone(made);
   EXPECT_EQ(server.value("SELECT to_regnamespace('s') IS NULL AND to_regclass('theirs') IS NOT NULL", "billing"), "t");
-  EXPECT_EQ(orders("SELECT count(*) FROM pg_attribute WHERE attrelid = 'app.theirs'::regclass AND attacl IS NOT NULL AND"
-                   " cardinality(attacl) > 0"),
-            "0");
+  EXPECT_EQ(
+      orders("SELECT count(*) FROM pg_attribute WHERE attrelid = 'app.theirs'::regclass AND attacl IS NOT NULL AND"
+             " cardinality(attacl) > 0"),
+      "0");
   server.sql("DROP TABLE app.theirs", "orders");
   server.sql("DROP TABLE theirs", "billing");
 }
@@ -125,18 +126,22 @@ TEST_P(PgClear, AnHeirGetsTablesAndTheirData) {
     run(session,
         "CREATE TYPE work.mood AS ENUM ('sad', 'glad'); CREATE DOMAIN work.small AS int CHECK (VALUE < 100);"
         "CREATE TABLE work.t (id int GENERATED ALWAYS AS IDENTITY, n serial, m work.mood, s work.small DEFAULT 5,"
-        " at timestamptz DEFAULT now(), twice int GENERATED ALWAYS AS (5 * 2) STORED, u uuid DEFAULT gen_random_uuid());"
+        " at timestamptz DEFAULT now(), twice int GENERATED ALWAYS AS (5 * 2) STORED, u uuid DEFAULT "
+        "gen_random_uuid());"
         "INSERT INTO work.t (m) VALUES ('glad'), ('sad'); CREATE INDEX ON work.t (m); CREATE SEQUENCE work.seq;"
-        "CREATE TABLE work.p (i int, j int) PARTITION BY RANGE (i); CREATE TABLE work.p1 PARTITION OF work.p FOR VALUES FROM"
+        "CREATE TABLE work.p (i int, j int) PARTITION BY RANGE (i); CREATE TABLE work.p1 PARTITION OF work.p FOR "
+        "VALUES FROM"
         " (0) TO (10); INSERT INTO work.p VALUES (3, 4); CREATE TABLE work.child () INHERITS (work.t);"
-        "ALTER TABLE work.t ADD PRIMARY KEY (id); CREATE TABLE work.fk (r int REFERENCES work.t); SELECT lo_create(4711);"
+        "ALTER TABLE work.t ADD PRIMARY KEY (id); CREATE TABLE work.fk (r int REFERENCES work.t); SELECT "
+        "lo_create(4711);"
         "COMMENT ON TABLE work.t IS 'kept'");
   }
   EXPECT_EQ(world.revoke(made), "");
   expect_gone(made);
   for (const char* table : {"work.t", "work.p", "work.p1", "work.child", "work.fk", "work.seq"})
     EXPECT_EQ(owner_of(table), "made") << table;
-  EXPECT_EQ(orders("SELECT count(*) || ' ' || sum(twice) || ' ' || max(m) || ' ' || min(s) FROM work.t"), "2 20 glad 5");
+  EXPECT_EQ(orders("SELECT count(*) || ' ' || sum(twice) || ' ' || max(m) || ' ' || min(s) FROM work.t"),
+            "2 20 glad 5");
   EXPECT_EQ(orders("SELECT j FROM work.p1"), "4");
   EXPECT_EQ(orders("SELECT lomowner::regrole FROM pg_largeobject_metadata WHERE oid = 4711"), "made");
   EXPECT_EQ(orders("SELECT string_agg(DISTINCT typowner::regrole::text, ' ') FROM pg_type WHERE typnamespace ="
@@ -144,9 +149,10 @@ TEST_P(PgClear, AnHeirGetsTablesAndTheirData) {
             "made");
   // Defaults that do no harm are kept: the tables still work.
   server.sql("INSERT INTO work.t (m) VALUES ('sad'); INSERT INTO work.fk SELECT max(id) FROM work.t", "orders");
-  server.sql("DROP TABLE work.t, work.p, work.child, work.fk; DROP SEQUENCE work.seq; DROP TYPE work.mood; DROP DOMAIN"
-             " work.small; SELECT lo_unlink(4711)",
-             "orders");
+  server.sql(
+      "DROP TABLE work.t, work.p, work.child, work.fk; DROP SEQUENCE work.seq; DROP TYPE work.mood; DROP DOMAIN"
+      " work.small; SELECT lo_unlink(4711)",
+      "orders");
 }
 
 TEST_P(PgClear, AnHeirGetsNoCodeAndNoGrants) {
@@ -155,7 +161,8 @@ TEST_P(PgClear, AnHeirGetsNoCodeAndNoGrants) {
     auto session = world.client(made.account.name);
     run(session,
         "CREATE TABLE work.t (i int); CREATE TABLE work.u (i int);"
-        "CREATE FUNCTION work.boom() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'fired as %', current_user; END$$;"
+        "CREATE FUNCTION work.boom() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'fired as %', current_user; "
+        "END$$;"
         "CREATE FUNCTION work.five() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 5';"
         "CREATE PROCEDURE work.proc() LANGUAGE sql AS 'SELECT 1';"
         "CREATE AGGREGATE work.agg (int) (SFUNC = int4pl, STYPE = int);"
@@ -171,22 +178,26 @@ TEST_P(PgClear, AnHeirGetsNoCodeAndNoGrants) {
         "CREATE DOMAIN work.d AS int DEFAULT pg_backend_pid() CHECK (pg_backend_pid() > VALUE);"
         "CREATE TABLE work.w (d work.d, e int); INSERT INTO work.w VALUES (1, 2);"
         "CREATE INDEX ON work.w (e); CREATE STATISTICS work.st ON d, e FROM work.w;"
-        "GRANT ALL ON work.t, work.v TO PUBLIC; GRANT SELECT (i) ON work.u TO readers; GRANT SELECT ON work.u TO writers WITH"
+        "GRANT ALL ON work.t, work.v TO PUBLIC; GRANT SELECT (i) ON work.u TO readers; GRANT SELECT ON work.u TO "
+        "writers WITH"
         " GRANT OPTION; GRANT EXECUTE ON FUNCTION work.five() TO PUBLIC; GRANT USAGE ON TYPE work.d TO readers");
   }
   EXPECT_EQ(world.revoke(made), "");
   expect_gone(made);
   EXPECT_EQ(orders("SELECT count(*) FROM pg_proc WHERE pronamespace = 'work'::regnamespace"), "0");
-  EXPECT_EQ(orders("SELECT count(*) FROM pg_class WHERE relnamespace = 'work'::regnamespace AND relkind IN ('v', 'm', 'f')"),
-            "0");
+  EXPECT_EQ(
+      orders("SELECT count(*) FROM pg_class WHERE relnamespace = 'work'::regnamespace AND relkind IN ('v', 'm', 'f')"),
+      "0");
   EXPECT_EQ(orders("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal"), "0");
   EXPECT_EQ(orders("SELECT count(*) FROM pg_policy"), "0");
   EXPECT_EQ(orders("SELECT count(*) FROM pg_rules WHERE schemaname = 'work'"), "0");
   EXPECT_EQ(orders("SELECT count(*) FROM pg_operator WHERE oprnamespace = 'work'::regnamespace"), "0");
   EXPECT_EQ(orders("SELECT count(*) FROM pg_attrdef d WHERE adrelid IN ('work.t'::regclass, 'work.w'::regclass)"), "0");
-  EXPECT_EQ(orders("SELECT string_agg(pg_get_constraintdef(oid), ' ') FROM pg_constraint WHERE contype = 'c' AND connamespace ="
-                   " 'work'::regnamespace"),
-            "CHECK ((i < 1000000))");
+  EXPECT_EQ(
+      orders(
+          "SELECT string_agg(pg_get_constraintdef(oid), ' ') FROM pg_constraint WHERE contype = 'c' AND connamespace ="
+          " 'work'::regnamespace"),
+      "CHECK ((i < 1000000))");
   EXPECT_EQ(orders("SELECT count(*) FROM pg_class c, aclexplode(relacl) a WHERE relnamespace = 'work'::regnamespace AND"
                    " a.grantee <> 'made'::regrole"),
             "0");
@@ -195,7 +206,8 @@ TEST_P(PgClear, AnHeirGetsNoCodeAndNoGrants) {
             "0");
   // A superuser that uses what was left sets nothing off.
   server.sql("INSERT INTO work.t VALUES (1); UPDATE work.t SET i = 2; INSERT INTO work.w VALUES (3, 4)", "orders");
-  EXPECT_EQ(orders("SELECT relrowsecurity AND NOT relforcerowsecurity FROM pg_class WHERE oid = 'work.u'::regclass"), "t");
+  EXPECT_EQ(orders("SELECT relrowsecurity AND NOT relforcerowsecurity FROM pg_class WHERE oid = 'work.u'::regclass"),
+            "t");
   server.sql("DROP TABLE work.t, work.u, work.w; DROP DOMAIN work.d", "orders");
 }
 
@@ -203,15 +215,17 @@ TEST_P(PgClear, OthersObjectsAreNeverDroppedWithIt) {
   const auto made = world.make(maker());
   {
     auto session = world.client(made.account.name);
-    run(session, "CREATE FUNCTION work.handy(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1';"
-                 "CREATE VIEW work.v AS SELECT 1 AS one");
+    run(session,
+        "CREATE FUNCTION work.handy(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1';"
+        "CREATE VIEW work.v AS SELECT 1 AS one");
   }
   server.sql("CREATE VIEW app.relies AS SELECT * FROM work.v", "orders");
   EXPECT_TRUE(world.revoke(made).starts_with("pg.foreign_dependents")) << world.revoke(made);
   // Access is over all the same, and nothing of others is gone.
   EXPECT_EQ(world.login(made.account.name, first_password), nullptr);
   EXPECT_EQ(orders("SELECT one FROM app.relies"), "1");
-  EXPECT_EQ(server.value("SELECT count(*) FROM pg_auth_members WHERE member = '" + made.account.name + "'::regrole"), "0");
+  EXPECT_EQ(server.value("SELECT count(*) FROM pg_auth_members WHERE member = '" + made.account.name + "'::regrole"),
+            "0");
   EXPECT_EQ(world.look(made), core::Presence::present);
   server.sql("DROP VIEW app.relies", "orders");
   EXPECT_EQ(world.revoke(made), "");
@@ -224,7 +238,8 @@ TEST_P(PgClear, ATriggerPutOnSomebodysTableGoes) {
   {
     auto session = world.client(made.account.name);
     run(session,
-        "CREATE FUNCTION work.boom() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'fired as %', current_user; END$$;"
+        "CREATE FUNCTION work.boom() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'fired as %', current_user; "
+        "END$$;"
         "CREATE TRIGGER tr BEFORE INSERT ON app.target FOR EACH ROW EXECUTE FUNCTION work.boom()");
   }
   EXPECT_EQ(world.revoke(made), "");

@@ -1,4 +1,5 @@
-// A hostile user with a direct connection tries every way out: of the account's rights while it lives, of its end after.
+// A hostile user with a direct connection tries every way out: of the account's rights while it lives, of its end
+// after.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -29,8 +30,8 @@ TEST_P(PgEscape, IntoAnotherRole) {
   const auto made = world.make();
   const auto other = world.make({PgWorld::role("writer", "writers")});
   auto session = world.client(made.account.name);
-  for (const std::string& role : {std::string("postgres"), std::string("dp_admin"), std::string("writers"), other.account.name,
-                                  std::string("pg_read_all_data"), std::string("made")}) {
+  for (const std::string& role : {std::string("postgres"), std::string("dp_admin"), std::string("writers"),
+                                  other.account.name, std::string("pg_read_all_data"), std::string("made")}) {
     refused(session, "SET ROLE " + role);
     refused(session, "SELECT set_config('role', '" + role + "', false)");
     refused(session, "DO $$BEGIN EXECUTE 'SET ROLE " + role + "'; END$$");
@@ -40,11 +41,14 @@ TEST_P(PgEscape, IntoAnotherRole) {
   for (const char* sql : {"RESET ROLE", "RESET SESSION AUTHORIZATION", "DISCARD ALL", "RESET ALL", "SET ROLE NONE",
                           "SET SESSION AUTHORIZATION DEFAULT"}) {
     EXPECT_EQ(session.state_of(sql), "") << sql;
-    EXPECT_EQ(text_of(session.run("SELECT current_user || session_user")), made.account.name + made.account.name) << sql;
+    EXPECT_EQ(text_of(session.run("SELECT current_user || session_user")), made.account.name + made.account.name)
+        << sql;
   }
   // 15 and older let a member become the group, which has the same rights and no more; 16 does not.
-  if (world.at_least(16)) refused(session, "SET ROLE readers");
-  else EXPECT_EQ(session.state_of("SET ROLE readers"), "");
+  if (world.at_least(16))
+    refused(session, "SET ROLE readers");
+  else
+    EXPECT_EQ(session.state_of("SET ROLE readers"), "");
   refused(session, "UPDATE app.orders SET item = 'changed'");
   refused(session, "GRANT readers TO " + other.account.name);
   refused(session, "SET ROLE postgres");
@@ -55,10 +59,11 @@ TEST_P(PgEscape, IntoAnotherRole) {
 TEST_P(PgEscape, ByChangingRoles) {
   const auto made = world.make();
   const auto other = world.make();
-  server.sql("CREATE ROLE accomplice LOGIN PASSWORD 'accomplice-accomplice'; GRANT CONNECT ON DATABASE orders TO accomplice");
+  server.sql(
+      "CREATE ROLE accomplice LOGIN PASSWORD 'accomplice-accomplice'; GRANT CONNECT ON DATABASE orders TO accomplice");
   auto session = world.client(made.account.name);
-  for (const char* attribute : {"SUPERUSER", "CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS", "VALID UNTIL 'infinity'",
-                                "CONNECTION LIMIT 1000", "NOINHERIT"})
+  for (const char* attribute : {"SUPERUSER", "CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS",
+                                "VALID UNTIL 'infinity'", "CONNECTION LIMIT 1000", "NOINHERIT"})
     refused(session, std::string("ALTER ROLE CURRENT_USER ") + attribute);
   refused(session, "ALTER ROLE " + made.account.name + " RENAME TO somebody");
   refused(session, "COMMENT ON ROLE " + made.account.name + " IS 'daypass cnf001 default/x'");
@@ -120,8 +125,8 @@ TEST_P(PgEscape, ByLeavingCodeBehind) {
   auto session = world.client(made.account.name);
   for (const char* schema : {"public", "app", "work", "pg_catalog"}) {
     refused(session, std::string("CREATE TABLE ") + schema + ".t (i int)");
-    refused(session, std::string("CREATE FUNCTION ") + schema +
-                         ".f() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'");
+    refused(session,
+            std::string("CREATE FUNCTION ") + schema + ".f() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'");
     refused(session, std::string("CREATE VIEW ") + schema + ".v AS SELECT 1");
     refused(session, std::string("CREATE TYPE ") + schema + ".ty AS ENUM ('a')");
   }
@@ -129,7 +134,9 @@ TEST_P(PgEscape, ByLeavingCodeBehind) {
   refused(session, "CREATE EXTENSION plperl");
   refused(session, "CREATE EXTENSION hstore");
   refused(session, "CREATE LANGUAGE plpythonu");
-  refused(session, "CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()");
+  refused(
+      session,
+      "CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()");
   refused(session, "CREATE PUBLICATION p FOR ALL TABLES");
   refused(session, "CREATE PUBLICATION p");
   refused(session, "CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1' PUBLICATION p WITH (connect = false)");
@@ -156,14 +163,27 @@ TEST_P(PgEscape, ByLeavingCodeBehind) {
 TEST_P(PgEscape, IntoTheMachineAndTheServer) {
   const auto made = world.make();
   auto session = world.client(made.account.name);
-  for (const char* sql :
-       {"COPY (SELECT 1) TO PROGRAM 'id'", "COPY (SELECT 1) TO '/tmp/daypass-escape'", "CREATE TEMP TABLE c (t text)",
-        "SELECT pg_read_file('/etc/passwd')", "SELECT pg_read_binary_file('/etc/passwd')", "SELECT pg_ls_dir('/')",
-        "SELECT pg_stat_file('/etc/passwd')", "SELECT lo_import('/etc/passwd')", "SELECT lo_export(lo_create(0), '/tmp/x')",
-        "SELECT * FROM pg_authid", "SELECT * FROM pg_shadow", "SELECT pg_reload_conf()", "SELECT pg_rotate_logfile()",
-        "SET session_replication_role = replica", "SET log_statement = 'none'", "LOAD 'dblink'", "SELECT pg_switch_wal()",
-        "LOCK TABLE pg_authid IN ACCESS EXCLUSIVE MODE", "LOCK TABLE pg_roles IN ACCESS EXCLUSIVE MODE",
-        "SELECT pg_create_physical_replication_slot('s')", "SELECT pg_hba_file_rules()"}) {
+  for (const char* sql : {"COPY (SELECT 1) TO PROGRAM 'id'",
+                          "COPY (SELECT 1) TO '/tmp/daypass-escape'",
+                          "CREATE TEMP TABLE c (t text)",
+                          "SELECT pg_read_file('/etc/passwd')",
+                          "SELECT pg_read_binary_file('/etc/passwd')",
+                          "SELECT pg_ls_dir('/')",
+                          "SELECT pg_stat_file('/etc/passwd')",
+                          "SELECT lo_import('/etc/passwd')",
+                          "SELECT lo_export(lo_create(0), '/tmp/x')",
+                          "SELECT * FROM pg_authid",
+                          "SELECT * FROM pg_shadow",
+                          "SELECT pg_reload_conf()",
+                          "SELECT pg_rotate_logfile()",
+                          "SET session_replication_role = replica",
+                          "SET log_statement = 'none'",
+                          "LOAD 'dblink'",
+                          "SELECT pg_switch_wal()",
+                          "LOCK TABLE pg_authid IN ACCESS EXCLUSIVE MODE",
+                          "LOCK TABLE pg_roles IN ACCESS EXCLUSIVE MODE",
+                          "SELECT pg_create_physical_replication_slot('s')",
+                          "SELECT pg_hba_file_rules()"}) {
     if (std::string_view(sql).starts_with("CREATE TEMP")) {
       EXPECT_EQ(session.state_of(sql), "");
       refused(session, "COPY c FROM '/etc/passwd'");
@@ -213,14 +233,16 @@ TEST_P(PgEscape, ByStoppingWhatComesAfter) {
   const auto made = world.make();
   auto session = world.client(made.account.name);
   EXPECT_EQ(session.state_of("ALTER DEFAULT PRIVILEGES FOR ROLE readers GRANT ALL ON TABLES TO PUBLIC"), "");
-  EXPECT_EQ(session.state_of("CREATE TEMP TABLE lure (i int); GRANT ALL ON lure TO readers WITH GRANT OPTION; GRANT TRIGGER ON"
-                             " lure TO PUBLIC; SELECT lo_create(816); GRANT SELECT ON LARGE OBJECT 816 TO readers WITH GRANT"
-                             " OPTION"),
+  EXPECT_EQ(session.state_of(
+                "CREATE TEMP TABLE lure (i int); GRANT ALL ON lure TO readers WITH GRANT OPTION; GRANT TRIGGER ON"
+                " lure TO PUBLIC; SELECT lo_create(816); GRANT SELECT ON LARGE OBJECT 816 TO readers WITH GRANT"
+                " OPTION"),
             "");
   if (!world.at_least(16)) {
-    EXPECT_EQ(session.state_of("SET ROLE readers; SELECT lo_create(815); CREATE TEMP TABLE held (i int); CREATE FUNCTION"
-                               " pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER ROLE readers PASSWORD 'x'"),
-              "");
+    EXPECT_EQ(
+        session.state_of("SET ROLE readers; SELECT lo_create(815); CREATE TEMP TABLE held (i int); CREATE FUNCTION"
+                         " pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER ROLE readers PASSWORD 'x'"),
+        "");
   }
   const auto again = world.new_target();
   const auto extended = again->provision(world.wanted(made.account), plenty);
@@ -233,7 +255,8 @@ TEST_P(PgEscape, ByStoppingWhatComesAfter) {
   EXPECT_EQ(world.revoke(made), "");
   server.sql("ALTER DEFAULT PRIVILEGES FOR ROLE readers REVOKE ALL ON TABLES FROM PUBLIC", "orders");
   if (!world.at_least(16)) server.sql("SELECT lo_unlink(815); ALTER ROLE readers PASSWORD NULL", "orders");
-  EXPECT_EQ(server.value("SELECT count(*) FROM pg_shdepend WHERE refobjid = 'readers'::regrole AND deptype = 'o'"), "0");
+  EXPECT_EQ(server.value("SELECT count(*) FROM pg_shdepend WHERE refobjid = 'readers'::regrole AND deptype = 'o'"),
+            "0");
 }
 
 TEST_P(PgEscape, PastTheConnectionLimit) {
@@ -261,7 +284,8 @@ TEST(PgHba, AdmitsTheGroupOnlyFromTheGateway) {
   ASSERT_TRUE(session.ok());
   ASSERT_EQ(session->state_of("ALTER ROLE CURRENT_USER PASSWORD 'known-to-the-user-now'"), "");
   EXPECT_EQ(world.login(made.account.name, "known-to-the-user-now"), nullptr);
-  EXPECT_FALSE(PgClient::connect(world.server->conninfo(made.account.name, "known-to-the-user-now", "postgres", false)).ok());
+  EXPECT_FALSE(
+      PgClient::connect(world.server->conninfo(made.account.name, "known-to-the-user-now", "postgres", false)).ok());
   EXPECT_EQ(world.revoke(made), "");
 }
 

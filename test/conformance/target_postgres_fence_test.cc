@@ -92,7 +92,8 @@ TEST_P(PgFence, ACreateThatArrivesLateFindsItsProcessGone) {
   // The statement reaches the server now, after "absent" was said.
   cutter.release();
   while (!cutter.settled()) poll(nullptr, 0, 1);
-  world.await("SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE '%:provision' AND state <> 'idle'");
+  world.await(
+      "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE '%:provision' AND state <> 'idle'");
   EXPECT_FALSE(exists(account.name));
 }
 
@@ -118,8 +119,9 @@ TEST_P(PgFence, AFenceThatCannotBeClosedKeepsTheAccountUnknown) {
   // The server process that waits for the CREATE can't be ended: it is stopped.
   std::thread freezer([&] {
     while (!cutter.fired()) poll(nullptr, 0, 1);
-    for (const auto& row : server.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'dp_admin' AND application_name LIKE"
-                                      " '%:provision'"))
+    for (const auto& row :
+         server.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'dp_admin' AND application_name LIKE"
+                    " '%:provision'"))
       PgServer::signal(std::stoi(row.front()), SIGSTOP);
   });
   const auto made = target->provision(world.wanted(account), std::chrono::seconds(2));
@@ -128,14 +130,16 @@ TEST_P(PgFence, AFenceThatCannotBeClosedKeepsTheAccountUnknown) {
   const auto seen = target->verify(account, "", std::chrono::milliseconds(500));
   EXPECT_TRUE(!seen.ok() || *seen == core::Presence::unknown) << "absent was said while a CREATE was on its way";
   EXPECT_FALSE(target->revoke(account, world.roles(), "", std::chrono::milliseconds(500)).ok());
-  for (const auto& row : server.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'dp_admin' AND application_name LIKE"
-                                    " '%:provision'"))
+  for (const auto& row :
+       server.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'dp_admin' AND application_name LIKE"
+                  " '%:provision'"))
     PgServer::signal(std::stoi(row.front()), SIGCONT);
   EXPECT_TRUE(target->revoke(account, world.roles(), "", plenty).ok());
   EXPECT_EQ(look(account), core::Presence::absent);
   cutter.release();
   while (!cutter.settled()) poll(nullptr, 0, 1);
-  world.await("SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE '%:provision' AND state <> 'idle'");
+  world.await(
+      "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE '%:provision' AND state <> 'idle'");
   EXPECT_FALSE(exists(account.name));
 }
 
@@ -151,7 +155,9 @@ TEST_P(PgFence, WhatADeadProcessLeftRunningIsEndedFirst) {
   world.await("SELECT count(*) = 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%" + account.name +
               "%' AND pid <> pg_backend_pid()");
   EXPECT_EQ(look(account), core::Presence::absent);
-  EXPECT_EQ(server.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'daypass:cnf001:oldnonce:%'"), "0");
+  EXPECT_EQ(
+      server.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'daypass:cnf001:oldnonce:%'"),
+      "0");
   EXPECT_TRUE(old->wait_closed(5000));
   EXPECT_EQ(stranger->state_of("SELECT 1"), "") << "another instance's connection was ended";
 }

@@ -1,4 +1,5 @@
-// Taking away from a user who does not want to go: sessions in every state, logins under way, locks, prepared transactions.
+// Taking away from a user who does not want to go: sessions in every state, logins under way, locks, prepared
+// transactions.
 #include <gtest/gtest.h>
 
 #include <libpq-fe.h>
@@ -40,6 +41,14 @@ class SlowLogin {
       state_ = PQconnectPoll(conn_);
     }
     return state_ == PGRES_POLLING_OK;
+  }
+  /// Logged in, and still served.
+  bool works() {
+    if (!proceed(10'000)) return false;
+    PGresult* result = PQexec(conn_, "SELECT 1");
+    const bool good = PQresultStatus(result) == PGRES_TUPLES_OK;
+    PQclear(result);
+    return good;
   }
   /// Waits until the server has closed the connection.
   bool closed(int timeout_ms) {
@@ -97,13 +106,14 @@ TEST_P(PgRevoke, ALoginThatHidesIsFound) {
   SlowLogin other(world.conninfo(bystander.account.name, first_password) + " options='-c post_auth_delay=2'");
   ASSERT_FALSE(hidden.proceed(500));
   ASSERT_FALSE(other.proceed(500));
-  const auto hiding = "SELECT count(DISTINCT pid) = 2 FROM pg_locks WHERE pid NOT IN (SELECT pid FROM pg_stat_activity"
-                      " WHERE coalesce(state, '') <> 'starting')";
+  const auto hiding =
+      "SELECT count(DISTINCT pid) = 2 FROM pg_locks WHERE pid NOT IN (SELECT pid FROM pg_stat_activity"
+      " WHERE coalesce(state, '') <> 'starting')";
   world.await(hiding);
   EXPECT_EQ(world.revoke(made), "");
   expect_gone(made);
   EXPECT_TRUE(hidden.closed(5000));
-  EXPECT_TRUE(other.proceed(5000)) << "somebody else's login was ended";
+  EXPECT_TRUE(other.works()) << "somebody else's login was ended";
   EXPECT_EQ(world.revoke(bystander), "");
 }
 
@@ -147,7 +157,8 @@ TEST_P(PgRevoke, AStrangersAdvisoryLockIsNoObstacle) {
   const auto made = world.make();
   auto session = world.client(made.account.name);
   // The keys are no secret: whoever polls pg_locks while a grant is extended sees them.
-  auto observer = PgClient::connect(world.server->conninfo(PgServer::superuser(), world.server->superuser_password(), "orders"));
+  auto observer =
+      PgClient::connect(world.server->conninfo(PgServer::superuser(), world.server->superuser_password(), "orders"));
   ASSERT_TRUE(observer.ok());
   std::atomic<bool> stop = false;
   std::thread extending([&] {
@@ -158,7 +169,9 @@ TEST_P(PgRevoke, AStrangersAdvisoryLockIsNoObstacle) {
     keys = observer->run("SELECT classid::bigint, objid::bigint FROM pg_locks WHERE locktype = 'advisory'").value();
   stop = true;
   extending.join();
-  const auto as_int = [](const std::string& text) { return std::to_string(static_cast<std::int32_t>(std::stoll(text))); };
+  const auto as_int = [](const std::string& text) {
+    return std::to_string(static_cast<std::int32_t>(std::stoll(text)));
+  };
   ASSERT_TRUE(session.run("SELECT pg_advisory_lock(" + as_int(keys[0][0]) + ", " + as_int(keys[0][1]) + ")").ok());
   EXPECT_TRUE(world.target().provision(world.wanted(made.account), plenty).ok());
   auto accomplice_role = world.make();
@@ -180,9 +193,10 @@ TEST_P(PgRevoke, OnlyMarkedRolesAreTouched) {
   server.sql("CREATE ROLE analyst LOGIN; COMMENT ON ROLE analyst IS '" + mark + "'");
   server.sql("CREATE ROLE dp_" + world.instance() + "_lookalike LOGIN; COMMENT ON ROLE dp_" + world.instance() +
              "_lookalike IS '" + mark + "'");
-  const std::string state = "SELECT string_agg(concat(rolname, rolcanlogin, rolvaliduntil, rolconnlimit), ',' ORDER BY rolname)"
-                            " FROM pg_roles WHERE rolname IN ('analyst', '" + absent.name + "', 'dp_" + world.instance() +
-                            "_lookalike')";
+  const std::string state =
+      "SELECT string_agg(concat(rolname, rolcanlogin, rolvaliduntil, rolconnlimit), ',' ORDER BY rolname)"
+      " FROM pg_roles WHERE rolname IN ('analyst', '" +
+      absent.name + "', 'dp_" + world.instance() + "_lookalike')";
   const std::string before = server.value(state);
   for (const char* comment : {"", "daypass", "daypass cnf001 default/gr_", "daypass other1 default/x"}) {
     server.sql("COMMENT ON ROLE " + absent.name + " IS '" + comment + "'");
@@ -269,7 +283,8 @@ class PgPrepared : public ::testing::TestWithParam<AdminKind> {
       world_ = &PgWorld::superuser();
       return;
     }
-    if (!PgWorld::limited().at_least(16)) GTEST_SKIP() << "15 and older: refused with an admin login that is no superuser";
+    if (!PgWorld::limited().at_least(16))
+      GTEST_SKIP() << "15 and older: refused with an admin login that is no superuser";
     static PgWorld prepared{[] {
       PgWorld::Options options;
       options.max_prepared_transactions = 20;
@@ -290,7 +305,9 @@ INSTANTIATE_TEST_SUITE_P(Admin, PgPrepared, ::testing::Values(AdminKind::limited
 TEST_P(PgPrepared, AreRolledBack) {
   const auto made = world_->make({PgWorld::role("writer", "writers")});
   auto session = world_->client(made.account.name);
-  ASSERT_TRUE(session.run("BEGIN; UPDATE app.orders SET item = 'stolen' WHERE id = 7; PREPARE TRANSACTION 'it''s \"mine\"'").ok());
+  ASSERT_TRUE(
+      session.run("BEGIN; UPDATE app.orders SET item = 'stolen' WHERE id = 7; PREPARE TRANSACTION 'it''s \"mine\"'")
+          .ok());
   ASSERT_TRUE(session.run("BEGIN; DELETE FROM app.orders WHERE id = 8; PREPARE TRANSACTION 'another'").ok());
   EXPECT_EQ(world_->look(made), core::Presence::present);
   EXPECT_EQ(world_->revoke(made), "");
@@ -316,7 +333,8 @@ TEST_P(PgPrepared, ThatLockTheRoleAreRolledBackFirst) {
   const auto made = world_->make();
   {
     auto session = world_->client(made.account.name);
-    ASSERT_TRUE(session.run("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'mine-now-mine-now'; PREPARE TRANSACTION 'lock'").ok());
+    ASSERT_TRUE(
+        session.run("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'mine-now-mine-now'; PREPARE TRANSACTION 'lock'").ok());
   }
   EXPECT_EQ(world_->revoke(made), "");
   expect_gone(made);

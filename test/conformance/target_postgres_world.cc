@@ -40,8 +40,9 @@ PgWorld::PgWorld(Options options) : options_(std::move(options)) {
       "GRANT CONNECT ON DATABASE orders TO readers, writers, makers, dp_admin;"
       "GRANT CONNECT ON DATABASE billing TO dp_admin");
   if (server->version() >= 160000)
-    server->sql("GRANT readers, writers, makers TO dp_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;"
-                "GRANT made TO dp_admin WITH INHERIT TRUE, SET TRUE");
+    server->sql(
+        "GRANT readers, writers, makers TO dp_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;"
+        "GRANT made TO dp_admin WITH INHERIT TRUE, SET TRUE");
   for (const char* database : {"postgres", "template1", "orders", "billing"})
     server->sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC", database);
   server->sql(
@@ -101,8 +102,8 @@ core::TargetSpec PgWorld::spec(std::uint16_t port) const {
 
 std::unique_ptr<target::Driver> PgWorld::new_driver() {
   return target::postgres::make_postgres_driver(
-      clock, entropy, log, [](const core::SecretRef&) -> base::Result<base::Secret> { return base::Secret(admin_password); },
-      instance_);
+      clock, entropy, log,
+      [](const core::SecretRef&) -> base::Result<base::Secret> { return base::Secret(admin_password); }, instance_);
 }
 
 std::shared_ptr<target::Target> PgWorld::new_target(std::uint16_t port) {
@@ -145,7 +146,8 @@ core::Presence PgWorld::look(const Made& made) {
 }
 
 void PgWorld::await(const std::string& query, const std::string& database) {
-  auto client = PgClient::connect(server->conninfo(PgServer::superuser(), server->superuser_password(), database, false));
+  auto client =
+      PgClient::connect(server->conninfo(PgServer::superuser(), server->superuser_password(), database, false));
   for (int i = 0; i < 3000; ++i) {
     const auto rows = client.value().run(query);
     if (rows.ok() && !rows->empty() && rows->front().front() == "t") return;
@@ -155,9 +157,10 @@ void PgWorld::await(const std::string& query, const std::string& database) {
 }
 
 std::string PgWorld::leftovers(const std::string& account) {
-  return server->value("SELECT concat((SELECT 'role ' FROM pg_roles WHERE rolname = '" + account +
-                       "'), (SELECT string_agg('session ' || pid, ' ') FROM pg_stat_activity WHERE usename = '" + account +
-                       "'), (SELECT string_agg('prepared ' || gid, ' ') FROM pg_prepared_xacts WHERE owner = '" + account + "'))");
+  return server->value(
+      "SELECT concat((SELECT 'role ' FROM pg_roles WHERE rolname = '" + account +
+      "'), (SELECT string_agg('session ' || pid, ' ') FROM pg_stat_activity WHERE usename = '" + account +
+      "'), (SELECT string_agg('prepared ' || gid, ' ') FROM pg_prepared_xacts WHERE owner = '" + account + "'))");
 }
 
 void PgWorld::keep(std::string_view line) {

@@ -58,7 +58,8 @@ class PgWorld final : public TargetWorld {
   /// A client as `account`.
   PgClient client(const std::string& account, const std::string& password = first_password,
                   const std::string& database = "orders", const std::string& more = {});
-  std::string conninfo(const std::string& account, const std::string& password, const std::string& database = "orders") const {
+  std::string conninfo(const std::string& account, const std::string& password,
+                       const std::string& database = "orders") const {
     return server->conninfo(account, password, database);
   }
   /// Everything of ours that is left: roles, sessions, prepared transactions.

@@ -1,5 +1,5 @@
-// What every target driver must do, as one suite: a driver's test file gives it a TargetWorld and instantiates it. Included
-// by that one file only.
+// What every target driver must do, as one suite: a driver's test file gives it a TargetWorld and instantiates it.
+// Included by that one file only.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -40,7 +40,8 @@ class TargetWorld {
     const core::GrantId grant = core::new_grant_id(core::TenantId(tenant), entropy);
     return {grant, core::account_name(instance(), grant)};
   }
-  target::Provision wanted(const target::Account& account, const std::string& password = "correct-horse-battery-staple") {
+  target::Provision wanted(const target::Account& account,
+                           const std::string& password = "correct-horse-battery-staple") {
     target::Provision out;
     out.account = account;
     out.roles = roles();

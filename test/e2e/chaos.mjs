@@ -19,7 +19,19 @@ const stored = () => {
   try { return db.prepare('SELECT body FROM grants').all().map((r) => JSON.parse(Buffer.from(r.body).toString())); } finally { db.close(); }
 };
 const kinds = ['provision', 'extend', 'revoke', 'verify'];
-const killed = {};
+const wanted = ['provisioning/provision', 'active', 'active/extend', 'revoking/revoke', 'revoking/verify'];
+const killed = Object.fromEntries(wanted.map((name) => [name, 0]));
+const hits = {};  // state -> the instants that met it, so that a short state is aimed at and not only stumbled upon
+/** What to do in this round and how long after it to kill, in ms. */
+function plan() {
+  const rarest = wanted.reduce((a, b) => (killed[b] < killed[a] ? b : a));
+  if (hits[rarest] && random() < 0.5) {
+    const near = hits[rarest][Math.floor(random() * hits[rarest].length)];
+    return { what: near.what, after: Math.max(0, near.after + (random() - 0.5) * 3) };
+  }
+  const what = ['provision', 'extend', 'revoke'][Math.floor(random() * 3)];
+  return { what, after: random() * { provision: 60, extend: 12, revoke: 45 }[what] };
+}
 let leftovers = 0, falseClosed = 0, worst = 0;
 const pause = (ms) => new Promise((r) => { setTimeout(r, ms); });
 
@@ -31,25 +43,26 @@ for (let round = 1; round <= rounds; round += 1) {
     clients.push(client);
     await client.connect().catch(() => {});
   };
-  const what = ['provision', 'extend', 'extend', 'revoke', 'revoke'][Math.floor(random() * 5)];
+  const { what, after } = plan();
   const running = (await api('GET', '/grants')).grants.filter((g) => g.state === 'active');
   if (what === 'provision') {
     for (const g of running) await api('POST', `/grants/${g.id}/end`);
     for (const c of credentials) open(c);
-    await pause(random() * 60);
+    await pause(after);
   } else {
     if (what === 'extend') for (const g of running) await api('POST', `/grants/${g.id}/end`);
     await Promise.all(credentials.map(open));
     const grants = (await api('GET', '/grants')).grants.filter((g) => g.state === 'active');
     const done = grants.map((g) => (what === 'extend' ? api('POST', `/grants/${g.id}/extend`, { for: `${Math.floor(10 + random() * 20)}m` }) : api('POST', `/grants/${g.id}/end`)).catch(() => {}));
     void done;
-    await pause(random() * (what === 'extend' ? 12 : 45));
+    await pause(after);
   }
   await w.stopServer('SIGKILL');
   for (const g of stored()) {
     if (g.state === 'closed') continue;
     const name = g.open === undefined ? g.state : `${g.state}/${kinds[g.open]}`;
     killed[name] = (killed[name] ?? 0) + 1;
+    (hits[name] ??= []).push({ what, after });
   }
   for (const c of clients) c.end().catch(() => {});
   await w.startServer();
@@ -70,4 +83,7 @@ const verified = await w.cli('operator', ['audit', 'verify']);
 console.log(`killed in:\n${Object.entries(killed).sort().map(([k, v]) => `  ${k.padEnd(24)} ${v}`).join('\n')}`);
 console.log(`rounds with something left after 10 s: ${leftovers}; grants closed whose role existed: ${falseClosed}; slowest clean-up ${worst} ms; audit log: ${verified.code === 0 ? 'verifies' : verified.err}`);
 await w.stop();
-process.exit(leftovers === 0 && falseClosed === 0 && verified.code === 0 ? 0 : 1);
+const least = rounds >= 200 ? 20 : 0;
+const missed = wanted.filter((name) => killed[name] < least);
+if (missed.length) console.log(`killed fewer than ${least} times in: ${missed.join(', ')}`);
+process.exit(missed.length === 0 && leftovers === 0 && falseClosed === 0 && verified.code === 0 ? 0 : 1);

@@ -36,7 +36,9 @@ namespace fs = std::filesystem;
 using base::Code;
 using base::Error;
 
-Error failure(std::string message) { return {Code::internal, "test.pg_server", std::move(message)}; }
+Error failure(std::string message) {
+  return {Code::internal, "test.pg_server", std::move(message)};
+}
 
 std::string read_text(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
@@ -166,10 +168,10 @@ base::Status init_db(const std::string& bin_dir, const fs::path& root, const Use
   const fs::path password_file = root / "password";
   DP_CHECK(write_text(password_file, password + "\n"));
   DP_CHECK(give_to(password_file, user));
-  DP_TRY(const pid_t pid, spawn({bin_dir + "/initdb", "-D", (root / "data").string(), "-U", "postgres", "-A", "scram-sha-256",
-                                 "--pwfile=" + password_file.string(), "--no-sync", "--wal-segsize=4", "-E", "UTF8",
-                                 "--locale=C.UTF-8"},
-                                user, root / "log"));
+  DP_TRY(const pid_t pid,
+         spawn({bin_dir + "/initdb", "-D", (root / "data").string(), "-U", "postgres", "-A", "scram-sha-256",
+                "--pwfile=" + password_file.string(), "--no-sync", "--wal-segsize=4", "-E", "UTF8", "--locale=C.UTF-8"},
+               user, root / "log"));
   if (!wait_success(pid)) return failure("initdb failed: " + read_text(root / "log"));
   return {};
 }
@@ -183,7 +185,7 @@ base::Status copy_tree(const fs::path& from, const fs::path& to) {
 }
 
 std::string template_name(const std::string& bin_dir) {
-  struct stat info {};
+  struct stat info{};
   stat((bin_dir + "/postgres").c_str(), &info);
   std::string flat = bin_dir;
   std::ranges::replace(flat, '/', '-');
@@ -267,13 +269,14 @@ base::Status PgServer::prepare(const PgOptions& options) {
   DP_TRY(port_, free_port());
   socket_dir_ = root_.string();
   const fs::path data = root_ / "data";
-  std::string conf = "\nlisten_addresses = '127.0.0.1'\nport = " + std::to_string(port_) +
-                     "\nunix_socket_directories = " + quoted_value(socket_dir_) +
-                     "\nmax_connections = " + std::to_string(options.max_connections) +
-                     "\nmax_prepared_transactions = " + std::to_string(options.max_prepared_transactions) +
-                     "\nfsync = " + (options.fsync ? "on" : "off") +
-                     "\nshared_buffers = '32MB'\npassword_encryption = 'scram-sha-256'\nautovacuum = on\n"
-                     "logging_collector = off\nlog_line_prefix = '%m [%p] %u@%d %e '\nclient_connection_check_interval = 0\n";
+  std::string conf =
+      "\nlisten_addresses = '127.0.0.1'\nport = " + std::to_string(port_) +
+      "\nunix_socket_directories = " + quoted_value(socket_dir_) +
+      "\nmax_connections = " + std::to_string(options.max_connections) +
+      "\nmax_prepared_transactions = " + std::to_string(options.max_prepared_transactions) +
+      "\nfsync = " + (options.fsync ? "on" : "off") +
+      "\nshared_buffers = '32MB'\npassword_encryption = 'scram-sha-256'\nautovacuum = on\n"
+      "logging_collector = off\nlog_line_prefix = '%m [%p] %u@%d %e '\nclient_connection_check_interval = 0\n";
   // 13 has no client_connection_check_interval.
   if (read_text(data / "PG_VERSION").starts_with("13")) conf.erase(conf.find("client_connection_check_interval"));
   const auto place = [&](const std::string& source, const char* name, const char* setting) -> base::Status {
@@ -328,9 +331,12 @@ int PgServer::version() {
   return version_;
 }
 
-std::string PgServer::log_text() const { return read_text(root_ / "log"); }
+std::string PgServer::log_text() const {
+  return read_text(root_ / "log");
+}
 
-std::string PgServer::conninfo(std::string_view user, std::string_view password, std::string_view database, bool tcp) const {
+std::string PgServer::conninfo(std::string_view user, std::string_view password, std::string_view database,
+                               bool tcp) const {
   return "host=" + (tcp ? std::string("127.0.0.1") : quoted_value(socket_dir_)) + " port=" + std::to_string(port_) +
          " user=" + quoted_value(user) + " password=" + quoted_value(password) + " dbname=" + quoted_value(database) +
          " sslmode=disable gssencmode=disable connect_timeout=20";
@@ -356,11 +362,14 @@ void PgServer::stop() {
   if (postmaster_ <= 0) return;
   kill(postmaster_, SIGQUIT);
   int status = 0;
-  while (waitpid(postmaster_, &status, 0) < 0 && errno == EINTR) {}
+  while (waitpid(postmaster_, &status, 0) < 0 && errno == EINTR) {
+  }
   postmaster_ = -1;
 }
 
-base::Status PgServer::start_again() { return launch(); }
+base::Status PgServer::start_again() {
+  return launch();
+}
 
 std::vector<pid_t> PgServer::processes() const {
   std::vector<pid_t> out{postmaster_};
@@ -371,7 +380,8 @@ std::vector<pid_t> PgServer::processes() const {
     const std::string stat_line = read_text(entry.path() / "stat");
     const std::size_t name_end = stat_line.rfind(')');
     if (name_end == std::string::npos || name_end + 4 > stat_line.size()) continue;
-    if (std::strtol(stat_line.c_str() + name_end + 4, nullptr, 10) == postmaster_) out.push_back(static_cast<pid_t>(pid));
+    if (std::strtol(stat_line.c_str() + name_end + 4, nullptr, 10) == postmaster_)
+      out.push_back(static_cast<pid_t>(pid));
   }
   return out;
 }
@@ -386,12 +396,16 @@ void PgServer::thaw() {
   for (const pid_t pid : processes()) kill(pid, SIGCONT);
 }
 
-void PgServer::signal(pid_t pid, int number) { kill(pid, number); }
+void PgServer::signal(pid_t pid, int number) {
+  kill(pid, number);
+}
 
 // ---- client ----
 
 namespace {
-PGconn* as_conn(void* raw) { return static_cast<PGconn*>(raw); }
+PGconn* as_conn(void* raw) {
+  return static_cast<PGconn*>(raw);
+}
 
 std::string state_from(PGconn* conn, const PGresult* result) {
   const char* state = result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -435,8 +449,8 @@ PgClient::~PgClient() {
 base::Result<PgRows> PgClient::run(const std::string& text) {
   PGresult* result = PQexec(as_conn(conn_), text.c_str());
   const ExecStatusType status = PQresultStatus(result);
-  if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY || status == PGRES_COPY_OUT ||
-      status == PGRES_COPY_IN) {
+  if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY ||
+      status == PGRES_COPY_OUT || status == PGRES_COPY_IN) {
     PgRows rows = rows_from(result);
     PQclear(result);
     return rows;
@@ -451,7 +465,9 @@ std::string PgClient::state_of(const std::string& text) {
   return result.ok() ? std::string() : result.error().check;
 }
 
-void PgClient::send(const std::string& text) { PQsendQuery(as_conn(conn_), text.c_str()); }
+void PgClient::send(const std::string& text) {
+  PQsendQuery(as_conn(conn_), text.c_str());
+}
 
 bool PgClient::wait_closed(int timeout_ms) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
@@ -474,7 +490,11 @@ bool PgClient::wait_closed(int timeout_ms) {
   return true;
 }
 
-int PgClient::backend_pid() const { return PQbackendPID(as_conn(conn_)); }
-int PgClient::socket() const { return PQsocket(as_conn(conn_)); }
+int PgClient::backend_pid() const {
+  return PQbackendPID(as_conn(conn_));
+}
+int PgClient::socket() const {
+  return PQsocket(as_conn(conn_));
+}
 
 }  // namespace daypass::test

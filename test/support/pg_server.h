@@ -1,5 +1,5 @@
-// A private PostgreSQL for tests: own data folder, own port, own unix socket, gone at the end. Works for root (the server
-// then runs as the user postgres, because initdb refuses root) and for an ordinary user.
+// A private PostgreSQL for tests: own data folder, own port, own unix socket, gone at the end. Works for root (the
+// server then runs as the user postgres, because initdb refuses root) and for an ordinary user.
 #pragma once
 
 #include <sys/types.h>
@@ -39,7 +39,8 @@ class PgServer {
  public:
   /// Starts a server and waits until it accepts logins. Error: "test.pg_server", with the end of the server's log.
   static base::Result<std::unique_ptr<PgServer>> start(PgOptions options = {});
-  /// One server for the whole test binary, made at first use and removed when the process exits. Aborts when it can't start.
+  /// One server for the whole test binary, made at first use and removed when the process exits. Aborts when it can't
+  /// start.
   static PgServer& shared();
   ~PgServer();
   PgServer(const PgServer&) = delete;
@@ -57,8 +58,8 @@ class PgServer {
   [[nodiscard]] std::string log_text() const;
 
   /// A libpq conninfo string; over 127.0.0.1 without TLS, or over the unix socket with `tcp` false.
-  [[nodiscard]] std::string conninfo(std::string_view user, std::string_view password, std::string_view database = "postgres",
-                                     bool tcp = true) const;
+  [[nodiscard]] std::string conninfo(std::string_view user, std::string_view password,
+                                     std::string_view database = "postgres", bool tcp = true) const;
 
   /// Runs one or more statements as superuser; rows of the last one. Error: check = SQLSTATE ("" becomes "lost").
   base::Result<PgRows> try_sql(const std::string& text, const std::string& database = "postgres");
@@ -71,7 +72,8 @@ class PgServer {
   void stop();
   /// Starts a stopped server on the same folder and port. Error: "test.pg_server".
   base::Status start_again();
-  /// SIGSTOP and SIGCONT for the postmaster and every process of the cluster: connections stay open and nothing answers.
+  /// SIGSTOP and SIGCONT for the postmaster and every process of the cluster: connections stay open and nothing
+  /// answers.
   void freeze();
   void thaw();
   /// SIGSTOP or SIGCONT for one server process.

@@ -14,10 +14,10 @@ class TcpCutter {
  public:
   enum class Hurt {
     none,
-    lose_request,   ///< cuts both ways before the message reaches the server
-    lose_answer,    ///< the server gets the message; the client sees the end of the stream instead of the answer
-    hold_request,   ///< nothing goes to the server until release(), then the message arrives after all
-    hold_answer,    ///< the server gets the message; its answer never comes
+    lose_request,  ///< cuts both ways before the message reaches the server
+    lose_answer,   ///< the server gets the message; the client sees the end of the stream instead of the answer
+    hold_request,  ///< nothing goes to the server until release(), then the message arrives after all
+    hold_answer,   ///< the server gets the message; its answer never comes
   };
   explicit TcpCutter(std::uint16_t server_port);
   ~TcpCutter();

@@ -66,11 +66,8 @@ Result<std::unique_ptr<OwnerLock>> OwnerLock::take(const std::string& path) {
     // flock, not a POSIX record lock: that one is gone as soon as anything in the process closes the file.
     if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return system_error(path, errno);
-      const std::string owner = owner_of(fd.get());
-      return Error{Code::conflict, "store.in_use", "the store " + path + " is in use by " + owner,
-                   owner == "another process"
-                       ? "stop the server that has it open"
-                       : "stop the server that has it open (" + owner + "), or use a store of its own"};
+      return Error{Code::conflict, "store.in_use", "the store " + path + " is in use by " + owner_of(fd.get()),
+                   "stop the server that has it open, or name another file for this one"};
     }
     struct stat held{};
     if (fstat(fd.get(), &held) != 0) return system_error(path, errno);

@@ -28,10 +28,7 @@ bool breaks_uniqueness(const Query& query) {
 Status SqliteTx::save_grant(core::Grant& grant) {
   const std::uint64_t before = grant.version++;
   const std::string body = base::json::dump(core::to_json(grant));
-  // A grant that can't be read back could not be revoked after a restart.
-  Status saved = base::is_utf8(body)
-                     ? (before == 0 ? insert_grant(grant, body) : replace_grant(grant, body))
-                     : Error{Code::invalid, "store.text", "a text in the grant " + grant.id.str() + " is not UTF-8"};
+  Status saved = before == 0 ? insert_grant(grant, body) : replace_grant(grant, body);
   if (!saved.ok()) grant.version = before;
   return saved;
 }

@@ -16,7 +16,8 @@ Finding clock_finding(std::int64_t server_ms, base::WallTime ours) {
   Finding out{Grade::ok, "pg.server.clock", "clock", "the clocks agree within " + std::to_string(apart) + " ms", ""};
   if (apart <= 5'000) return out;
   out.grade = apart > 30'000 ? Grade::fail : Grade::warn;
-  out.message = "the server's clock is " + std::to_string(apart / 1000) + " s away from ours, so accounts end early or late";
+  out.message =
+      "the server's clock is " + std::to_string(apart / 1000) + " s away from ours, so accounts end early or late";
   out.fix = "run an NTP client on both machines";
   return out;
 }
@@ -28,10 +29,11 @@ void admin_findings(const Connection& c, const TargetSettings& settings, std::ve
                    "is a superuser: who steals this login owns the server and its machine",
                    "on 16 and later: CREATE ROLE … LOGIN CREATEROLE, and GRANT pg_signal_backend TO it"});
   else if (facts.version < 160000 && facts.createrole)
-    out.push_back({Grade::warn, "pg.admin.createrole_os", settings.admin_user,
-                   "on PostgreSQL 15 and older CREATEROLE is as good as the server's own account on its machine: it may make "
-                   "itself a member of pg_execute_server_program",
-                   "upgrade to PostgreSQL 16, or guard this login as you guard root"});
+    out.push_back(
+        {Grade::warn, "pg.admin.createrole_os", settings.admin_user,
+         "on PostgreSQL 15 and older CREATEROLE is as good as the server's own account on its machine: it may make "
+         "itself a member of pg_execute_server_program",
+         "upgrade to PostgreSQL 16, or guard this login as you guard root"});
   for (auto& finding : examine_admin(c, settings)) out.push_back(std::move(finding));
 }
 
@@ -39,25 +41,30 @@ void admin_findings(const Connection& c, const TargetSettings& settings, std::ve
 Result<std::vector<Finding>> hba_findings(Connection& c, const TargetSettings& settings,
                                           const std::vector<std::string>& groups, const Deadline& deadline) {
   std::vector<Finding> out;
-  // The admin login first: on 16 and later its ADMIN OPTION makes it a member of each group, and "+group" means it, too.
-  std::string lines = std::string(settings.tls ? "hostssl" : settings.unix_socket() ? "local" : "host") + " all \"" +
-                      settings.admin_user + "\" " + (settings.unix_socket() ? "" : "<Daypass's address>/32 ") +
-                      "scram-sha-256\n";
+  // The admin login first: on 16 and later its ADMIN OPTION makes it a member of each group, and "+group" means it,
+  // too.
+  std::string lines = std::string(settings.tls             ? "hostssl"
+                                  : settings.unix_socket() ? "local"
+                                                           : "host") +
+                      " all \"" + settings.admin_user + "\" " +
+                      (settings.unix_socket() ? "" : "<Daypass's address>/32 ") + "scram-sha-256\n";
   for (const auto& group : groups) {
     const std::string who = "\"" + settings.database + "\" \"+" + group + "\"";
-    lines += settings.tls           ? "hostssl " + who + " <gateway's address>/32 scram-sha-256 clientcert=verify-ca\n"
+    lines += settings.tls ? "hostssl " + who + " <gateway's address>/32 scram-sha-256 clientcert=verify-ca\n"
              : settings.unix_socket() ? "local " + who + " scram-sha-256\n"
-                                    : "host " + who + " 127.0.0.1/32 scram-sha-256\n";
+                                      : "host " + who + " 127.0.0.1/32 scram-sha-256\n";
     lines += "host all \"+" + group + "\" all reject\nlocal all \"+" + group + "\" reject\n";
   }
-  out.push_back({Grade::ok, "pg.server.hba", "pg_hba.conf",
-                 "a user may change the password of the account and so log in past the gateway; only pg_hba.conf can stop that",
-                 lines});
+  out.push_back(
+      {Grade::ok, "pg.server.hba", "pg_hba.conf",
+       "a user may change the password of the account and so log in past the gateway; only pg_hba.conf can stop that",
+       lines});
   const auto allowed = c.run("SELECT has_function_privilege('pg_hba_file_rules()', 'EXECUTE')", deadline);
   if (!allowed) return to_error(allowed.error(), "look at pg_hba.conf");
   if (!allowed->front().yes(0, 0)) return out;
   const auto rules = c.run(
-      "SELECT line_number FROM pg_hba_file_rules WHERE auth_method = 'trust' AND (database && ARRAY['all', 'sameuser', 'samerole', " +
+      "SELECT line_number FROM pg_hba_file_rules WHERE auth_method = 'trust' AND (database && ARRAY['all', 'sameuser', "
+      "'samerole', " +
           c.literal(settings.database) + "]) AND (user_name && ('{all}'::text[] || ARRAY(SELECT '+' || g FROM unnest(" +
           c.array(groups) + ") g)))",
       deadline);
@@ -72,7 +79,8 @@ Result<std::vector<Finding>> hba_findings(Connection& c, const TargetSettings& s
 Result<std::vector<Finding>> server_findings(Connection& c, const base::Clock& clock, const Deadline& deadline) {
   const auto reply = c.run(
       "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, current_setting('password_encryption'),"
-      " has_function_privilege('pg_control_system()', 'EXECUTE'), current_setting('max_prepared_transactions'), current_user",
+      " has_function_privilege('pg_control_system()', 'EXECUTE'), current_setting('max_prepared_transactions'), "
+      "current_user",
       deadline);
   if (!reply) return to_error(reply.error(), "look at the server");
   const Rows& row = reply->front();
@@ -115,7 +123,8 @@ Result<std::vector<Finding>> PostgresTarget::check(const std::vector<core::RoleS
     return out;
   }
   Connection& c = **connection;
-  out.push_back({Grade::ok, "pg.connect", spec_subject(), "PostgreSQL " + std::to_string(c.facts().version / 10000), ""});
+  out.push_back(
+      {Grade::ok, "pg.connect", spec_subject(), "PostgreSQL " + std::to_string(c.facts().version / 10000), ""});
   admin_findings(c, settings_, out);
   const auto add = [&](Result<std::vector<Finding>> more) -> base::Status {
     if (!more.ok()) return std::move(more).error();
@@ -135,6 +144,8 @@ Result<std::vector<Finding>> PostgresTarget::check(const std::vector<core::RoleS
   return out;
 }
 
-std::string PostgresTarget::spec_subject() const { return settings_.host + ":" + std::to_string(settings_.port); }
+std::string PostgresTarget::spec_subject() const {
+  return settings_.host + ":" + std::to_string(settings_.port);
+}
 
 }  // namespace daypass::target::postgres

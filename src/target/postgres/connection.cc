@@ -23,13 +23,14 @@ std::string cleaned(std::string_view text) {
 }
 
 // Startup options win over what ALTER ROLE or ALTER DATABASE set for the admin login. search_path: nothing that a user
-// made may be found in place of what is meant. The timeouts are for the case that our own deadline can't reach the server.
+// made may be found in place of what is meant. The timeouts are for the case that our own deadline can't reach the
+// server.
 constexpr const char* startup_options =
-      "-c search_path=pg_catalog,pg_temp -c statement_timeout=60s"
-      " -c idle_in_transaction_session_timeout=30s -c standard_conforming_strings=on -c datestyle=ISO -c timezone=UTC"
-      " -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"
-      " -c default_transaction_deferrable=off -c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan"
-      " -c row_security=off -c quote_all_identifiers=off -c client_min_messages=warning -c bytea_output=hex";
+    "-c search_path=pg_catalog,pg_temp -c statement_timeout=60s"
+    " -c idle_in_transaction_session_timeout=30s -c standard_conforming_strings=on -c datestyle=ISO -c timezone=UTC"
+    " -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"
+    " -c default_transaction_deferrable=off -c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan"
+    " -c row_security=off -c quote_all_identifiers=off -c client_min_messages=warning -c bytea_output=hex";
 
 constexpr const char* nowhere = "/nonexistent";
 
@@ -39,18 +40,70 @@ PGconn* start(const Login& login, const std::string& address) {
   const std::string port = std::to_string(s.port);
   std::string password(login.password.reveal());
   const std::string ca = s.ca_file.empty() ? system_ca_file : s.ca_file;
-  const auto keys = std::to_array<const char*>(
-      {"host", "hostaddr", "port", "dbname", "user", "password", "application_name", "options", "client_encoding", "sslmode",
-       "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "ssl_min_protocol_version", "sslsni", "gssencmode",
-       "krbsrvname", "passfile", "target_session_attrs", "channel_binding", "replication", "keepalives", "keepalives_idle",
-       "keepalives_interval", "keepalives_count", "tcp_user_timeout", "requirepeer", "connect_timeout",
-       "fallback_application_name", nullptr});
-  const auto values = std::to_array<const char*>(
-      {s.host.c_str(), address.c_str(), port.c_str(), login.database.c_str(), s.admin_user.c_str(), password.c_str(),
-       login.application.c_str(), startup_options, "UTF8", s.tls ? "verify-full" : "disable", ca.c_str(),
-       s.admin_cert.empty() ? nowhere : s.admin_cert.c_str(), s.admin_key.empty() ? nowhere : s.admin_key.c_str(), nowhere,
-       "", "TLSv1.2", "1", "disable", "", nowhere, "any", "prefer", "", "1", "10", "5", "3", "20000", "", "0", "daypass",
-       nullptr});
+  const auto keys = std::to_array<const char*>({"host",
+                                                "hostaddr",
+                                                "port",
+                                                "dbname",
+                                                "user",
+                                                "password",
+                                                "application_name",
+                                                "options",
+                                                "client_encoding",
+                                                "sslmode",
+                                                "sslrootcert",
+                                                "sslcert",
+                                                "sslkey",
+                                                "sslcrl",
+                                                "sslcrldir",
+                                                "ssl_min_protocol_version",
+                                                "sslsni",
+                                                "gssencmode",
+                                                "krbsrvname",
+                                                "passfile",
+                                                "target_session_attrs",
+                                                "channel_binding",
+                                                "replication",
+                                                "keepalives",
+                                                "keepalives_idle",
+                                                "keepalives_interval",
+                                                "keepalives_count",
+                                                "tcp_user_timeout",
+                                                "requirepeer",
+                                                "connect_timeout",
+                                                "fallback_application_name",
+                                                nullptr});
+  const auto values = std::to_array<const char*>({s.host.c_str(),
+                                                  address.c_str(),
+                                                  port.c_str(),
+                                                  login.database.c_str(),
+                                                  s.admin_user.c_str(),
+                                                  password.c_str(),
+                                                  login.application.c_str(),
+                                                  startup_options,
+                                                  "UTF8",
+                                                  s.tls ? "verify-full" : "disable",
+                                                  ca.c_str(),
+                                                  s.admin_cert.empty() ? nowhere : s.admin_cert.c_str(),
+                                                  s.admin_key.empty() ? nowhere : s.admin_key.c_str(),
+                                                  nowhere,
+                                                  "",
+                                                  "TLSv1.2",
+                                                  "1",
+                                                  "disable",
+                                                  "",
+                                                  nowhere,
+                                                  "any",
+                                                  "prefer",
+                                                  "",
+                                                  "1",
+                                                  "10",
+                                                  "5",
+                                                  "3",
+                                                  "20000",
+                                                  "",
+                                                  "0",
+                                                  "daypass",
+                                                  nullptr});
   static_assert(keys.size() == values.size());
   PGconn* conn = PQconnectStartParams(keys.data(), values.data(), 0);
   base::wipe(password.data(), password.size());
@@ -60,8 +113,9 @@ PGconn* start(const Login& login, const std::string& address) {
 Error connect_error(const Login& login, std::string message, bool reached) {
   const std::string where = login.settings->host + ":" + std::to_string(login.settings->port);
   if (reached)
-    return {Code::unavailable, "pg.login", "the admin login " + login.settings->admin_user + " at " + where + " was refused: " +
-                                               cleaned(message), "daypass target check"};
+    return {Code::unavailable, "pg.login",
+            "the admin login " + login.settings->admin_user + " at " + where + " was refused: " + cleaned(message),
+            "daypass target check"};
   return {Code::unavailable, "pg.connect", "can't connect to " + where + ": " + cleaned(message), "is the server up?"};
 }
 
@@ -76,18 +130,23 @@ Failure from_result(const PGresult* result, std::size_t statement) {
 base::Error to_error(const Failure& failure, std::string_view doing) {
   const std::string what = "can't " + std::string(doing) + ": ";
   switch (failure.kind) {
-    case Failure::Kind::refused: return {Code::unavailable, "pg.connect", what + failure.message};
-    case Failure::Kind::deadline: return {Code::timeout, "pg.timeout", what + "the server did not answer in time"};
+    case Failure::Kind::refused:
+      return {Code::unavailable, "pg.connect", what + failure.message};
+    case Failure::Kind::deadline:
+      return {Code::timeout, "pg.timeout", what + "the server did not answer in time"};
     case Failure::Kind::lost:
       return {Code::timeout, "pg.connection_lost", what + "the connection was lost (" + failure.message + ")"};
-    case Failure::Kind::sql: break;
+    case Failure::Kind::sql:
+      break;
   }
   const std::string told = what + failure.message + " (SQLSTATE " + failure.state + ")";
   if (failure.is(sqlstate::insufficient_privilege))
     return {Code::unavailable, "pg.admin_right", told, "daypass target check names the missing right"};
-  if (failure.is(sqlstate::lock_not_available) || failure.is(sqlstate::deadlock) || failure.is(sqlstate::query_canceled))
+  if (failure.is(sqlstate::lock_not_available) || failure.is(sqlstate::deadlock) ||
+      failure.is(sqlstate::query_canceled))
     return {Code::unavailable, "pg.locked", told, "something on the server holds a lock for long"};
-  if (failure.state.starts_with("53")) return {Code::unavailable, "pg.resources", told, "the server is short of something"};
+  if (failure.state.starts_with("53"))
+    return {Code::unavailable, "pg.resources", told, "the server is short of something"};
   return {Code::internal, "pg.sql", told};
 }
 
@@ -98,7 +157,9 @@ std::int64_t Rows::number(int row, int column) const noexcept {
   return end.ec == std::errc() && end.ptr == text.data() + text.size() ? value : 0;
 }
 
-Connection::~Connection() { PQfinish(conn_); }
+Connection::~Connection() {
+  PQfinish(conn_);
+}
 
 base::Result<std::unique_ptr<Connection>> Connection::open(const Login& login, const Deadline& deadline) {
   std::vector<std::string> addresses{""};
@@ -106,8 +167,8 @@ base::Result<std::unique_ptr<Connection>> Connection::open(const Login& login, c
     DP_TRY(addresses, resolve(login.settings->host, deadline));
     for (const auto& address : addresses)
       if (!login.settings->tls && !is_loopback_address(address))
-        return Error{Code::unavailable, "pg.connect", login.settings->host + " is " + address + ", which is not loopback",
-                     "use tls = \"verify\""};
+        return Error{Code::unavailable, "pg.connect",
+                     login.settings->host + " is " + address + ", which is not loopback", "use tls = \"verify\""};
   }
   Error last{Code::timeout, "pg.timeout", "no time left to connect"};
   for (std::size_t i = 0; i < addresses.size(); ++i) {
@@ -150,12 +211,13 @@ Status Connection::look_around(const Login& login, const Deadline& deadline) {
   if (facts_.version < 130000)
     return Error{Code::unavailable, "pg.version", "the server is older than PostgreSQL 13", "use a supported version"};
   const std::string ask =
-      "SELECT pg_backend_pid(), (SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())), pg_is_in_recovery(),"
+      "SELECT pg_backend_pid(), (SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid())), "
+      "pg_is_in_recovery(),"
       " r.rolsuper, r.rolcreaterole, r.rolsuper OR pg_has_role(current_user, 'pg_signal_backend', 'USAGE'),"
       " current_setting('max_prepared_transactions') FROM pg_roles r WHERE r.rolname = current_user;\n";
   std::string settings = "SET lock_timeout = " + std::to_string(login.lock_timeout.count()) + ";\n";
   if (facts_.version >= 140000) settings += "SET client_connection_check_interval = '1s';\n";
-  const auto reply = run(ask + settings + prepared_statements(facts_.version), deadline);
+  const auto reply = run(ask + settings, deadline);
   if (!reply) return to_error(reply.error(), "look around on the server");
   const Rows& row = reply->front();
   if (row.size() != 1) return Error{Code::internal, "pg.sql", "the admin login is not in pg_roles"};
@@ -171,10 +233,14 @@ Status Connection::look_around(const Login& login, const Deadline& deadline) {
   if (facts_.pid != PQbackendPID(conn_))
     return Error{Code::unavailable, "pg.pooler", "a connection pooler sits between Daypass and the server",
                  "point the target at the server itself"};
+  const auto ready = run(prepared_statements(facts_.version, facts_.prepared_max > 0), deadline);
+  if (!ready) return to_error(ready.error(), "prepare statements");
   return {};
 }
 
-Failure Connection::broken(Failure::Kind kind) const { return {kind, "", cleaned(PQerrorMessage(conn_)), 0}; }
+Failure Connection::broken(Failure::Kind kind) const {
+  return {kind, "", cleaned(PQerrorMessage(conn_)), 0};
+}
 
 Outcome<void> Connection::wait(bool for_write, const Deadline& deadline) {
   for (;;) {
@@ -221,7 +287,9 @@ Outcome<Reply> Connection::exchange(const std::string& sql, const Deadline& dead
     switch (PQresultStatus(*result)) {
       case PGRES_COMMAND_OK:
       case PGRES_TUPLES_OK:
-      case PGRES_EMPTY_QUERY: reply.push_back(std::move(rows)); break;
+      case PGRES_EMPTY_QUERY:
+        reply.push_back(std::move(rows));
+        break;
       case PGRES_FATAL_ERROR:
         if (verdict) verdict = std::unexpected(from_result(*result, reply.size()));
         break;
@@ -252,7 +320,8 @@ Outcome<Reply> Connection::run(const std::string& sql, const Deadline& deadline)
 
 bool Connection::usable() {
   if (spoiled_ || PQstatus(conn_) != CONNECTION_OK || PQtransactionStatus(conn_) != PQTRANS_IDLE) return false;
-  // Nothing is due on an idle connection. What comes is the server's farewell, or so rare that a new connection is cheaper.
+  // Nothing is due on an idle connection. What comes is the server's farewell, or so rare that a new connection is
+  // cheaper.
   pollfd fd{PQsocket(conn_), POLLIN, 0};
   return poll(&fd, 1, 0) == 0;
 }

@@ -45,11 +45,11 @@ inline constexpr std::string_view duplicate_object = "42710";
 inline constexpr std::string_view undefined_object = "42704";
 inline constexpr std::string_view unique_violation = "23505";
 inline constexpr std::string_view insufficient_privilege = "42501";
-inline constexpr std::string_view bad_text = "22P02";               ///< our guards raise it, see statements.h
+inline constexpr std::string_view bad_text = "22P02";  ///< our guards raise it, see statements.h
 inline constexpr std::string_view dependent_objects = "2BP01";
 inline constexpr std::string_view lock_not_available = "55P03";
 inline constexpr std::string_view deadlock = "40P01";
-inline constexpr std::string_view internal_error = "XX000";         ///< "tuple concurrently updated"
+inline constexpr std::string_view internal_error = "XX000";  ///< "tuple concurrently updated"
 inline constexpr std::string_view undefined_database = "3D000";
 inline constexpr std::string_view query_canceled = "57014";
 }  // namespace sqlstate
@@ -61,8 +61,7 @@ class Rows {
   [[nodiscard]] int size() const noexcept { return PQntuples(result_.get()); }
   [[nodiscard]] bool null(int row, int column) const noexcept { return PQgetisnull(result_.get(), row, column) != 0; }
   [[nodiscard]] std::string_view at(int row, int column) const noexcept {
-    return {PQgetvalue(result_.get(), row, column),
-            static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};
+    return {PQgetvalue(result_.get(), row, column), static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};
   }
   [[nodiscard]] std::string text(int row, int column) const { return std::string(at(row, column)); }
   [[nodiscard]] bool yes(int row, int column) const noexcept { return at(row, column) == "t"; }
@@ -79,7 +78,7 @@ using Reply = std::vector<Rows>;
 struct Login {
   const TargetSettings* settings = nullptr;
   std::string database;
-  std::string application;   ///< application_name, at most 63 bytes
+  std::string application;  ///< application_name, at most 63 bytes
   base::Millis lock_timeout = std::chrono::seconds(1);
   base::Secret password;
 };
@@ -89,12 +88,12 @@ class Connection {
   /// What the server said about itself and us when the connection was made.
   struct Facts {
     int pid = 0;
-    std::string started;       ///< backend_start as the server writes it: with `pid` it names this one process
-    int version = 0;           ///< 150018
+    std::string started;  ///< backend_start as the server writes it: with `pid` it names this one process
+    int version = 0;      ///< 150018
     bool superuser = false;
     bool createrole = false;
-    bool may_signal = false;   ///< superuser or member of pg_signal_backend
-    int prepared_max = 0;      ///< max_prepared_transactions
+    bool may_signal = false;  ///< superuser or member of pg_signal_backend
+    int prepared_max = 0;     ///< max_prepared_transactions
     std::string database;
   };
 

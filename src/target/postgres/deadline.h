@@ -23,9 +23,7 @@ class Deadline {
   /// The earlier of this deadline and `limit` from now.
   [[nodiscard]] Deadline within(base::Millis limit) const { return {*clock_, std::min(left(), limit)}; }
   /// Waits a little for the server to do something that it does not announce.
-  void pause(base::Millis wanted) const {
-    poll(nullptr, 0, static_cast<int>(std::min(wanted, left()).count()));
-  }
+  void pause(base::Millis wanted) const { poll(nullptr, 0, static_cast<int>(std::min(wanted, left()).count())); }
 
  private:
   const base::Clock* clock_;

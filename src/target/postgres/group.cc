@@ -10,8 +10,8 @@ using base::Error;
 using Grade = Finding::Grade;
 
 /// All rules in one round trip.
-base::Result<std::vector<Finding>> apply(Connection& connection, const std::vector<Rule>& rules, const std::string& subject,
-                                         const char* all_well, const Deadline& deadline) {
+base::Result<std::vector<Finding>> apply(Connection& connection, const std::vector<Rule>& rules,
+                                         const std::string& subject, const char* all_well, const Deadline& deadline) {
   std::string sql;
   for (const auto& rule : rules) sql += rule.sql + ";\n";
   const auto reply = connection.run(sql, deadline);
@@ -35,19 +35,20 @@ base::Result<std::vector<Finding>> examine_group(Connection& connection, const s
 base::Result<std::vector<Finding>> examine_heir(Connection& connection, const Membership& membership,
                                                 const Deadline& deadline) {
   if (membership.heir.empty()) return std::vector<Finding>{};
-  return apply(connection,
-               heir_rules(connection.literal(membership.heir), connection.array(membership.groups),
-                          connection.facts().version),
-               membership.heir, "pg.heir", deadline);
+  return apply(
+      connection,
+      heir_rules(connection.literal(membership.heir), connection.array(membership.groups), connection.facts().version),
+      membership.heir, "pg.heir", deadline);
 }
 
 base::Result<std::vector<Finding>> examine_group_admin(Connection& connection, const std::string& group,
                                                        const Deadline& deadline) {
   if (connection.facts().version < 160000) return std::vector<Finding>{};
   const auto reply = connection.run(
-      "SELECT format('GRANT %I TO %I WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;', r.rolname, current_user), current_user"
-      " FROM pg_roles r WHERE r.rolname = " + connection.literal(group) +
-          " AND NOT pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION')",
+      "SELECT format('GRANT %I TO %I WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;', r.rolname, current_user), "
+      "current_user"
+      " FROM pg_roles r WHERE r.rolname = " +
+          connection.literal(group) + " AND NOT pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION')",
       deadline);
   if (!reply) return to_error(reply.error(), "look at the admin login");
   std::vector<Finding> out;
@@ -63,17 +64,31 @@ std::vector<Finding> examine_admin(const Connection& connection, const TargetSet
   const std::string quoted = connection.ident(user);
   std::vector<Finding> out;
   if (!facts.createrole)
-    out.push_back({Grade::fail, "pg.admin.createrole", user, "may not make roles", "ALTER ROLE " + quoted + " CREATEROLE;"});
+    out.push_back(
+        {Grade::fail, "pg.admin.createrole", user, "may not make roles", "ALTER ROLE " + quoted + " CREATEROLE;"});
   if (!facts.may_signal)
-    out.push_back({Grade::fail, "pg.admin.signal", user, "may not end the sessions of others, so access could not be taken away",
+    out.push_back({Grade::fail, "pg.admin.signal", user,
+                   "may not end the sessions of others, so access could not be taken away",
                    "GRANT pg_signal_backend TO " + quoted + ";"});
-  // 14 and older let a session revoke its own role from the admin; 15 lets it prepare a transaction as the group. Either
-  // keeps the role's row locked with no session left to end, and only a superuser may roll such a transaction back.
+  // 14 and older let a session revoke its own role from the admin; 15 lets it prepare a transaction as the group.
+  // Either keeps the role's row locked with no session left to end, and only a superuser may roll such a transaction
+  // back.
   if (facts.version < 160000 && facts.prepared_max > 0 && !facts.superuser)
-    out.push_back({Grade::fail, "pg.server.prepared_transactions", "max_prepared_transactions",
-                   "a session can block its own revocation with a prepared transaction that only a superuser may roll back",
-                   "ALTER SYSTEM SET max_prepared_transactions = 0; -- and restart the server"});
+    out.push_back(
+        {Grade::fail, "pg.server.prepared_transactions", "max_prepared_transactions",
+         "a session can block its own revocation with a prepared transaction that only a superuser may roll back",
+         "ALTER SYSTEM SET max_prepared_transactions = 0; -- and restart the server"});
   return out;
+}
+
+base::Result<bool> is_in_roles(Connection& connection, const std::vector<std::string>& groups,
+                               const Deadline& deadline) {
+  const auto reply = connection.run(
+      "SELECT EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = ANY (" +
+          connection.array(groups) + "))",
+      deadline);
+  if (!reply) return to_error(reply.error(), "look at the groups");
+  return reply->front().yes(0, 0);
 }
 
 base::Status first_failure(const std::vector<Finding>& findings) {

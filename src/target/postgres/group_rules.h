@@ -11,7 +11,7 @@ namespace daypass::target::postgres {
 struct Rule {
   std::string check;
   Finding::Grade grade;
-  std::string sql;   ///< rows of (message, fix); none when all is well
+  std::string sql;  ///< rows of (message, fix); none when all is well
 };
 
 /// `quoted_group` is an SQL literal. The queries belong into the target's own database.

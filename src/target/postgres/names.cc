@@ -21,9 +21,15 @@ bool is_instance(std::string_view text) noexcept {
          std::ranges::all_of(text, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
 }
 
-std::string mark_prefix(std::string_view instance) { return "daypass " + std::string(instance) + " "; }
-std::string mark(std::string_view instance, const core::GrantId& grant) { return mark_prefix(instance) + grant.str(); }
-std::string name_prefix(std::string_view instance) { return "dp_" + std::string(instance) + "_"; }
+std::string mark_prefix(std::string_view instance) {
+  return "daypass " + std::string(instance) + " ";
+}
+std::string mark(std::string_view instance, const core::GrantId& grant) {
+  return mark_prefix(instance) + grant.str();
+}
+std::string name_prefix(std::string_view instance) {
+  return "dp_" + std::string(instance) + "_";
+}
 
 std::optional<core::GrantId> read_mark(std::string_view instance, std::string_view role, std::string_view comment) {
   const std::string prefix = mark_prefix(instance);

@@ -8,8 +8,8 @@ using base::Error;
 using base::Millis;
 using base::Status;
 
-/// Most connections at once, and how many stay open when nothing is to do. Provisioning is kept narrow on purpose: every
-/// role made or dropped empties the membership cache of every process on the server.
+/// Most connections at once, and how many stay open when nothing is to do. Provisioning is kept narrow on purpose:
+/// every role made or dropped empties the membership cache of every process on the server.
 struct Width {
   int most;
   std::size_t kept;
@@ -17,22 +17,28 @@ struct Width {
 constexpr std::array<Width, 4> widths{{{4, 2}, {4, 2}, {2, 1}, {1, 1}}};
 constexpr auto idle_most = std::chrono::seconds(30);
 
-constexpr std::size_t index(Purpose purpose) { return static_cast<std::size_t>(purpose); }
+constexpr std::size_t index(Purpose purpose) {
+  return static_cast<std::size_t>(purpose);
+}
 
 }  // namespace
 
 std::string_view to_string(Purpose purpose) noexcept {
   switch (purpose) {
-    case Purpose::provision: return "provision";
-    case Purpose::revoke: return "revoke";
-    case Purpose::verify: return "verify";
-    case Purpose::fence: return "fence";
+    case Purpose::provision:
+      return "provision";
+    case Purpose::revoke:
+      return "revoke";
+    case Purpose::verify:
+      return "verify";
+    case Purpose::fence:
+      return "fence";
   }
   return "other";
 }
 
-Pool::Pool(TargetSettings settings, Password password, const base::Clock& clock, const base::Log& log, std::string instance,
-           std::string nonce)
+Pool::Pool(TargetSettings settings, Password password, const base::Clock& clock, const base::Log& log,
+           std::string instance, std::string nonce)
     : settings_(std::move(settings)),
       password_(std::move(password)),
       clock_(clock),
@@ -123,25 +129,29 @@ Status Pool::await_gone(Connection& connection, const std::string& condition, co
     if (!reply) return to_error(reply.error(), "end an old connection");
     if (reply->front().number(0, 0) == 0) return {};
     // Another look so late would only run into the deadline and cost this connection.
-    if (deadline.left() <= Millis(20)) return Error{Code::timeout, "pg.fence", "an old connection on the server did not end in time"};
+    if (deadline.left() <= Millis(20))
+      return Error{Code::timeout, "pg.fence", "an old connection on the server did not end in time"};
     deadline.pause(step);
   }
 }
 
 Status Pool::sweep(Connection& connection, const Deadline& deadline) {
   const std::unique_lock lock(sweeping_, deadline.left());
-  if (!lock.owns_lock()) return Error{Code::timeout, "pg.sweep", "old connections on the server were not ended in time"};
+  if (!lock.owns_lock())
+    return Error{Code::timeout, "pg.sweep", "old connections on the server were not ended in time"};
   if (swept_) return {};
-  // A process of this instance that died may have left a statement running on the server: a CREATE that commits late would
-  // make an account that a revocation has already seen to be absent.
+  // A process of this instance that died may have left a statement running on the server: a CREATE that commits late
+  // would make an account that a revocation has already seen to be absent.
   const std::string own = "daypass:" + instance_ + ":";
-  const Status gone = await_gone(connection,
-                                 "usename = current_user AND starts_with(application_name, " + connection.literal(own) +
-                                     ") AND NOT starts_with(application_name, " + connection.literal(own + nonce_ + ":") + ")",
-                                 deadline);
+  const Status gone =
+      await_gone(connection,
+                 "usename = current_user AND starts_with(application_name, " + connection.literal(own) +
+                     ") AND NOT starts_with(application_name, " + connection.literal(own + nonce_ + ":") + ")",
+                 deadline);
   if (!gone.ok()) {
     connection.spoil();
-    return Error{gone.error().code, "pg.sweep", "connections of an earlier process are still on the server: " + gone.error().message};
+    return Error{gone.error().code, "pg.sweep",
+                 "connections of an earlier process are still on the server: " + gone.error().message};
   }
   swept_ = true;
   return {};

@@ -1,6 +1,6 @@
-// The connections of one target, by purpose, so that a storm of one kind never starves another: revocation has lines of its
-// own that are already open. Also owns the fence: a server process whose last outcome is unknown is ended, and seen to be
-// gone, before anybody may say what the account's state is.
+// The connections of one target, by purpose, so that a storm of one kind never starves another: revocation has lines of
+// its own that are already open. Also owns the fence: a server process whose last outcome is unknown is ended, and seen
+// to be gone, before anybody may say what the account's state is.
 #pragma once
 
 #include <array>
@@ -35,7 +35,10 @@ class Pool {
     Lease(Pool& pool, Purpose purpose, std::unique_ptr<Connection> connection, bool reused)
         : pool_(&pool), purpose_(purpose), connection_(std::move(connection)), reused_(reused) {}
     Lease(Lease&& other) noexcept
-        : pool_(other.pool_), purpose_(other.purpose_), connection_(std::move(other.connection_)), reused_(other.reused_) {
+        : pool_(other.pool_),
+          purpose_(other.purpose_),
+          connection_(std::move(other.connection_)),
+          reused_(other.reused_) {
       other.pool_ = nullptr;
     }
     Lease& operator=(Lease&&) = delete;
@@ -52,8 +55,9 @@ class Pool {
     bool reused_;
   };
 
-  /// Waits for a free place, then takes an open connection or makes one. The first connection of all ends what an earlier
-  /// process of this instance left running on the server. Errors: those of Connection::open, "pg.busy", "pg.sweep".
+  /// Waits for a free place, then takes an open connection or makes one. The first connection of all ends what an
+  /// earlier process of this instance left running on the server. Errors: those of Connection::open, "pg.busy",
+  /// "pg.sweep".
   base::Result<Lease> lease(Purpose purpose, const Deadline& deadline);
   /// Opens the purpose's connection when none is open.
   base::Status warm(Purpose purpose, const Deadline& deadline);
@@ -72,8 +76,8 @@ class Pool {
     base::MonoTime since;
   };
   struct Lane {
-    int out = 0;            ///< leased or being opened
-    std::list<Idle> idle;   ///< most recently used first
+    int out = 0;           ///< leased or being opened
+    std::list<Idle> idle;  ///< most recently used first
   };
   struct Condemned {
     int pid;
@@ -98,7 +102,7 @@ class Pool {
   std::condition_variable room_;
   std::array<Lane, 4> lanes_;
   std::multimap<std::string, Condemned> condemned_;
-  std::timed_mutex sweeping_;     ///< held while sweeping; the flag is read and set under it
+  std::timed_mutex sweeping_;  ///< held while sweeping; the flag is read and set under it
   bool swept_ = false;
 };
 

@@ -22,13 +22,15 @@ class PostgresDriver final : public Driver {
 
   [[nodiscard]] std::string kind() const override { return "pg"; }
 
-  [[nodiscard]] base::Status validate(const core::TargetSpec& spec, const std::vector<core::RoleSpec>& roles) const override {
+  [[nodiscard]] base::Status validate(const core::TargetSpec& spec,
+                                      const std::vector<core::RoleSpec>& roles) const override {
     DP_TRY(const TargetSettings settings, parse_target(spec));
     for (const auto& role : roles) {
       DP_TRY(const RoleSettings one, parse_role(role));
       for (const auto& name : {one.group, one.creates})
         if (name == settings.admin_user)
-          return base::Error{base::Code::invalid, "target.setting", role.id.str() + ": " + name + " is the admin login itself"};
+          return base::Error{base::Code::invalid, "target.setting",
+                             role.id.str() + ": " + name + " is the admin login itself"};
     }
     return {};
   }
@@ -41,8 +43,8 @@ class PostgresDriver final : public Driver {
       return secrets(ref);
     };
     if (const auto there = password(); !there.ok()) return there.error();
-    return std::shared_ptr<Target>(std::make_shared<PostgresTarget>(std::move(settings), std::move(password), clock_, entropy_,
-                                                                    log_, instance_, nonce_));
+    return std::shared_ptr<Target>(std::make_shared<PostgresTarget>(std::move(settings), std::move(password), clock_,
+                                                                    entropy_, log_, instance_, nonce_));
   }
 
  private:

@@ -12,11 +12,10 @@
 
 namespace daypass::target::postgres {
 
-/// A driver of kind "pg". Keeps the references; they must outlive it and every Target that it makes. Targets may be used
-/// from many threads at once, so `entropy` must be safe from any thread.
-/// `instance`: short id of this Daypass installation, [a-z0-9]{6}; part of every account's name and mark.
-/// Requires that no other live process works with the same `instance`: connections that an earlier process left behind
-/// are ended when a Target first connects.
+/// A driver of kind "pg". Keeps the references; they must outlive it and every Target that it makes. Targets may be
+/// used from many threads at once, so `entropy` must be safe from any thread. `instance`: short id of this Daypass
+/// installation, [a-z0-9]{6}; part of every account's name and mark. Requires that no other live process works with the
+/// same `instance`: connections that an earlier process left behind are ended when a Target first connects.
 ///
 /// Target settings (unknown keys are errors, check "target.setting"):
 ///   host                  name, address, or the folder of a unix socket
@@ -27,7 +26,8 @@ namespace daypass::target::postgres {
 ///   admin_password        "file:…" or "env:…"; may be left out with admin_cert or a unix socket
 ///   admin_cert, admin_key PEM files of the admin login's client certificate
 ///   ca_file               PEM trust anchors; default the system's
-///   tls                   "verify" (default: certificate and name are checked) or "loopback" (no TLS; host must be a unix
+///   tls                   "verify" (default: certificate and name are checked) or "loopback" (no TLS; host must be a
+///   unix
 ///                         socket or a loopback address). Nothing turns the check off on a network.
 ///   gate_cert, gate_key   PEM files of the client certificate that the gate shows the server
 /// Role settings:

@@ -61,12 +61,14 @@ PostgresTarget::PostgresTarget(TargetSettings settings, Pool::Password password,
       pool_(std::move(settings), std::move(password), clock, log, std::move(instance), std::move(nonce)) {}
 
 Status PostgresTarget::own_name(const Account& account) const {
-  // The name goes into statements and derives from the grant: any other name is a mistake that must not reach the server.
+  // The name goes into statements and derives from the grant: any other name is a mistake that must not reach the
+  // server.
   const auto grant = core::parse_grant(account.grant.tenant, account.grant.id);
   if (grant.ok() && core::parse_tenant(account.grant.tenant.str()).ok() &&
       core::account_name(instance_, account.grant) == account.name)
     return {};
-  return Error{Code::invalid, "pg.account_name", "\"" + account.name + "\" is not the account of grant " + account.grant.str()};
+  return Error{Code::invalid, "pg.account_name",
+               "\"" + account.name + "\" is not the account of grant " + account.grant.str()};
 }
 
 Status PostgresTarget::revoke(const Account& account, const std::vector<core::RoleSpec>& roles, std::string_view handle,
@@ -135,7 +137,8 @@ Result<std::vector<Owned>> PostgresTarget::list_owned(Millis budget) {
   DP_TRY(const auto reply,
          ask(
              [&](const Connection& c) {
-               return "SELECT rolname, comment, CASE WHEN isfinite(rolvaliduntil) THEN (extract(epoch FROM rolvaliduntil) *"
+               return "SELECT rolname, comment, CASE WHEN isfinite(rolvaliduntil) THEN (extract(epoch FROM "
+                      "rolvaliduntil) *"
                       " 1000)::bigint END FROM (SELECT *, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles"
                       " WHERE starts_with(rolname, " +
                       c.literal(name_prefix(instance_)) + ")) r WHERE starts_with(comment, " +
@@ -197,7 +200,7 @@ Upstream PostgresTarget::upstream(const std::string& account, base::Secret passw
 
 // ---- the verdict on groups ----
 
-Status PostgresTarget::test(const Membership& membership, const Deadline& deadline) {
+Result<bool> PostgresTarget::test(const Membership& membership, const Deadline& deadline) {
   DP_TRY(const auto connection, pool_.open(settings_.database, "check", deadline));
   DP_CHECK(first_failure(examine_admin(*connection, settings_)));
   for (const auto& group : membership.groups) {
@@ -207,21 +210,22 @@ Status PostgresTarget::test(const Membership& membership, const Deadline& deadli
     DP_CHECK(first_failure(admin));
   }
   DP_TRY(const auto heir, examine_heir(*connection, membership, deadline));
-  return first_failure(heir);
+  DP_CHECK(first_failure(heir));
+  return is_in_roles(*connection, membership.groups, deadline);
 }
 
-Status PostgresTarget::allowed(const Membership& membership, const Deadline& deadline) {
+Result<bool> PostgresTarget::allowed(const Membership& membership, const Deadline& deadline) {
   {
     const std::lock_guard lock(mutex_);
     const auto found = verdicts_.find(membership);
-    if (found != verdicts_.end() && clock_.mono() - found->second.at < verdict_lasts) return found->second.status;
+    if (found != verdicts_.end() && clock_.mono() - found->second.at < verdict_lasts) return found->second.deep;
   }
-  Status status = test(membership, deadline);
+  Result<bool> deep = test(membership, deadline);
   // "The server does not answer" is no verdict.
-  if (!status.ok() && !is_verdict(status.error())) return status;
+  if (!deep.ok() && !is_verdict(deep.error())) return deep;
   const std::lock_guard lock(mutex_);
-  verdicts_.insert_or_assign(membership, Verdict{status, clock_.mono()});
-  return status;
+  verdicts_.insert_or_assign(membership, Verdict{deep, clock_.mono()});
+  return deep;
 }
 
 void PostgresTarget::forget(const Membership& membership) {
@@ -236,8 +240,10 @@ bool PostgresTarget::made_here(const std::string& account) {
 
 void PostgresTarget::remember(const std::string& account, bool exists) {
   const std::lock_guard lock(mutex_);
-  if (!exists) made_.erase(account);
-  else if (made_.size() < most_remembered) made_.insert(account);
+  if (!exists)
+    made_.erase(account);
+  else if (made_.size() < most_remembered)
+    made_.insert(account);
 }
 
 void PostgresTarget::retest(const Deadline& deadline) {
@@ -248,7 +254,7 @@ void PostgresTarget::retest(const Deadline& deadline) {
   }
   for (const auto& membership : known) {
     forget(membership);
-    if (const Status status = allowed(membership, deadline); !status.ok())
+    if (const auto status = allowed(membership, deadline); !status.ok())
       log_.warn("a group role may not be used", {{"check", status.error().check}, {"error", status.error().message}});
   }
 }

@@ -18,8 +18,8 @@ namespace daypass::target::postgres {
 
 /// The driver's note about one account, kept with the grant.
 struct Handle {
-  std::int64_t oid = 0;                ///< 0: unknown
-  std::optional<Membership> given;     ///< nullopt: unknown
+  std::int64_t oid = 0;             ///< 0: unknown
+  std::optional<Membership> given;  ///< nullopt: unknown
   [[nodiscard]] std::string text() const;
   /// Whatever can't be read is unknown: the note helps, nothing rests on it.
   static Handle parse(std::string_view text);
@@ -42,20 +42,20 @@ class PostgresTarget final : public Target {
 
  private:
   struct Verdict {
-    base::Status status;
+    base::Result<bool> deep;  ///< may be used; true: a group is in other roles, so the dearer guard is needed
     base::MonoTime at;
   };
 
   [[nodiscard]] base::Status own_name(const Account& account) const;
-  /// One reading query over the verify lane, asked again when an idle connection turns out to be broken. `make_sql` gets
-  /// the connection, for quoting. The outer Result is for "no connection", the inner one for the query.
+  /// One reading query over the verify lane, asked again when an idle connection turns out to be broken. `make_sql`
+  /// gets the connection, for quoting. The outer Result is for "no connection", the inner one for the query.
   template <class MakeSql>
   base::Result<Outcome<Reply>> ask(const MakeSql& make_sql, const Deadline& deadline);
   base::Result<std::string> make(Connection& connection, const Provision& wanted, const Membership& membership,
-                                 const Deadline& deadline);
+                                 bool deep, const Deadline& deadline);
   /// The cached answer to "may accounts be made with these groups?", asked anew after five minutes.
-  base::Status allowed(const Membership& membership, const Deadline& deadline);
-  base::Status test(const Membership& membership, const Deadline& deadline);
+  base::Result<bool> allowed(const Membership& membership, const Deadline& deadline);
+  base::Result<bool> test(const Membership& membership, const Deadline& deadline);
   void retest(const Deadline& deadline);
   [[nodiscard]] std::string spec_subject() const;
   [[nodiscard]] bool made_here(const std::string& account);

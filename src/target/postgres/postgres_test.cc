@@ -14,10 +14,13 @@ namespace {
 core::TargetSpec spec(std::initializer_list<base::json::Member> more = {}) {
   core::TargetSpec out;
   out.id = core::TargetId("pg/orders");
-  out.settings = {{"host", "db.internal"}, {"database", "orders"}, {"admin_user", "daypass"}, {"admin_password", "env:PW"}};
+  out.settings = {
+      {"host", "db.internal"}, {"database", "orders"}, {"admin_user", "daypass"}, {"admin_password", "env:PW"}};
   for (const auto& [key, value] : more)
-    if (value.is_null()) out.settings.erase(key);
-    else out.settings.set(key, value);
+    if (value.is_null())
+      out.settings.erase(key);
+    else
+      out.settings.set(key, value);
   return out;
 }
 
@@ -79,17 +82,19 @@ TEST(PgSettings, NoTlsOnlyWhereNoNetworkIs) {
 
 TEST(PgSettings, RolesAndWhatTheyAddUpTo) {
   EXPECT_TRUE(parse_role(role({{"group", "readers"}})).ok());
-  for (const auto& wrong : {role({}), role({{"group", ""}}), role({{"group", "pg_read_all_data"}}), role({{"group", "public"}}),
-                            role({{"group", "a"}, {"creates", "a"}}), role({{"group", std::string(64, 'g')}}),
-                            role({{"group", "a"}, {"grup", "b"}}), role({{"group", std::string("a\0b", 3)}}),
-                            role({{"group", "\xff"}})})
+  for (const auto& wrong :
+       {role({}), role({{"group", ""}}), role({{"group", "pg_read_all_data"}}), role({{"group", "public"}}),
+        role({{"group", "a"}, {"creates", "a"}}), role({{"group", std::string(64, 'g')}}),
+        role({{"group", "a"}, {"grup", "b"}}), role({{"group", std::string("a\0b", 3)}}), role({{"group", "\xff"}})})
     EXPECT_EQ(parse_role(wrong).error().check, "target.setting");
-  const auto sum = membership_of({role({{"group", "b"}}), role({{"group", "a"}, {"creates", "h"}}), role({{"group", "b"}})});
+  const auto sum =
+      membership_of({role({{"group", "b"}}), role({{"group", "a"}, {"creates", "h"}}), role({{"group", "b"}})});
   ASSERT_TRUE(sum.ok());
   EXPECT_EQ(sum->groups, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(sum->heir, "h");
-  EXPECT_EQ(membership_of({role({{"group", "a"}, {"creates", "h"}}), role({{"group", "b"}, {"creates", "i"}})}).error().check,
-            "pg.creates_conflict");
+  EXPECT_EQ(
+      membership_of({role({{"group", "a"}, {"creates", "h"}}), role({{"group", "b"}, {"creates", "i"}})}).error().check,
+      "pg.creates_conflict");
   EXPECT_EQ(membership_of({role({{"group", "h"}}), role({{"group", "b"}, {"creates", "h"}})}).error().check,
             "pg.creates_conflict");
   EXPECT_FALSE(membership_of({}).ok());
@@ -102,17 +107,17 @@ TEST(PgNames, AMarkBelongsToOneName) {
   EXPECT_LE(name.size(), 63U);
   ASSERT_TRUE(read_mark("abc123", name, text));
   EXPECT_EQ(*read_mark("abc123", name, text), grant);
-  for (const auto& [role_name, comment] : std::vector<std::pair<std::string, std::string>>{
-           {name + "x", text},
-           {"analyst", text},
-           {name, text + " "},
-           {name, " " + text},
-           {name, "daypass abc124 default/gr_abcdefghijklmnopqrstuvwxyz"},
-           {name, "daypass abc123 Default/gr_abcdefghijklmnopqrstuvwxyz"},
-           {name, "daypass abc123 default/gr_abcdefghijklmnopqrstuvwxy"},
-           {name, "daypass abc123 default"},
-           {name, ""},
-           {"dp_abc124_abcdefghijklmnopqrstuvwxyz", text}})
+  for (const auto& [role_name, comment] :
+       std::vector<std::pair<std::string, std::string>>{{name + "x", text},
+                                                        {"analyst", text},
+                                                        {name, text + " "},
+                                                        {name, " " + text},
+                                                        {name, "daypass abc124 default/gr_abcdefghijklmnopqrstuvwxyz"},
+                                                        {name, "daypass abc123 Default/gr_abcdefghijklmnopqrstuvwxyz"},
+                                                        {name, "daypass abc123 default/gr_abcdefghijklmnopqrstuvwxy"},
+                                                        {name, "daypass abc123 default"},
+                                                        {name, ""},
+                                                        {"dp_abc124_abcdefghijklmnopqrstuvwxyz", text}})
     EXPECT_FALSE(read_mark("abc123", role_name, comment)) << role_name << " / " << comment;
 }
 
@@ -120,7 +125,8 @@ TEST(PgNames, LockKeysDifferAndStay) {
   EXPECT_EQ(lock_keys("dp_abc123_x"), lock_keys("dp_abc123_x"));
   EXPECT_NE(lock_keys("dp_abc123_x"), lock_keys("dp_abc123_y"));
   EXPECT_TRUE(is_instance("abc123"));
-  for (const char* wrong : {"", "abc12", "abc1234", "ABC123", "abc_12", "abc-12"}) EXPECT_FALSE(is_instance(wrong)) << wrong;
+  for (const char* wrong : {"", "abc12", "abc1234", "ABC123", "abc_12", "abc-12"})
+    EXPECT_FALSE(is_instance(wrong)) << wrong;
 }
 
 TEST(PgHandle, RoundTripAndDoubt) {
@@ -152,7 +158,8 @@ TEST(PgDriver, ValidatesWithoutAServer) {
   base::SystemEntropy entropy;
   base::Log log(clock, base::Level::error, base::log_to_nowhere());
   const auto driver = make_postgres_driver(
-      clock, entropy, log, [](const core::SecretRef& ref) -> base::Result<base::Secret> {
+      clock, entropy, log,
+      [](const core::SecretRef& ref) -> base::Result<base::Secret> {
         if (ref.ref == "env:PW") return base::Secret("secret");
         return base::Error{base::Code::invalid, "secret.missing", ref.ref + " is not set"};
       },
@@ -160,7 +167,8 @@ TEST(PgDriver, ValidatesWithoutAServer) {
   EXPECT_EQ(driver->kind(), "pg");
   EXPECT_TRUE(driver->validate(spec(), {role({{"group", "readers"}})}).ok());
   EXPECT_FALSE(driver->validate(spec(), {role({{"group", "daypass"}})}).ok()) << "the admin login as a group";
-  EXPECT_EQ(driver->make(core::TenantId("default"), spec({{"admin_password", "env:NO"}})).error().check, "secret.missing");
+  EXPECT_EQ(driver->make(core::TenantId("default"), spec({{"admin_password", "env:NO"}})).error().check,
+            "secret.missing");
   const auto made = driver->make(core::TenantId("default"), spec({{"gate_cert", "/c"}, {"gate_key", "/k"}}));
   ASSERT_TRUE(made.ok());
   const Upstream upstream = (*made)->upstream("dp_abc123_x", base::Secret("pw"));

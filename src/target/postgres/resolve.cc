@@ -67,7 +67,8 @@ std::vector<std::string> addresses_of(const addrinfo* first) {
   std::vector<std::string> out;
   for (const addrinfo* a = first; a != nullptr && out.size() < 8; a = a->ai_next) {
     char text[NI_MAXHOST];
-    if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0) out.emplace_back(text);
+    if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0)
+      out.emplace_back(text);
   }
   return out;
 }

@@ -1,5 +1,7 @@
 #include "target/postgres/revoke.h"
 
+#include <charconv>
+
 #include "target/postgres/clear.h"
 #include "target/postgres/names.h"
 
@@ -22,11 +24,21 @@ bool is_blocked(const Failure& f) {
   return f.is(sqlstate::lock_not_available) || f.is(sqlstate::deadlock) || f.is(sqlstate::internal_error);
 }
 
-std::set<int> pids(const Rows& rows) {
+/// "7,9"
+std::set<int> pids(std::string_view list) {
   std::set<int> out;
-  for (int i = 0; i < rows.size(); ++i) out.insert(static_cast<int>(rows.number(i, 0)));
+  const char* at = list.data();
+  for (const char* const end = at + list.size(); at != end;) {
+    int pid = 0;
+    const auto [rest, error] = std::from_chars(at, end, pid);
+    if (error == std::errc()) out.insert(pid);
+    at = rest == end ? end : rest + 1;  // behind the comma
+  }
   return out;
 }
+
+/// Stands where the lock's guard was, so that every statement keeps its place.
+constexpr const char* no_lock = "SELECT 1;\n";
 
 /// The role and every role it is in, as rolname.
 constexpr const char* closure_of =
@@ -34,21 +46,27 @@ constexpr const char* closure_of =
     " UNION SELECT m.roleid FROM pg_auth_members m JOIN c ON m.member = c.oid) ";
 
 std::string with_oid(std::string text, std::int64_t oid) {
-  for (std::size_t at = 0; (at = text.find("%OID%", at)) != std::string::npos;) text.replace(at, 5, std::to_string(oid));
+  for (std::size_t at = 0; (at = text.find("%OID%", at)) != std::string::npos;)
+    text.replace(at, 5, std::to_string(oid));
   return text;
 }
 
 }  // namespace
 
-Revocation::Revocation(Pool& pool, Connection& connection, const base::Log& log, Subject subject, const Deadline& deadline)
+Revocation::Revocation(Pool& pool, Connection& connection, const base::Log& log, Subject subject,
+                       const Deadline& deadline)
     : pool_(pool), c_(connection), log_(log), subject_(std::move(subject)), deadline_(deadline) {
   const auto [first, second] = lock_keys(subject_.name);
   role_ = c_.ident(subject_.name);
-  lock_ = "EXECUTE dp_lock(" + std::to_string(first) + ", " + std::to_string(second) + ");\n";
+  keys_ = "(" + std::to_string(first) + ", " + std::to_string(second) + ")";
+  lock_ = "EXECUTE dp_lock" + keys_ + ";\n";
+  look_ = "EXECUTE dp_look(" + c_.literal(subject_.name) + ")";
   mine_ = "EXECUTE dp_mine(" + c_.literal(subject_.name) + ", " + c_.literal(subject_.mark) + ");\n";
 }
 
-Error Revocation::failed(const Failure& failure) const { return to_error(failure, "revoke " + subject_.name); }
+Error Revocation::failed(const Failure& failure) const {
+  return to_error(failure, "revoke " + subject_.name);
+}
 
 Error Revocation::foreign() const {
   return {Code::conflict, "pg.foreign_role", "the role " + subject_.name + " does not carry this grant's mark",
@@ -79,29 +97,18 @@ Status Revocation::run() {
 }
 
 base::Result<Revocation::Shut> Revocation::shut_out() {
-  // The look behind the COMMIT sees every login that passed the LOGIN test before it: in pg_stat_activity, or under way.
-  // This commit need not reach the disk by itself: a crash ends every session, and nobody was told "done" yet.
-  const std::string sql = "BEGIN;\nSET LOCAL synchronous_commit = off;\n" + lock_ + mine_ + "ALTER ROLE " + role_ +
-                          " NOLOGIN VALID UNTIL '1970-01-01 00:00:00+00';\nCOMMIT;\nEXECUTE dp_starting;\nEXECUTE dp_look(" +
-                          c_.literal(subject_.name) + ")";
   for (;;) {
-    const auto reply = c_.run(sql, deadline_);
-    if (reply) {
-      starting_ = pids((*reply)[6]);
-      const Rows& row = (*reply)[7];
-      if (row.size() == 0) return Shut::absent;
-      oid_ = row.number(0, 0);
-      sessions_ = row.yes(0, 1);
-      prepared_ = row.yes(0, 2);
-      objects_ = row.yes(0, 3);
-      return Shut::done;
-    }
+    // The look behind the COMMIT sees every login that passed the LOGIN test before it: in pg_stat_activity, or under
+    // way. This commit need not reach the disk by itself: a crash ends every session, and nobody was told "done" yet.
+    const auto reply = c_.run("BEGIN;\nSET LOCAL synchronous_commit = off;\n" + lock_ + mine_ + "ALTER ROLE " + role_ +
+                                  " NOLOGIN VALID UNTIL '1970-01-01 00:00:00+00';\nCOMMIT;\n" + look_,
+                              deadline_);
+    if (reply) return note((*reply)[6]) ? Shut::done : Shut::absent;
     const Failure& failure = reply.error();
     if (failure.is(sqlstate::undefined_object)) return Shut::absent;
     if (failure.is(sqlstate::bad_text)) {
       if (failure.statement != 2) return foreign();
-      if (deadline_.left() <= too_late) return busy();
-      deadline_.pause(Millis(20));
+      DP_CHECK(wait_for_lock());
       continue;
     }
     if (!is_blocked(failure) || deadline_.left() <= too_late) return failed(failure);
@@ -109,8 +116,32 @@ base::Result<Revocation::Shut> Revocation::shut_out() {
   }
 }
 
-/// The row is held by somebody's transaction. A session of the account can do that (ALTER ROLE on itself, and wait), and so
-/// can a transaction that it prepared, even as a group that it had become: those are ended first, whatever else.
+/// Takes in a row of dp_look; false when there is no such role.
+bool Revocation::note(const Rows& row) {
+  if (row.null(0, 0)) return false;
+  oid_ = row.number(0, 0);
+  starting_ = pids(row.at(0, 1));
+  sessions_ = row.yes(0, 2);
+  prepared_ = row.yes(0, 3);
+  objects_ = row.yes(0, 4);
+  return true;
+}
+
+/// Waits while another of our own connections works on the account. Anybody else's lock is no reason to wait.
+Status Revocation::wait_for_lock() {
+  const auto holders = c_.run("EXECUTE dp_holder" + keys_, deadline_);
+  if (!holders) return failed(holders.error());
+  if (holders->front().number(0, 0) == 0) {
+    lock_ = no_lock;
+    return {};
+  }
+  if (deadline_.left() <= too_late) return busy();
+  deadline_.pause(Millis(20));
+  return {};
+}
+
+/// The row is held by somebody's transaction. A session of the account can do that (ALTER ROLE on itself, and wait),
+/// and so can a transaction that it prepared, even as a group that it had become: those are ended first, whatever else.
 Status Revocation::unblock() {
   const auto mine = c_.run(mine_, deadline_);
   if (!mine) return mine.error().is(sqlstate::bad_text) ? foreign() : failed(mine.error());
@@ -127,9 +158,9 @@ Status Revocation::unblock() {
 /// Makes the admin login a member of the account, which is what acting for it needs. A superuser acts for everybody.
 Status Revocation::join() {
   if (joined_ || c_.facts().superuser) return {};
-  const auto reply = c_.run("GRANT " + role_ + " TO CURRENT_USER" +
-                                (c_.facts().version >= 160000 ? " WITH INHERIT TRUE, SET TRUE" : ""),
-                            deadline_);
+  const auto reply = c_.run(
+      "GRANT " + role_ + " TO CURRENT_USER" + (c_.facts().version >= 160000 ? " WITH INHERIT TRUE, SET TRUE" : ""),
+      deadline_);
   if (!reply) return failed(reply.error());
   joined_ = true;
   return {};
@@ -148,8 +179,9 @@ Status Revocation::strip_memberships() {
     // One by one, and none decides: what somebody else granted only falls with the role itself, at DROP ROLE.
     const auto reply = c_.run(list->front().text(i, 0), deadline_);
     if (!reply && reply.error().unknown()) return failed(reply.error());
-    if (!reply) log_.warn("a membership stays until the role is dropped", {{"account", subject_.name},
-                                                                           {"sqlstate", reply.error().state}});
+    if (!reply)
+      log_.warn("a membership stays until the role is dropped",
+                {{"account", subject_.name}, {"sqlstate", reply.error().state}});
   }
   stripped_ = true;
   return {};
@@ -161,14 +193,11 @@ Status Revocation::end_sessions() {
   bool patience_over = false;
   const Deadline patience = deadline_.within(login_patience);
   for (auto step = Millis(1);; step = std::min(step * 2, Millis(10))) {
-    std::set<int> still;
     if (!starting_.empty()) {
-      const auto now = c_.run("EXECUTE dp_starting", deadline_);
+      const auto now = c_.run(look_, deadline_);
       if (!now) return failed(now.error());
-      const auto seen = pids(now->front());
-      for (const int pid : starting_)
-        if (seen.contains(pid)) still.insert(pid);
-      starting_ = still;
+      const auto seen = pids(now->front().at(0, 1));
+      std::erase_if(starting_, [&](int pid) { return !seen.contains(pid); });
       patience_over = patience_over || patience.passed();
       if (!starting_.empty() && patience_over) DP_CHECK(end_hidden());
     }
@@ -188,15 +217,15 @@ Status Revocation::end_sessions() {
   return {};
 }
 
-/// Logins that hang between their LOGIN test and pg_stat_activity (a client may ask for that: post_auth_delay). Whose they
-/// are can't be seen, but the server knows: as the account, which by now is a member of nothing, one may end exactly the
-/// account's own processes and is refused for all others.
+/// Logins that hang between their LOGIN test and pg_stat_activity (a client may ask for that: post_auth_delay). Whose
+/// they are can't be seen, but the server knows: as the account, which by now is a member of nothing, one may end
+/// exactly the account's own processes and is refused for all others.
 Status Revocation::end_hidden() {
   DP_CHECK(join());
   for (auto it = starting_.begin(); it != starting_.end();) {
-    const auto reply = c_.run("BEGIN;\nSET LOCAL ROLE " + role_ + ";\nSELECT pg_terminate_backend(" + std::to_string(*it) +
-                                  ");\nCOMMIT",
-                              deadline_);
+    const auto reply = c_.run(
+        "BEGIN;\nSET LOCAL ROLE " + role_ + ";\nSELECT pg_terminate_backend(" + std::to_string(*it) + ");\nCOMMIT",
+        deadline_);
     if (!reply && !reply.error().is(sqlstate::insufficient_privilege)) return failed(reply.error());
     const bool ours = reply && (*reply)[2].size() == 1 && (*reply)[2].yes(0, 0);
     it = ours ? std::next(it) : starting_.erase(it);
@@ -204,20 +233,22 @@ Status Revocation::end_hidden() {
   return {};
 }
 
-/// Rolls back what the account prepared; with `blockers` also what a group it is in prepared, where that holds roles: no
-/// group may log in, so such a transaction comes from an account that had become the group (15 and older).
+/// Rolls back what the account prepared; with `blockers` also what a group it is in prepared, where that holds roles:
+/// no group may log in, so such a transaction comes from an account that had become the group (15 and older).
 Status Revocation::end_prepared(bool blockers) {
   const std::string where =
       "p.owner = (SELECT rolname FROM pg_roles WHERE oid = %OID%)" +
-      std::string(blockers
-                      ? " OR (p.owner IN (SELECT rolname FROM c JOIN pg_roles USING (oid)) AND EXISTS (SELECT 1 FROM pg_locks t"
-                        " JOIN pg_locks r ON r.virtualtransaction = t.virtualtransaction AND r.pid IS NULL WHERE t.pid IS NULL"
-                        " AND t.locktype = 'transactionid' AND t.transactionid = p.transaction AND r.relation IN"
-                        " ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass,"
-                        " 'pg_shdescription'::regclass, 'pg_shdepend'::regclass)))"
-                      : "");
+      std::string(
+          blockers
+              ? " OR (p.owner IN (SELECT rolname FROM c JOIN pg_roles USING (oid)) AND EXISTS (SELECT 1 FROM pg_locks t"
+                " JOIN pg_locks r ON r.virtualtransaction = t.virtualtransaction AND r.pid IS NULL WHERE t.pid IS NULL"
+                " AND t.locktype = 'transactionid' AND t.transactionid = p.transaction AND r.relation IN"
+                " ('pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_db_role_setting'::regclass,"
+                " 'pg_shdescription'::regclass, 'pg_shdepend'::regclass)))"
+              : "");
   const auto list = c_.run(with_oid(closure_of + ("SELECT p.database, quote_ident(p.owner), quote_literal(p.gid)"
-                                                  " FROM pg_prepared_xacts p WHERE " + where),
+                                                  " FROM pg_prepared_xacts p WHERE " +
+                                                  where),
                                     oid_),
                            deadline_);
   if (!list) return failed(list.error());
@@ -234,7 +265,8 @@ Status Revocation::roll_back_prepared(const std::string& database, const std::st
     DP_TRY(other, pool_.open(database, "clear", deadline_));
   }
   Connection& c = other ? *other : c_;
-  // Neither statement may stand in a transaction block, so they go one by one; only its owner or a superuser may do this.
+  // Neither statement may stand in a transaction block, so they go one by one; only its owner or a superuser may do
+  // this.
   const bool switched = !c.facts().superuser;
   if (switched)
     if (const auto reply = c.run("SET ROLE " + owner, deadline_); !reply) return failed(reply.error());
@@ -246,7 +278,8 @@ Status Revocation::roll_back_prepared(const std::string& database, const std::st
 
 Status Revocation::clear() {
   DP_CHECK(join());
-  const Leaver leaver{subject_.instance, subject_.name, oid_, subject_.given ? subject_.given->heir : "", subject_.given.has_value()};
+  const Leaver leaver{subject_.instance, subject_.name, oid_, subject_.given ? subject_.given->heir : "",
+                      subject_.given.has_value()};
   const auto list = c_.run(
       with_oid("SELECT DISTINCT coalesce(db.datname, current_database()) FROM pg_shdepend d LEFT JOIN pg_database db"
                " ON db.oid = d.dbid WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = %OID%"
@@ -264,9 +297,10 @@ Status Revocation::clear() {
     DP_CHECK(clear_database(*other, leaver, deadline_));
   }
   const auto left = c_.run(
-      with_oid("SELECT pg_describe_object(classid, objid, 0) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND"
-               " refobjid = %OID% AND dbid = 0 AND deptype = 'o' AND classid <> 'pg_auth_members'::regclass",
-               oid_),
+      with_oid(
+          "SELECT pg_describe_object(classid, objid, 0) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND"
+          " refobjid = %OID% AND dbid = 0 AND deptype = 'o' AND classid <> 'pg_auth_members'::regclass",
+          oid_),
       deadline_);
   if (!left) return failed(left.error());
   if (left->front().size() > 0)
@@ -279,24 +313,20 @@ Status Revocation::clear() {
 /// True when the role is gone. False: something came back or was in the way, and the flags say what.
 base::Result<bool> Revocation::drop() {
   // Durable: whoever has read "absent" must not meet the role again after a crash.
-  const auto reply = c_.run(lock_ + mine_ + "DROP ROLE " + role_, deadline_);
+  const auto reply = c_.run(mine_ + "DROP ROLE " + role_, deadline_);
   if (reply) return true;
   const Failure& failure = reply.error();
   if (failure.is(sqlstate::undefined_object)) return true;
-  if (failure.is(sqlstate::bad_text) && failure.statement == 1) return foreign();
+  if (failure.is(sqlstate::bad_text)) return foreign();
   if (is_blocked(failure)) {
     DP_CHECK(unblock());
-  } else if (failure.is(sqlstate::bad_text)) {
-    deadline_.pause(Millis(20));
   } else if (!failure.is(sqlstate::dependent_objects)) {
     return failed(failure);
   }
-  const auto look = c_.run("EXECUTE dp_look(" + c_.literal(subject_.name) + ")", deadline_);
+  const auto look = c_.run(look_, deadline_);
   if (!look) return failed(look.error());
-  if (look->front().size() == 0) return true;
-  sessions_ = look->front().yes(0, 1);
-  prepared_ = look->front().yes(0, 2);
-  objects_ = look->front().yes(0, 3);
+  if (!note(look->front())) return true;
+  starting_.clear();  // those that are under way now meet NOLOGIN
   return false;
 }
 
@@ -304,7 +334,8 @@ base::Result<bool> Revocation::drop() {
 Status Revocation::end_orphans() {
   if (subject_.known_oid == 0) return {};
   const std::string kill = with_oid(
-      "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_get_activity(NULL) a WHERE a.usesysid = %OID% AND NOT EXISTS"
+      "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_get_activity(NULL) a WHERE a.usesysid = %OID% AND NOT "
+      "EXISTS"
       " (SELECT 1 FROM pg_roles WHERE oid = %OID%)",
       subject_.known_oid);
   for (auto step = Millis(1);; step = std::min(step * 2, Millis(10))) {

@@ -18,18 +18,20 @@ class Revocation {
     std::string instance;
     std::string name;
     std::string mark;
-    std::int64_t known_oid = 0;          ///< from the handle; 0: unknown
-    std::optional<Membership> given;     ///< nullopt: nobody knows whether there is an heir
+    std::int64_t known_oid = 0;       ///< from the handle; 0: unknown
+    std::optional<Membership> given;  ///< nullopt: nobody knows whether there is an heir
   };
   Revocation(Pool& pool, Connection& connection, const base::Log& log, Subject subject, const Deadline& deadline);
 
-  /// Success: no such role any more, no session of it. Errors: "pg.foreign_role", "pg.account_busy", "pg.backend_alive",
-  /// "pg.prepared_transaction", those of clear.h, and what to_error says.
+  /// Success: no such role any more, no session of it. Errors: "pg.foreign_role", "pg.account_busy",
+  /// "pg.backend_alive", "pg.prepared_transaction", those of clear.h, and what to_error says.
   base::Status run();
 
  private:
   enum class Shut { done, absent };
   base::Result<Shut> shut_out();
+  bool note(const Rows& row);
+  base::Status wait_for_lock();
   base::Status unblock();
   base::Status join();
   base::Status strip_memberships();
@@ -49,10 +51,12 @@ class Revocation {
   const base::Log& log_;
   Subject subject_;
   Deadline deadline_;
-  std::string role_;           ///< quoted
-  std::string lock_, mine_;    ///< the guards, as statements
+  std::string role_;         ///< quoted
+  std::string keys_;         ///< of the advisory lock, "(1, 2)"
+  std::string lock_, mine_;  ///< the guards, as statements
+  std::string look_;
   std::int64_t oid_ = 0;
-  std::set<int> starting_;     ///< logins that were under way when NOLOGIN was committed
+  std::set<int> starting_;  ///< logins that were under way when NOLOGIN was committed
   bool sessions_ = false, prepared_ = false, objects_ = false;
   bool joined_ = false, stripped_ = false;
 };

@@ -17,9 +17,12 @@ using base::Error;
 using base::Result;
 using base::Status;
 
-constexpr std::array<std::string_view, 12> target_keys{
-    "host",       "port",      "database", "maintenance_database", "admin_user", "admin_password",
-    "admin_cert", "admin_key", "ca_file",  "tls",                  "gate_cert",  "gate_key"};
+constexpr std::array<std::string_view, 12> target_keys{"host",       "port",
+                                                       "database",   "maintenance_database",
+                                                       "admin_user", "admin_password",
+                                                       "admin_cert", "admin_key",
+                                                       "ca_file",    "tls",
+                                                       "gate_cert",  "gate_key"};
 constexpr std::array<std::string_view, 2> role_keys{"group", "creates"};
 
 Error wrong(const std::string& where, std::string message, std::string hint = {}) {
@@ -41,7 +44,8 @@ Result<std::string> text(const std::string& where, const base::json::Object& set
   const auto* value = settings.find(key);
   if (value == nullptr) return std::string();
   const auto* string = value->as_string();
-  if (string == nullptr) return wrong(where, std::string(key) + " must be a string, not " + std::string(value->type_name()));
+  if (string == nullptr)
+    return wrong(where, std::string(key) + " must be a string, not " + std::string(value->type_name()));
   if (string->empty()) return wrong(where, std::string(key) + " is empty", "leave the key out or give it a value");
   if (std::ranges::any_of(*string, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
     return wrong(where, std::string(key) + " has a control character in it");
@@ -62,7 +66,8 @@ Status check_identifier(const std::string& where, const char* key, const std::st
                "1 to 63 bytes, not public, none or pg_…");
 }
 
-Status pair(const std::string& where, const char* a, const std::string& first, const char* b, const std::string& second) {
+Status pair(const std::string& where, const char* a, const std::string& first, const char* b,
+            const std::string& second) {
   if (first.empty() == second.empty()) return {};
   return wrong(where, std::string(a) + " and " + b + " go together");
 }
@@ -70,13 +75,15 @@ Status pair(const std::string& where, const char* a, const std::string& first, c
 Status check_transport(const std::string& where, TargetSettings& out, const std::string& mode) {
   if (mode == "loopback") {
     if (!is_loopback(out.host))
-      return wrong(where, "tls = \"loopback\" is for unix sockets and loopback addresses, and \"" + out.host + "\" is neither",
+      return wrong(where,
+                   "tls = \"loopback\" is for unix sockets and loopback addresses, and \"" + out.host + "\" is neither",
                    "use tls = \"verify\"");
     out.tls = false;
     return {};
   }
   if (mode != "verify" && !mode.empty())
-    return wrong(where, "tls must be \"verify\" or \"loopback\"", "there is no way to leave the check out on a network");
+    return wrong(where, "tls must be \"verify\" or \"loopback\"",
+                 "there is no way to leave the check out on a network");
   if (out.unix_socket()) return wrong(where, "a unix socket has no TLS", "use tls = \"loopback\"");
   return {};
 }
@@ -92,7 +99,8 @@ Result<TargetSettings> parse_target(const core::TargetSpec& spec) {
   if (out.host.empty()) return wrong(where, "host is missing");
   if (const auto* port = settings.find("port"); port != nullptr) {
     const auto* number = port->as_int();
-    if (number == nullptr || *number < 1 || *number > 65535) return wrong(where, "port must be a number from 1 to 65535");
+    if (number == nullptr || *number < 1 || *number > 65535)
+      return wrong(where, "port must be a number from 1 to 65535");
     out.port = static_cast<std::uint16_t>(*number);
   }
   DP_TRY(out.database, text(where, settings, "database"));
@@ -107,7 +115,8 @@ Result<TargetSettings> parse_target(const core::TargetSpec& spec) {
   DP_TRY(out.admin_password.ref, text(where, settings, "admin_password"));
   if (!out.admin_password.ref.empty() && !out.admin_password.ref.starts_with("file:") &&
       !out.admin_password.ref.starts_with("env:"))
-    return wrong(where, "admin_password must be a reference", "write \"file:/path\" or \"env:NAME\", never the password");
+    return wrong(where, "admin_password must be a reference",
+                 "write \"file:/path\" or \"env:NAME\", never the password");
   DP_TRY(out.admin_cert, text(where, settings, "admin_cert"));
   DP_TRY(out.admin_key, text(where, settings, "admin_key"));
   DP_TRY(out.ca_file, text(where, settings, "ca_file"));

@@ -16,9 +16,9 @@ struct TargetSettings {
   std::string database;
   std::string maintenance_database;
   std::string admin_user;
-  core::SecretRef admin_password;   ///< empty: certificate login
+  core::SecretRef admin_password;  ///< empty: certificate login
   std::string admin_cert, admin_key;
-  std::string ca_file;              ///< empty: the system's
+  std::string ca_file;  ///< empty: the system's
   std::string gate_cert, gate_key;
   bool tls = true;
   [[nodiscard]] bool unix_socket() const noexcept { return host.starts_with('/'); }
@@ -26,7 +26,7 @@ struct TargetSettings {
 
 struct RoleSettings {
   std::string group;
-  std::string creates;              ///< empty: what a session made is dropped
+  std::string creates;  ///< empty: what a session made is dropped
 };
 
 /// What one account gets: the groups of all its roles, and the one role that inherits its tables.

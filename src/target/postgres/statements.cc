@@ -9,49 +9,74 @@ std::string dangerous_roles() {
          "'pg_signal_autovacuum_worker'";
 }
 
-std::string prepared_statements(int version) {
+namespace {
+
+/// A guard: `value` where `good`, else 22P02 with `words` for the server's log. `row` is a text that depends on a row
+/// or a parameter: such a cast is not folded at planning time, so it fails only when its branch is taken.
+std::string guard(const std::string& good, const std::string& value, const std::string& words, const std::string& row) {
+  return "CASE WHEN " + good + " THEN " + value + " ELSE ('daypass: " + words + "' || " + row + ")::int END";
+}
+
+constexpr const char* harmless_groups =
+    "(SELECT count(*) FROM pg_roles WHERE rolname = ANY ($1) AND NOT (rolcanlogin OR rolsuper OR rolcreaterole OR"
+    " rolcreatedb OR rolreplication OR rolbypassrls)) = cardinality($1)";
+
+/// Pids of logins under way. The locks must be read before the activity, or a login could slip from the one to the
+/// other between the two looks: the LATERAL call runs per row of a lock list that is complete by then.
+std::string starting(int version) {
+  return "(WITH l AS MATERIALIZED (SELECT pid FROM pg_lock_status() WHERE locktype = 'virtualxid' AND granted AND"
+         " pid <> pg_backend_pid()) SELECT string_agg(l.pid::text, ',') AS pids FROM l LEFT JOIN LATERAL"
+         " pg_stat_get_activity(l.pid) a ON true WHERE a.pid IS NULL" +
+         // 18 lists them, without their role.
+         std::string(version >= 180000
+                         ? " OR (a.usesysid IS NULL AND coalesce(a.backend_type, 'client backend') = 'client backend')"
+                         : "") +
+         ")";
+}
+
+}  // namespace
+
+std::string prepared_statements(int version, bool prepared_transactions) {
   std::string out;
-  // A CASE whose branch depends on a row is not folded at planning time, so the cast fails only when the branch is taken;
-  // its text is what the server's log will show.
+  out += "PREPARE dp_lock(int, int) AS SELECT " +
+         guard("pg_try_advisory_xact_lock($1, $2)", "1", "the account''s lock is taken, seen by ", "pg_backend_pid()") +
+         ";\n";
   out +=
-      "PREPARE dp_lock(int, int) AS SELECT CASE WHEN pg_try_advisory_xact_lock($1, $2) OR NOT EXISTS ("
-      " SELECT 1 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+      "PREPARE dp_holder(int, int) AS SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
       " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND a.usename = current_user"
       " AND l.classid = ($1::bigint & 4294967295)::oid AND l.objid = ($2::bigint & 4294967295)::oid"
-      " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
-      " THEN 1 ELSE ('daypass: the account is being worked on, seen by ' || pg_backend_pid())::int END;\n";
+      " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());\n";
+  out += "PREPARE dp_mine(text, text) AS SELECT " +
+         guard("d.description = $2", "r.oid::bigint", "not this grant''s mark, left alone: ", "r.rolname") +
+         " FROM pg_roles r LEFT JOIN pg_shdescription d ON d.objoid = r.oid AND d.classoid = 'pg_authid'::regclass"
+         " WHERE r.rolname = $1;\n";
+  out += "PREPARE dp_group(text[]) AS SELECT " +
+         guard(std::string(harmless_groups) +
+                   " AND NOT EXISTS (SELECT 1 FROM pg_auth_members WHERE member IN (SELECT oid FROM pg_roles WHERE"
+                   " rolname = ANY ($1)))",
+               "1", "a group may not be used: ", "array_to_string($1, ', ')") +
+         ";\n";
   out +=
-      "PREPARE dp_mine(text, text) AS SELECT CASE WHEN shobj_description(r.oid, 'pg_authid') = $2 THEN r.oid"
-      " ELSE ('daypass: does not carry this grant''s mark, left alone: ' || r.rolname)::int::oid END"
-      " FROM pg_roles r WHERE r.rolname = $1;\n";
-  out +=
-      "PREPARE dp_group(text[]) AS WITH RECURSIVE c(oid) AS ("
+      "PREPARE dp_group_deep(text[]) AS WITH RECURSIVE c(oid) AS ("
       " SELECT oid FROM pg_roles WHERE rolname = ANY ($1)"
-      " UNION SELECT m.roleid FROM pg_auth_members m JOIN c ON m.member = c.oid)"
-      " SELECT CASE WHEN (SELECT count(*) FROM pg_roles WHERE rolname = ANY ($1)) = cardinality($1)"
-      " AND NOT EXISTS (SELECT 1 FROM c JOIN pg_roles r USING (oid) WHERE r.rolcanlogin OR r.rolsuper OR r.rolcreaterole"
-      "  OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls OR r.rolname IN (" +
-      dangerous_roles() +
-      "))"
-      " AND NOT EXISTS (SELECT 1 FROM pg_auth_members m WHERE m.admin_option AND m.member IN (SELECT oid FROM c))"
-      " THEN 1 ELSE ('daypass: a group may not be used: ' || array_to_string($1, ', '))::int END;\n";
-  // The locks must be read before the activity, or a login could slip from the one to the other between the two looks:
-  // the LATERAL call runs per row of a lock list that is complete by then. 18 lists logins under way, without their role.
-  out +=
-      "PREPARE dp_starting AS WITH l AS MATERIALIZED (SELECT DISTINCT pid FROM pg_locks"
-      " WHERE locktype = 'virtualxid' AND granted AND pid <> pg_backend_pid())"
-      " SELECT l.pid FROM l LEFT JOIN LATERAL pg_stat_get_activity(l.pid) a ON true WHERE a.pid IS NULL" +
-      std::string(version >= 180000
-                      ? " OR (a.usesysid IS NULL AND coalesce(a.backend_type, 'client backend') = 'client backend')"
-                      : "") +
+      " UNION SELECT m.roleid FROM pg_auth_members m JOIN c ON m.member = c.oid) SELECT " +
+      guard(std::string(harmless_groups) +
+                " AND NOT EXISTS (SELECT 1 FROM c JOIN pg_roles r USING (oid) WHERE r.rolcanlogin OR r.rolsuper OR"
+                " r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls OR r.rolname IN (" +
+                dangerous_roles() +
+                ")) AND NOT EXISTS (SELECT 1 FROM pg_auth_members m WHERE m.admin_option AND m.member IN (SELECT oid"
+                " FROM c))",
+            "1", "a group may not be used: ", "array_to_string($1, ', ')") +
       ";\n";
+  // What follows hangs on s, so it is looked at after the logins under way. The offset keeps s a step of its own.
   out +=
-      "PREPARE dp_look(text) AS SELECT r.oid,"
-      " EXISTS (SELECT 1 FROM pg_stat_get_activity(NULL) a WHERE a.usesysid = r.oid),"
-      " EXISTS (SELECT 1 FROM pg_prepared_xact() p WHERE p.ownerid = r.oid),"
-      " EXISTS (SELECT 1 FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid"
-      "  AND d.classid <> 'pg_auth_members'::regclass)"
-      " FROM pg_roles r WHERE r.rolname = $1;\n";
+      "PREPARE dp_look(text) AS SELECT r.oid, s.pids, EXISTS (SELECT 1 FROM pg_stat_get_activity(NULL) a WHERE"
+      " a.usesysid = r.oid AND coalesce(s.pids, '') >= ''), " +
+      std::string(prepared_transactions ? "EXISTS (SELECT 1 FROM pg_prepared_xact() p WHERE p.ownerid = r.oid)"
+                                        : "false") +
+      ", EXISTS (SELECT 1 FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid"
+      " AND d.classid <> 'pg_auth_members'::regclass) FROM (SELECT pids FROM " +
+      starting(version) + " x OFFSET 0) s LEFT JOIN pg_roles r ON r.rolname = $1;\n";
   out +=
       "PREPARE dp_kill(oid) AS SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_get_activity(NULL) a"
       " WHERE a.usesysid = $1;\n";

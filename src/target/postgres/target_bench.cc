@@ -5,7 +5,7 @@
 
 #include <cstdlib>
 
-#include "../test/support/pg_server.cc"  // NOLINT(bugprone-suspicious-include): the helper is no library of its own here
+#include "../test/support/pg_server.cc"  // NOLINT(bugprone-suspicious-include): no library of its own
 #include "base/encoding.h"
 #include "core/grant.h"
 #include "crypto/scram.h"
@@ -23,20 +23,24 @@ struct World {
     options.fsync = std::getenv("DAYPASS_BENCH_FSYNC") != nullptr;
     server = std::move(test::PgServer::start(options)).value();
     server->sql(std::string("CREATE ROLE dp_admin LOGIN SUPERUSER PASSWORD '") + admin_password +
-                "'; CREATE ROLE readers NOLOGIN; CREATE DATABASE orders");
-    server->sql("REVOKE CONNECT ON DATABASE postgres, template1, orders FROM PUBLIC; GRANT CONNECT ON DATABASE orders TO readers");
+                "'; CREATE ROLE readers NOLOGIN");
+    server->sql("CREATE DATABASE orders");
+    server->sql(
+        "REVOKE CONNECT ON DATABASE postgres, template1, orders FROM PUBLIC; GRANT CONNECT ON DATABASE orders TO "
+        "readers");
     server->sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "orders");
     core::TargetSpec spec;
     spec.id = core::TargetId("pg/orders");
-    spec.settings = {{"host", "127.0.0.1"}, {"port", std::int64_t{server->port()}}, {"database", "orders"},
-                     {"admin_user", "dp_admin"}, {"admin_password", "env:X"}, {"tls", "loopback"}};
+    spec.settings = {{"host", "127.0.0.1"},       {"port", std::int64_t{server->port()}},
+                     {"database", "orders"},      {"admin_user", "dp_admin"},
+                     {"admin_password", "env:X"}, {"tls", "loopback"}};
     core::RoleSpec role;
     role.id = core::RoleId("pg/orders/reader");
     role.settings = {{"group", "readers"}};
     roles = {role};
     driver = make_postgres_driver(
-        clock, entropy, log, [](const core::SecretRef&) -> base::Result<base::Secret> { return base::Secret(admin_password); },
-        "bench1");
+        clock, entropy, log,
+        [](const core::SecretRef&) -> base::Result<base::Secret> { return base::Secret(admin_password); }, "bench1");
     target = std::move(driver->make(core::TenantId("default"), spec)).value();
   }
   static World& get() {

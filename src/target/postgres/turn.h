@@ -37,7 +37,8 @@ class Turns {
   base::Result<Turn> take(const std::string& account, const Deadline& deadline) {
     std::unique_lock lock(mutex_);
     if (!over_.wait_for(lock, deadline.left(), [&] { return !busy_.contains(account); }))
-      return base::Error{base::Code::unavailable, "pg.account_busy", "another call is working on " + account, "try again"};
+      return base::Error{base::Code::unavailable, "pg.account_busy", "another call is working on " + account,
+                         "try again"};
     busy_.insert(account);
     return Turn(*this, account);
   }

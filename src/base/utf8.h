@@ -1,0 +1,17 @@
+// UTF-8 one character at a time, for who repairs text; encoding.h says whether a text is well-formed.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace daypass::base {
+
+/// The first character of a non-empty `text`: its bytes and whether it is well-formed. When not, `bytes` is the maximal
+/// subpart (Unicode 15, section 3.9, D93b): what one replacement character stands for.
+struct Utf8Step {
+  std::size_t bytes = 1;
+  bool good = false;
+};
+Utf8Step utf8_step(std::string_view text) noexcept;
+
+}  // namespace daypass::base
