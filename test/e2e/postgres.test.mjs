@@ -186,6 +186,12 @@ test('a hostile client gets nowhere', { timeout: 60000 }, async () => {
     const outcome = await client.query(sql).then(() => 'done', (e) => e.code);
     assert.notEqual(outcome, 'done', sql);
   }
+  // The ways back to whoever logged in: the server lets these run, and they must lead nowhere.
+  for (const sql of ['RESET ROLE', 'SET ROLE NONE', 'RESET SESSION AUTHORIZATION', 'SET SESSION AUTHORIZATION DEFAULT', 'RESET ALL', 'DISCARD ALL', "SELECT set_config('role', 'none', false)", "DO $$ BEGIN PERFORM set_config('role', 'orders_writer', false); END $$", "DO $$ BEGIN EXECUTE 'SET SESSION AUTHORIZATION postgres'; END $$"]) {
+    await client.query(sql).catch(() => {});
+    assert.deepEqual((await client.query('SELECT current_user AS c, session_user AS s')).rows, [{ c: role, s: role }], sql);
+    await assert.rejects(client.query('DELETE FROM orders'), { code: '42501' }, sql);
+  }
   // What PostgreSQL lets a role do to itself must not matter to its end.
   await client.query("ALTER ROLE CURRENT_USER SET statement_timeout = '1ms'").catch(() => {});
   await client.query(`COMMENT ON ROLE ${role} IS 'not yours'`).catch(() => {});
