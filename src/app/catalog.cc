@@ -21,8 +21,7 @@ idp::oidc::Fetch guarded(net::HttpFetcher& fetcher) {
     fetch.ca_file = r.ca_file;
     fetch.egress.private_hosts = r.allowed_hosts;
     fetch.egress.allow_loopback_http = r.loopback_http;
-    // A provider that was named as a private host may live on this very machine.
-    fetch.egress.allow_loopback = r.loopback_http;
+    fetch.egress.allow_loopback = r.loopback;
     DP_TRY(net::HttpReply reply, fetcher.fetch(fetch));
     return idp::oidc::Reply{reply.status, reply.media_type(), std::move(reply.body)};
   };

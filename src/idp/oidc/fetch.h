@@ -24,6 +24,7 @@ struct Request {
   std::size_t max_bytes = std::size_t{256} * 1024;  ///< of the reply's body; more is an error
   std::string ca_file;                              ///< PEM trust anchors for this provider; empty: the system's
   std::vector<std::string> allowed_hosts;           ///< private hosts that this provider may be reached at
+  bool loopback = false;                            ///< https to loopback is allowed: the issuer itself lives there
   bool loopback_http = false;                       ///< http to loopback is allowed: the issuer itself is such a URL
 };
 

@@ -47,12 +47,13 @@ std::string host_of(const std::string& url) {
 
 Reach Reach::of(const core::IdpSpec& spec) {
   const auto url = parse_url(spec.issuer);
-  return {spec.ca_file, spec.allowed_hosts, url && !url->https && url->loopback()};
+  return {spec.ca_file, spec.allowed_hosts, url && url->loopback(), url && !url->https && url->loopback()};
 }
 
 void Reach::apply(Request& request) const {
   request.ca_file = ca_file;
   request.allowed_hosts = allowed_hosts;
+  request.loopback = loopback;
   request.loopback_http = loopback_http;
 }
 

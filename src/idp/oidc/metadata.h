@@ -22,7 +22,7 @@ namespace daypass::idp::oidc {
 struct Reach {
   std::string ca_file;
   std::vector<std::string> allowed_hosts;
-  bool loopback_http = false;
+  bool loopback = false, loopback_http = false;
   static Reach of(const core::IdpSpec& spec);
   void apply(Request& request) const;
 };

@@ -5,6 +5,7 @@
 #include <barrier>
 #include <future>
 
+#include "idp/oidc/metadata.h"
 #include "idp/oidc/oidc.h"
 #include "idp/oidc/scripted_op.h"
 
@@ -495,6 +496,18 @@ TEST(Provider, HugeAndBrokenDocumentsAreRefused) {
   EXPECT_EQ(w.check(), "token_endpoint.too_large");
 }
 
+TEST(Metadata, OnlyAnIssuerOnLoopbackReachesLoopback) {
+  core::IdpSpec spec;
+  for (const auto& [issuer, loopback, http] :
+       {std::tuple{"https://id.example", false, false}, {"https://localhost:8443", true, false},
+        {"https://127.0.0.1:8443/realm", true, false}, {"http://localhost:8080", true, true},
+        {"http://id.example", false, false}, {"https://localhost.example", false, false}, {"", false, false}}) {
+    spec.issuer = issuer;
+    EXPECT_EQ(Reach::of(spec).loopback, loopback) << issuer;
+    EXPECT_EQ(Reach::of(spec).loopback_http, http) << issuer;
+  }
+}
+
 TEST(Provider, EveryRequestCarriesTheProvidersReach) {
   World w;
   w.spec.ca_file = "/etc/ssl/corp.pem";
@@ -506,7 +519,7 @@ TEST(Provider, EveryRequestCarriesTheProvidersReach) {
     const Request request = w.op.last(endpoint);
     EXPECT_EQ(request.ca_file, "/etc/ssl/corp.pem") << endpoint;
     EXPECT_EQ(request.allowed_hosts, std::vector<std::string>{"id.example"}) << endpoint;
-    EXPECT_FALSE(request.loopback_http) << endpoint;
+    EXPECT_FALSE(request.loopback || request.loopback_http) << endpoint;
     EXPECT_LE(request.max_bytes, std::size_t{1} << 20U) << endpoint;
     EXPECT_GT(request.timeout, Millis(0)) << endpoint;
     EXPECT_LE(request.timeout, seconds(15)) << endpoint;

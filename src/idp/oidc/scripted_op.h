@@ -169,6 +169,7 @@ class ScriptedOp {
     to.max_bytes = from.max_bytes;
     to.ca_file = from.ca_file;
     to.allowed_hosts = from.allowed_hosts;
+    to.loopback = from.loopback;
     to.loopback_http = from.loopback_http;
     return to;
   }
