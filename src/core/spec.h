@@ -1,4 +1,4 @@
-// What a tenant owns, as its operator wrote it: identity providers, targets, roles, policies. Plain values, versioned whole.
+// What a tenant owns, as its operator wrote it: identity providers, targets, roles, policies. Plain values.
 #pragma once
 
 #include <map>
@@ -50,7 +50,7 @@ struct IdpSpec {
   Overage overage = Overage::refuse;
   std::string overage_url;    ///< for fetch: built by the tenant, never taken from a token
   bool userinfo = false;
-  std::string ca_file;        ///< PEM trust anchors beside the system's; empty: the system's alone
+  std::string ca_file;        ///< PEM trust anchors in place of the system's; empty: the system's
   std::string subject_from;   ///< default "sub"; Entra: "/oid"
   std::string display_from;   ///< default "name", then "email", then the subject
   std::vector<std::string> allowed_hosts; ///< private addresses that egress may reach for this provider
@@ -60,7 +60,7 @@ struct IdpSpec {
 
 struct TargetSpec {
   TargetId id;
-  base::json::Object settings;   ///< the driver's own keys (pg: host, port, database, user, password, ca_file, …)
+  base::json::Object settings;   ///< the driver's own keys (pg: host, database, admin_user, tls, ca_file, …)
   Attributes attributes;         ///< env, team, sensitivity, …: resource.target.<name> in policies
   DefaultLimits limits;          ///< where a permit's annotations are silent
   bool operator==(const TargetSpec&) const = default;

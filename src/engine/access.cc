@@ -57,7 +57,7 @@ void Engine::issue_credential(LoginSession session, WantCredential want, Done<Cr
   if (world == nullptr) return done(Error{Code::not_found, "tenant.unknown", "there is no such tenant"});
   if (world->spec.target(want.target) == nullptr)
     return done(Error{Code::not_found, "target.unknown", "there is no target " + want.target.str(), "daypass ls shows what there is"});
-  // The password is hashed here, on the caller's thread: 4,096 rounds would hold everybody else up in the engine.
+  // The password is hashed here, on the caller's thread: thousands of rounds would hold everybody else up in the engine.
   auto issued = std::make_shared<CredentialIssued>();
   issued->user = core::new_credential_id(impl.p.entropy);
   issued->password = base::Secret::take(base::random_token(impl.p.entropy, 24));
@@ -69,7 +69,7 @@ void Engine::issue_credential(LoginSession session, WantCredential want, Done<Cr
   credential->roles = want.roles;
   credential->wanted = want.wanted;
   credential->reason = want.reason;
-  credential->verifier = crypto::make_verifier(issued->password, 4096, impl.p.entropy);
+  credential->verifier = crypto::make_verifier(issued->password, impl.p.scram_rounds, impl.p.entropy);
   impl.call<CredentialIssued>(std::move(done), [&impl, session, want, issued, credential](Turn& turn) -> Result<CredentialIssued> {
     const auto alive = impl.session(session.id);
     if (!alive || alive->ends_at <= turn.now) return login_ended();

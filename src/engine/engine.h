@@ -119,6 +119,7 @@ class Engine final : public Access {
     Catalog catalog;
     std::string instance;           ///< 6 characters of [a-z0-9], this installation's mark on targets
     base::Millis turn_wait = std::chrono::milliseconds(500);
+    int scram_rounds = 4096;        ///< of credentials; RFC 7677 asks for 4096 at least, a simulator for one
   };
   explicit Engine(Ports ports);
   ~Engine() override;

@@ -1,4 +1,6 @@
 // After a restart: what the store remembers becomes live again, and every promise that was open is taken up.
+#include <algorithm>
+
 #include "engine/turn.h"
 
 namespace daypass::engine {
@@ -74,7 +76,10 @@ Status Engine::recover() {
   for (const auto& [id, s] : impl.sessions)
     impl.timers.emplace(s.ends_at, Impl::Timer{.kind = Impl::Timer::Kind::session_end, .grant = {}, .tenant = s.who.tenant, .session = id, .done = {}, .retry = {}});
   for (const auto& grant : grants) {
-    impl.live.insert_or_assign(grant.id, grant);
+    Grant& known = impl.live.insert_or_assign(grant.id, grant).first->second;
+    // A restart counts as activity from here on, not from when the store takes Recovered: other news of the grant may be
+    // taken first, and would end it as idle.
+    known.last_active = std::max(known.last_active, now);
     Impl::Event event;
     event.grant_event.emplace(grant.id, core::event::Recovered{});
     event.run = [&impl, id = grant.id](Turn& turn) -> Status {

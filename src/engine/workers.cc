@@ -60,6 +60,15 @@ core::GrantEvent carry_out(const Job& job, const crypto::Sealer& sealer, base::M
   return failure(intent, {Code::internal, "intent.kind", "an intent of no known kind"});
 }
 
+bool unreached(const core::GrantEvent& result) {
+  const auto* provision = std::get_if<event::ProvisionFailed>(&result);
+  const auto* extend = std::get_if<event::ExtendFailed>(&result);
+  if (provision == nullptr && extend == nullptr) return false;
+  const std::string_view told = provision != nullptr ? provision->check : extend->check;
+  const std::string_view check = told.substr(0, told.find(": "));
+  return check.ends_with(".connect") || check.ends_with(".timeout");
+}
+
 WorkerPools::WorkerPools(const crypto::Sealer& sealer, const base::Clock& clock, const base::Log& log, Sizes sizes)
     : sealer_(sealer), clock_(clock), log_(log), sizes_(sizes) {
   lanes_[static_cast<int>(Pool::idp)].threads = sizes.idp;
@@ -162,8 +171,7 @@ void WorkerPools::dispatch(Job job) {
                   return failure(shared->intent, {Code::internal, "driver.exception", "the driver failed in an unforeseen way"});
                 }
               }();
-              const auto* failed = std::get_if<event::ProvisionFailed>(&result);
-              if (giving) note(peer, failed == nullptr || !(failed->check.starts_with("pg.connect") || failed->check.starts_with("pg.timeout")));
+              if (giving) note(peer, !unreached(result));
               engine_->finished(shared->intent, std::move(result));
             },
             peer};

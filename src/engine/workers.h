@@ -12,6 +12,10 @@
 
 namespace daypass::engine {
 
+/// Whether `result` tells that a target gave no answer: the check of a failed provision or extend ends in ".connect" or
+/// ".timeout" (target.h says so of every driver).
+bool unreached(const core::GrantEvent& result);
+
 class WorkerPools final : public Workers {
  public:
   struct Sizes {

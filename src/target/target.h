@@ -68,6 +68,7 @@ struct Upstream {
   std::string client_cert_file, client_key_file;
 };
 
+/// Errors are "<driver>.<what>"; "<driver>.connect" and "<driver>.timeout" say that the target gave no answer.
 class Target {
  public:
   virtual ~Target() = default;

@@ -36,13 +36,13 @@ class Dice {
 enum class Fault : std::uint8_t {
   none,
   // of a target's call
-  refused,       ///< an error, nothing done
-  answer_lost,   ///< done, and the caller hears of a timeout
-  late,          ///< the caller hears of a timeout; done a while after
-  lie,           ///< "done", and nothing was
-  half,          ///< an error after half of the work
-  stalled,       ///< takes the whole budget, then a timeout
-  twice,         ///< done, and once more a while after
+  refused,      ///< an error, nothing done
+  answer_lost,  ///< done, and the caller hears of a timeout
+  late,         ///< the caller hears of a timeout; done a while after
+  lie,          ///< "done", and nothing was
+  half,         ///< an error after half of the work
+  stalled,      ///< takes the whole budget, then a timeout
+  twice,        ///< done, and once more a while after
   // of the world
   crash,
   store_fails,
@@ -54,7 +54,7 @@ enum class Fault : std::uint8_t {
 constexpr std::size_t fault_count = 14;
 using Faults = std::bitset<fault_count>;
 constexpr std::array<std::string_view, fault_count> fault_names{
-    "none",  "refused",     "answer lost", "late",          "lie",        "half",   "stalled",
-    "twice", "crash", "store fails", "store slow", "clock forward", "clock back", "suspend"};
+    "none",  "refused", "answer lost", "late",       "lie",           "half",       "stalled",
+    "twice", "crash",   "store fails", "store slow", "clock forward", "clock back", "suspend"};
 
 }  // namespace daypass::sim

@@ -8,7 +8,8 @@ using base::MonoTime;
 
 // One io thread: what is posted arrives in order.
 void ModelGate::post(std::move_only_function<void()> what) {
-  const MonoTime at = std::max(last_post_, world_.now() + std::chrono::duration_cast<std::chrono::nanoseconds>(world_.delay(0, 40)));
+  const MonoTime at =
+      std::max(last_post_, world_.now() + std::chrono::duration_cast<std::chrono::nanoseconds>(world_.delay(0, 40)));
   last_post_ = at;
   world_.in_process(std::chrono::duration_cast<base::Millis>(at - world_.now()), std::move(what));
 }
@@ -45,31 +46,44 @@ void ModelGate::connect(const core::CredentialId& asked) {
     world_.say("gate: " + credential.str() + " is unknown");
     if (world_.settings.mutant == Mutant::gate_reopens)
       if (const auto old = remembered_.find(credential); old != remembered_.end()) {
-        engine::Admission again{old->second.grant, core::ConnectionId(old->second.id.str() + "x"), {}, old->second.lease, old->second.meter};
+        engine::Admission again{old->second.grant,
+                                core::ConnectionId(old->second.id.str() + "x"),
+                                {},
+                                old->second.lease,
+                                old->second.meter};
         again.upstream.user = old->second.account;
         let_in(asked, old->second.server, std::move(again));
       }
     return;
   }
   const std::uint64_t ticket = world_.oracle.asked(asked);
-  world_.engine()->admit(credential, "10.0.0.7:40000", [this, asked, ticket, server = verifier->target.str()](base::Result<engine::Admission> answer) {
-    world_.oracle.answered(ticket);
-    if (!answer.ok()) {
-      ++refused;
-      ++refusals[answer.error().check];
-      world_.say("gate: " + asked.str() + " refused: " + answer.error().check + ": " + answer.error().message);
-      return;
-    }
-    ++admitted;
-    world_.oracle.admitted(asked, *answer);
-    auto held = std::make_shared<engine::Admission>(std::move(*answer));
-    post([this, asked, server, held] { let_in(asked, server, std::move(*held)); });
-  });
+  world_.engine()->admit(
+      credential, "10.0.0.7:40000",
+      [this, asked, ticket, server = verifier->target.str()](base::Result<engine::Admission> answer) {
+        world_.oracle.answered(ticket);
+        if (!answer.ok()) {
+          ++refused;
+          ++refusals[answer.error().check];
+          world_.say("gate: " + asked.str() + " refused: " + answer.error().check + ": " + answer.error().message);
+          return;
+        }
+        ++admitted;
+        world_.oracle.admitted(asked, *answer);
+        auto held = std::make_shared<engine::Admission>(std::move(*answer));
+        post([this, asked, server, held] { let_in(asked, server, std::move(*held)); });
+      });
 }
 
 void ModelGate::let_in(const core::CredentialId& credential, const std::string& server, engine::Admission admission) {
-  ModelConnection c{admission.connection, admission.grant, credential, server, admission.upstream.user,
-                    std::move(admission.lease), std::move(admission.meter), world_.now(), false};
+  ModelConnection c{admission.connection,
+                    admission.grant,
+                    credential,
+                    server,
+                    admission.upstream.user,
+                    std::move(admission.lease),
+                    std::move(admission.meter),
+                    world_.now(),
+                    false};
   const std::string id = c.id.str();
   world_.say("gate: " + id + " half open under " + c.grant.id);
   world_.oracle.opened(c);
@@ -110,19 +124,21 @@ void ModelGate::close(const std::string& connection, std::string why) {
   connections_.erase(it);
   world_.servers.at(c.server).log_out(c.account, connection);
   world_.say("gate: " + connection + " closed: " + why);
-  world_.in_process(world_.dice.chance(50) ? world_.delay(0, 5000) : world_.delay(0, 100), [this, grant = c.grant, id = c.id, why] {
-    engine::ConnectionStats stats;
-    stats.why = why;
-    stats.statements = why == "client" ? 3 : 0;
-    world_.engine()->closed(grant, id, stats);
-  });
+  world_.in_process(world_.dice.chance(50) ? world_.delay(0, 5000) : world_.delay(0, 100),
+                    [this, grant = c.grant, id = c.id, why] {
+                      engine::ConnectionStats stats;
+                      stats.why = why;
+                      stats.statements = why == "client" ? 3 : 0;
+                      world_.engine()->closed(grant, id, stats);
+                    });
 }
 
 void ModelGate::enforce() {
-  if (world_.settings.mutant == Mutant::gate_ignores_lease) return;
+  if (world_.settings.mutant == Mutant::gate_ignores_lease || world_.settings.mutant == Mutant::gate_dawdles) return;
   std::vector<std::string> over;
   for (const auto& [id, c] : connections_)
-    if (c.lease.deadline(MonoTime(std::chrono::nanoseconds(c.meter->last_active_ns.load()))) <= world_.now()) over.push_back(id);
+    if (c.lease.deadline(MonoTime(std::chrono::nanoseconds(c.meter->last_active_ns.load()))) <= world_.now())
+      over.push_back(id);
   for (const auto& id : over) close(id, "lease");
 }
 

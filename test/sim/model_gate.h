@@ -15,12 +15,12 @@ struct ModelConnection {
   core::ConnectionId id;
   core::GrantId grant;
   core::CredentialId credential;
-  std::string server;                       ///< "pg/orders"
+  std::string server;  ///< "pg/orders"
   std::string account;
   engine::Lease lease;
   std::shared_ptr<engine::GrantMeter> meter;
   base::MonoTime opened{};
-  bool logged_in = false;                   ///< upstream; until then it is half open
+  bool logged_in = false;  ///< upstream; until then it is half open
 };
 
 class ModelGate final : public engine::Sessions {
@@ -42,7 +42,7 @@ class ModelGate final : public engine::Sessions {
   void die();
   [[nodiscard]] const std::map<std::string, ModelConnection>& connections() const { return connections_; }
   std::size_t admitted = 0, refused = 0;
-  std::map<std::string, std::size_t> refusals;   ///< by check
+  std::map<std::string, std::size_t> refusals;  ///< by check
 
  private:
   void post(std::move_only_function<void()> what);
@@ -51,7 +51,7 @@ class ModelGate final : public engine::Sessions {
 
   World& world_;
   std::map<std::string, ModelConnection> connections_;
-  std::map<core::CredentialId, ModelConnection> remembered_;   ///< for the mutant that reopens
+  std::map<core::CredentialId, ModelConnection> remembered_;  ///< for the mutant that reopens
   base::MonoTime last_post_{};
 };
 

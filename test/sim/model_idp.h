@@ -9,12 +9,15 @@ namespace daypass::sim {
 /// Three people: "ann" (group data), "bob" (group support), "eve" (no group).
 class ModelIdp final : public idp::IdentityProvider {
  public:
-  ModelIdp(core::TenantId tenant, std::string name, base::Entropy& entropy) : tenant_(std::move(tenant)), name_(std::move(name)), entropy_(entropy) {}
+  ModelIdp(core::TenantId tenant, std::string name, base::Entropy& entropy, bool generous)
+      : tenant_(std::move(tenant)), name_(std::move(name)), entropy_(entropy), generous_(generous) {}
   base::Result<idp::Begun> begin(const idp::LoginStart& start, idp::Millis) override {
     const std::string state = base::random_token(entropy_, 16);
-    return idp::Begun{"https://idp.example/auth?state=" + state, state, base::json::Object{{"redirect_uri", start.redirect_uri}, {"nonce", "n"}}};
+    return idp::Begun{"https://idp.example/auth?state=" + state, state,
+                      base::json::Object{{"redirect_uri", start.redirect_uri}, {"nonce", "n"}}};
   }
-  base::Result<idp::Finished> finish(const idp::Callback& callback, const base::json::Value& pending, idp::Millis) override {
+  base::Result<idp::Finished> finish(const idp::Callback& callback, const base::json::Value& pending,
+                                     idp::Millis) override {
     if (pending.string_or("nonce") != "n") return base::Error{base::Code::invalid, "oidc.nonce", "no pending login"};
     core::Identity who;
     who.tenant = tenant_;
@@ -24,7 +27,7 @@ class ModelIdp final : public idp::IdentityProvider {
       if (key == "error") return base::Error{base::Code::denied, "oidc.error", "the provider refused"};
     }
     who.display = who.subject;
-    if (who.subject == "ann") who.groups = {"data"};
+    if (who.subject == "ann" || generous_) who.groups = {"data"};
     if (who.subject == "bob") who.groups = {"support"};
     who.amr = {"pwd", "otp"};
     return idp::Finished{who, base::json::Object{}};
@@ -35,19 +38,22 @@ class ModelIdp final : public idp::IdentityProvider {
   core::TenantId tenant_;
   std::string name_;
   base::Entropy& entropy_;
+  bool generous_;
 };
 
 class ModelIdpDriver final : public idp::Driver {
  public:
-  explicit ModelIdpDriver(base::Entropy& entropy) : entropy_(entropy) {}
+  ModelIdpDriver(base::Entropy& entropy, bool generous) : entropy_(entropy), generous_(generous) {}
   [[nodiscard]] std::string protocol() const override { return "oidc"; }
   [[nodiscard]] base::Status validate(const core::IdpSpec&) const override { return {}; }
-  base::Result<std::shared_ptr<idp::IdentityProvider>> make(const core::TenantId& tenant, const core::IdpSpec& spec) override {
-    return std::shared_ptr<idp::IdentityProvider>(std::make_shared<ModelIdp>(tenant, spec.name, entropy_));
+  base::Result<std::shared_ptr<idp::IdentityProvider>> make(const core::TenantId& tenant,
+                                                            const core::IdpSpec& spec) override {
+    return std::shared_ptr<idp::IdentityProvider>(std::make_shared<ModelIdp>(tenant, spec.name, entropy_, generous_));
   }
 
  private:
   base::Entropy& entropy_;
+  bool generous_;  ///< for a mutant: everybody is in "data"
 };
 
 }  // namespace daypass::sim

@@ -16,7 +16,9 @@ namespace {
 
 using Undo = std::function<void()>;
 
-Error conflict(std::string message) { return {Code::conflict, "store.conflict", std::move(message)}; }
+Error conflict(std::string message) {
+  return {Code::conflict, "store.conflict", std::move(message)};
+}
 
 }  // namespace
 
@@ -52,6 +54,10 @@ class ModelTx final : public store::Tx {
       if (sel.principal && g.principal != *sel.principal) continue;
       if (sel.target && g.target != *sel.target) continue;
       out.push_back(g);
+      if (store_.broken.revives && g.state == core::GrantState::revoking) {
+        out.back().state = core::GrantState::active;
+        out.back().connections = 1;
+      }
     }
     std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.opened_at > b.opened_at; });
     if (out.size() > sel.limit) out.resize(sel.limit);
@@ -64,11 +70,13 @@ class ModelTx final : public store::Tx {
     if (it == s_.documents.end() || expired(it->second, now)) return std::optional<store::Document>();
     return std::optional<store::Document>(it->second);
   }
-  Result<std::vector<store::Document>> list(const core::TenantId& tenant, std::string_view kind, std::string_view prefix,
-                                            std::string_view after, std::size_t limit, WallTime now) override {
+  Result<std::vector<store::Document>> list(const core::TenantId& tenant, std::string_view kind,
+                                            std::string_view prefix, std::string_view after, std::size_t limit,
+                                            WallTime now) override {
     verb("list");
     std::vector<store::Document> out;
-    for (auto it = s_.documents.upper_bound({tenant, std::string(kind), std::string(after)}); it != s_.documents.end(); ++it) {
+    for (auto it = s_.documents.upper_bound({tenant, std::string(kind), std::string(after)}); it != s_.documents.end();
+         ++it) {
       const auto& [t, k, key] = it->first;
       if (t != tenant || k != kind || out.size() >= limit) break;
       if (key.starts_with(prefix) && !expired(it->second, now)) out.push_back(it->second);
@@ -80,7 +88,8 @@ class ModelTx final : public store::Tx {
     std::vector<std::string> out;
     const auto it = s_.logs.find(tenant);
     if (it == s_.logs.end()) return out;
-    for (std::size_t i = from; i < it->second.records.size() && out.size() < limit; ++i) out.push_back(it->second.records[i]);
+    for (std::size_t i = from; i < it->second.records.size() && out.size() < limit; ++i)
+      out.push_back(it->second.records[i]);
     return out;
   }
   Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) override {
@@ -130,7 +139,8 @@ class ModelTx final : public store::Tx {
     ModelStore::Log& log = s_.logs[event.tenant];
     event.seq = log.frontier.size();
     std::string leaf = core::canonical(event);
-    if (!core::audit_from_canonical(leaf).ok()) return Error{Code::invalid, "audit.record", "it could not be read back"};
+    if (!core::audit_from_canonical(leaf).ok())
+      return Error{Code::invalid, "audit.record", "it could not be read back"};
     if (store_.broken.forgets_audit && ++store_.appended_ % 3 == 0) return {};
     undo_.emplace_back([&log, before = log.frontier] {
       log.frontier = before;
@@ -188,8 +198,10 @@ class ModelTx final : public store::Tx {
   template <class Map>
   void change(Map& map, const typename Map::key_type& key, const typename Map::mapped_type& value) {
     const auto it = map.find(key);
-    if (it == map.end()) undo_.emplace_back([&map, key] { map.erase(key); });
-    else undo_.emplace_back([&map, key, before = it->second] { map.insert_or_assign(key, before); });
+    if (it == map.end())
+      undo_.emplace_back([&map, key] { map.erase(key); });
+    else
+      undo_.emplace_back([&map, key, before = it->second] { map.insert_or_assign(key, before); });
     map.insert_or_assign(key, value);
   }
   template <class Map>
@@ -239,7 +251,8 @@ class ModelSnapshot final : public store::Reader {
   explicit ModelSnapshot(std::unique_ptr<store::Tx> tx) : tx_(std::move(tx)) {}
   Result<std::optional<core::Grant>> load_grant(const core::GrantId& id) override { return tx_->load_grant(id); }
   Result<std::vector<core::Grant>> grants(const store::Selector& s) override { return tx_->grants(s); }
-  Result<std::optional<store::Document>> get(const core::TenantId& t, std::string_view kind, std::string_view key, WallTime now) override {
+  Result<std::optional<store::Document>> get(const core::TenantId& t, std::string_view kind, std::string_view key,
+                                             WallTime now) override {
     return tx_->get(t, kind, key, now);
   }
   Result<std::vector<store::Document>> list(const core::TenantId& t, std::string_view kind, std::string_view prefix,
@@ -249,7 +262,9 @@ class ModelSnapshot final : public store::Reader {
   Result<std::vector<std::string>> audit(const core::TenantId& t, std::uint64_t from, std::size_t limit) override {
     return tx_->audit(t, from, limit);
   }
-  Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& t) override { return tx_->audit_head(t); }
+  Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& t) override {
+    return tx_->audit_head(t);
+  }
   Result<std::vector<core::Intent>> open_intents() override { return tx_->open_intents(); }
 
  private:

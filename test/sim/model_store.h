@@ -1,5 +1,5 @@
-// A store in memory that keeps the port's promises and can break at every verb: what is committed survives a crash, what
-// is not is gone. Owns the durable half of the simulated world and tells the checkers about each commit.
+// A store in memory that keeps the port's promises and can break at every verb: what is committed survives a crash,
+// what is not is gone. Owns the durable half of the simulated world and tells the checkers about each commit.
 #pragma once
 
 #include <functional>
@@ -41,10 +41,11 @@ class ModelStore final : public store::Store {
   };
   /// Guards taken away, for the mutants.
   struct Broken {
-    bool commits_late = false;      ///< answers "committed" before anything is durable
-    bool forgets_audit = false;     ///< drops each third record
-    bool rewrites_audit = false;    ///< changes the bytes of a record after it was hashed
-    bool keeps_sessions = false;    ///< says that a login session was removed, and keeps it
+    bool commits_late = false;    ///< answers "committed" before anything is durable
+    bool forgets_audit = false;   ///< drops each third record
+    bool rewrites_audit = false;  ///< changes the bytes of a record after it was hashed
+    bool keeps_sessions = false;  ///< says that a login session was removed, and keeps it
+    bool revives = false;         ///< hands grants that are being revoked out as active
   };
 
   Hooks hooks;
@@ -85,9 +86,9 @@ class ModelStore final : public store::Store {
   };
   struct Undo;
 
-  State durable_;             ///< survives the process
-  State live_;                ///< what the process sees; the same as durable_ unless `commits_late`
-  bool split_ = false;        ///< live_ is in use
+  State durable_;       ///< survives the process
+  State live_;          ///< what the process sees; the same as durable_ unless `commits_late`
+  bool split_ = false;  ///< live_ is in use
   State& current() { return split_ ? live_ : durable_; }
   unsigned appended_ = 0;
 };

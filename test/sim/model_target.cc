@@ -9,8 +9,12 @@ using base::Status;
 
 namespace {
 
-Error timed_out() { return {Code::timeout, "pg.timeout", "the target did not answer in time"}; }
-Error refused() { return {Code::unavailable, "pg.connect", "the target could not be reached"}; }
+Error timed_out() {
+  return {Code::timeout, "pg.timeout", "the target did not answer in time"};
+}
+Error refused() {
+  return {Code::unavailable, "pg.connect", "the target could not be reached"};
+}
 
 }  // namespace
 
@@ -27,7 +31,8 @@ void ModelServer::make(const ModelAccount& wanted) {
 
 void ModelServer::drop(const std::string& name, const core::GrantId& grant) {
   if (broken.sweeps_prefix)
-    std::erase_if(accounts, [&](const auto& item) { return item.first.starts_with("dp_sim") && item.second.mark != instance; });
+    std::erase_if(accounts,
+                  [&](const auto& item) { return item.first.starts_with("dp_sim") && item.second.mark != instance; });
   const auto it = accounts.find(name);
   if (it != accounts.end() && it->second.mark == instance && it->second.grant == grant) accounts.erase(it);
 }
@@ -36,17 +41,23 @@ Result<std::string> ModelServer::provision(const target::Provision& w) {
   const ModelAccount wanted{w.account.name, instance, w.account.grant, w.valid_until, true, {}};
   const Fault fault = hooks.fault("provision", w.account.grant);
   switch (fault) {
-    case Fault::refused: return refused();
-    case Fault::stalled: return timed_out();
-    case Fault::late: hooks.later([this, wanted] { make(wanted); }); return timed_out();
-    case Fault::lie: return std::string("{}");
+    case Fault::refused:
+      return refused();
+    case Fault::stalled:
+      return timed_out();
+    case Fault::late:
+      hooks.later([this, wanted] { make(wanted); });
+      return timed_out();
+    case Fault::lie:
+      return std::string("{}");
     case Fault::half: {
       ModelAccount half = wanted;
       half.login = false;
       make(half);
       return Error{Code::internal, "pg.error", "the role was made, and its grants were refused"};
     }
-    default: break;
+    default:
+      break;
   }
   make(wanted);
   if (fault == Fault::twice) hooks.later([this, wanted] { make(wanted); });
@@ -58,14 +69,21 @@ Status ModelServer::revoke(const target::Account& a) {
   const Fault fault = hooks.fault("revoke", a.grant);
   const auto gone = [this, a] { drop(a.name, a.grant); };
   switch (fault) {
-    case Fault::refused: return refused();
-    case Fault::stalled: return timed_out();
-    case Fault::late: hooks.later(gone); return timed_out();
-    case Fault::lie: return {};
+    case Fault::refused:
+      return refused();
+    case Fault::stalled:
+      return timed_out();
+    case Fault::late:
+      hooks.later(gone);
+      return timed_out();
+    case Fault::lie:
+      return {};
     case Fault::half:
-      if (const auto it = accounts.find(a.name); it != accounts.end() && it->second.mark == instance) it->second.login = false;
+      if (const auto it = accounts.find(a.name); it != accounts.end() && it->second.mark == instance)
+        it->second.login = false;
       return Error{Code::internal, "pg.error", "the role owns objects"};
-    default: break;
+    default:
+      break;
   }
   gone();
   if (fault == Fault::twice) hooks.later(gone);
@@ -90,7 +108,8 @@ Result<std::vector<target::Owned>> ModelServer::list_owned() {
   std::vector<target::Owned> out;
   if (broken.list_blind) return out;
   for (const auto& [name, account] : listing == nullptr ? accounts : *listing)
-    if (account.mark == instance) out.push_back({name, account.grant.id, account.grant.tenant.str(), account.valid_until});
+    if (account.mark == instance)
+      out.push_back({name, account.grant.id, account.grant.tenant.str(), account.valid_until});
   return out;
 }
 

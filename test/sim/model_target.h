@@ -1,5 +1,5 @@
-// A target in memory: accounts and their sessions, calls that fail in every way a database does. It outlives the process
-// under test. Owns the truth that the checkers compare with.
+// A target in memory: accounts and their sessions, calls that fail in every way a database does. It outlives the
+// process under test. Owns the truth that the checkers compare with.
 #pragma once
 
 #include <functional>
@@ -15,11 +15,11 @@ namespace daypass::sim {
 
 struct ModelAccount {
   std::string name;
-  std::string mark;                  ///< instance that made it; empty: not ours at all
+  std::string mark;  ///< instance that made it; empty: not ours at all
   core::GrantId grant;
   base::WallTime valid_until{};
   bool login = true;
-  std::set<std::string> sessions;    ///< connections of the gate that are logged in
+  std::set<std::string> sessions;  ///< connections of the gate that are logged in
   bool operator==(const ModelAccount&) const = default;
 };
 
@@ -28,7 +28,9 @@ class ModelServer {
  public:
   struct Hooks {
     /// What goes wrong with this call; the grant is empty for a listing.
-    std::function<Fault(const char* call, const core::GrantId&)> fault = [](const char*, const core::GrantId&) { return Fault::none; };
+    std::function<Fault(const char* call, const core::GrantId&)> fault = [](const char*, const core::GrantId&) {
+      return Fault::none;
+    };
     /// Does `fn` some while later, whatever becomes of the process.
     std::function<void(std::function<void()>)> later = [](const std::function<void()>&) {};
     /// True time: the target's clock is not ours.
@@ -37,9 +39,9 @@ class ModelServer {
   };
   /// Guards taken away, for the mutants.
   struct Broken {
-    bool verify_blind = false;       ///< says "absent" without looking
-    bool list_blind = false;         ///< lists nothing
-    bool sweeps_prefix = false;      ///< revoke takes the look-alikes along
+    bool verify_blind = false;   ///< says "absent" without looking
+    bool list_blind = false;     ///< lists nothing
+    bool sweeps_prefix = false;  ///< revoke takes the look-alikes along
   };
   Hooks hooks;
   Broken broken;
@@ -67,11 +69,16 @@ class ModelTarget final : public target::Target {
  public:
   explicit ModelTarget(ModelServer& server) : server_(server) {}
   [[nodiscard]] target::Caps caps() const override { return {true, true}; }
-  base::Result<std::string> provision(const target::Provision& w, target::Millis) override { return server_.provision(w); }
-  base::Status revoke(const target::Account& a, const std::vector<core::RoleSpec>&, std::string_view, target::Millis) override {
+  base::Result<std::string> provision(const target::Provision& w, target::Millis) override {
+    return server_.provision(w);
+  }
+  base::Status revoke(const target::Account& a, const std::vector<core::RoleSpec>&, std::string_view,
+                      target::Millis) override {
     return server_.revoke(a);
   }
-  base::Result<core::Presence> verify(const target::Account& a, std::string_view, target::Millis) override { return server_.verify(a); }
+  base::Result<core::Presence> verify(const target::Account& a, std::string_view, target::Millis) override {
+    return server_.verify(a);
+  }
   base::Result<std::vector<target::Owned>> list_owned(target::Millis) override { return server_.list_owned(); }
   base::Result<std::vector<target::Finding>> check(const std::vector<core::RoleSpec>&, target::Millis) override {
     return std::vector<target::Finding>();
@@ -87,7 +94,9 @@ class ModelTargetDriver final : public target::Driver {
  public:
   explicit ModelTargetDriver(std::map<std::string, ModelServer>& servers) : servers_(servers) {}
   [[nodiscard]] std::string kind() const override { return "pg"; }
-  [[nodiscard]] base::Status validate(const core::TargetSpec&, const std::vector<core::RoleSpec>&) const override { return {}; }
+  [[nodiscard]] base::Status validate(const core::TargetSpec&, const std::vector<core::RoleSpec>&) const override {
+    return {};
+  }
   base::Result<std::shared_ptr<target::Target>> make(const core::TenantId&, const core::TargetSpec& spec) override;
 
  private:

@@ -9,7 +9,8 @@ namespace event = core::event;
 void ModelWorkers::dispatch(engine::Job job) {
   world_.at_verb("dispatch");
   const core::GrantId grant = job.intent.grant;
-  world_.say("workers: " + std::string(core::to_string(job.intent.kind)) + " #" + std::to_string(job.intent.seq) + " of " + grant.id);
+  world_.say("workers: " + std::string(core::to_string(job.intent.kind)) + " #" + std::to_string(job.intent.seq) +
+             " of " + grant.id);
   if (world_.settings.mutant == Mutant::two_hands && world_.dice.chance(300)) in_flight_.insert(grant);
   if (!in_flight_.insert(grant).second) world_.oracle.red("one hand", "two calls in flight for " + grant.id);
   world_.oracle.dispatched(job.intent);
@@ -41,7 +42,8 @@ void ModelWorkers::carry_out(const std::shared_ptr<engine::Job>& job, std::uint6
   });
 }
 
-void ModelWorkers::run(Pool pool, std::move_only_function<void()> work, std::move_only_function<void(base::Error)> refused) {
+void ModelWorkers::run(Pool pool, std::move_only_function<void()> work,
+                       std::move_only_function<void(base::Error)> refused) {
   world_.at_verb("run");
   if (!world_.settings.steady && world_.target_fault_per_mille > 0 && world_.dice.chance(5)) {
     refused(base::Error{base::Code::exhausted, "engine.busy", "the server has too much to do"});
@@ -53,11 +55,12 @@ void ModelWorkers::run(Pool pool, std::move_only_function<void()> work, std::mov
     // A listing is as old as its beginning.
     std::map<std::string, std::map<std::string, ModelAccount>> seen;
     for (const auto& [name, server] : world_.servers) seen.emplace(name, server.accounts);
-    world_.in_process(world_.dice.chance(100) ? world_.delay(0, 15000) : world_.delay(0, 300), [this, task, seen = std::move(seen)] {
-      for (auto& [name, server] : world_.servers) server.listing = &seen.at(name);
-      (*task)();
-      for (auto& [name, server] : world_.servers) server.listing = nullptr;
-    });
+    world_.in_process(world_.dice.chance(100) ? world_.delay(0, 15000) : world_.delay(0, 300),
+                      [this, task, seen = std::move(seen)] {
+                        for (auto& [name, server] : world_.servers) server.listing = &seen.at(name);
+                        (*task)();
+                        for (auto& [name, server] : world_.servers) server.listing = nullptr;
+                      });
   });
 }
 

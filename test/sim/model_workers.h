@@ -1,5 +1,5 @@
-// The worker pools: every call takes a while, results come in any order across grants, and what runs when the process dies
-// may or may not still reach its target. Checks the engine's promise of one call at a time per grant.
+// The worker pools: every call takes a while, results come in any order across grants, and what runs when the process
+// dies may or may not still reach its target. Checks the engine's promise of one call at a time per grant.
 #pragma once
 
 #include <map>
@@ -17,7 +17,8 @@ class ModelWorkers final : public engine::Workers {
   explicit ModelWorkers(World& world) : world_(world) {}
   void give(const crypto::Sealer& sealer) { sealer_ = &sealer; }
   void dispatch(engine::Job job) override;
-  void run(Pool pool, std::move_only_function<void()> work, std::move_only_function<void(base::Error)> refused) override;
+  void run(Pool pool, std::move_only_function<void()> work,
+           std::move_only_function<void(base::Error)> refused) override;
   void die() { in_flight_.clear(); }
 
  private:

@@ -13,7 +13,9 @@ using core::EndReason;
 using core::GrantState;
 
 namespace {
-MonoTime plus(MonoTime t, Millis d) { return t + std::chrono::duration_cast<std::chrono::nanoseconds>(d); }
+MonoTime plus(MonoTime t, Millis d) {
+  return t + std::chrono::duration_cast<std::chrono::nanoseconds>(d);
+}
 constexpr Millis grace = std::chrono::milliseconds(1500);
 const core::TenantId tenant("default");
 }  // namespace
@@ -34,7 +36,8 @@ void Oracle::signed_in(const core::SessionId& session, const std::string& person
   s.began = world_.now();
 }
 
-void Oracle::has_credential(const core::CredentialId& credential, const core::SessionId& session, const std::string& person) {
+void Oracle::has_credential(const core::CredentialId& credential, const core::SessionId& session,
+                            const std::string& person) {
   credentials_.insert_or_assign(credential, std::pair(session, person));
 }
 
@@ -50,9 +53,13 @@ void Oracle::wants_policy(int variant) {
   for (auto& [id, life] : lives_) life.variants.insert(variant);
 }
 
-void Oracle::policy_applied(int variant) { in_force_ = {variant}; }
+void Oracle::policy_applied(int variant) {
+  in_force_ = {variant};
+}
 
-void Oracle::message(const core::GrantId& grant) { lives_[grant].touched = world_.now(); }
+void Oracle::message(const core::GrantId& grant) {
+  lives_[grant].touched = world_.now();
+}
 
 // -------------------------------------------------------------------------------------------------------------- parts
 
@@ -61,8 +68,8 @@ void Oracle::moved(Life& life, Move move) {
   for (std::size_t f = 0; f < fault_count; ++f)
     if (met.test(f)) ++table_[static_cast<std::size_t>(move)][f];
   if (!met.any()) ++table_[static_cast<std::size_t>(move)][0];
-  // What befell the world or the server counts for the move it came before; a fault of the grant's own calls for all that
-  // follows under it.
+  // What befell the world or the server counts for the move it came before; a fault of the grant's own calls for all
+  // that follows under it.
   life.of_world.reset();
   if (move == Move::open) recent_world_.reset(), recent_target_.reset();
 }
@@ -89,12 +96,16 @@ void Oracle::grant_saved(const core::Grant& g, const Commit& commit, std::map<st
     moved(life, Move::open);
     if (g.state != GrantState::provisioning) red("law", g.id.id + " began as " + std::string(core::to_string(g.state)));
     const auto owner = sessions_.find(g.session);
-    if (owner == sessions_.end() || g.principal != "demo/" + owner->second.person) red("crossing", g.id.id + " belongs to a session of somebody else");
-    if (owner != sessions_.end() && owner->second.ended) red("after the end", g.id.id + " opened under a login that had ended");
-    if (g.ends_at - g.opened_at > PolicyText::longest) red("deadline", g.id.id + " may last longer than any policy permits");
+    if (owner == sessions_.end() || g.principal != "demo/" + owner->second.person)
+      red("crossing", g.id.id + " belongs to a session of somebody else");
+    if (owner != sessions_.end() && owner->second.ended)
+      red("after the end", g.id.id + " opened under a login that had ended");
+    if (g.ends_at - g.opened_at > PolicyText::longest)
+      red("deadline", g.id.id + " may last longer than any policy permits");
     return;
   }
-  if (g.session != before.session || g.principal != before.principal || g.target != before.target || g.roles != before.roles)
+  if (g.session != before.session || g.principal != before.principal || g.target != before.target ||
+      g.roles != before.roles)
     red("crossing", g.id.id + " changed its owner, target or roles");
   if (before.state == GrantState::closed) {
     // Late news of a connection is still news; nothing else may change.
@@ -107,14 +118,16 @@ void Oracle::grant_saved(const core::Grant& g, const Commit& commit, std::map<st
   if (g.ends_at > before.ends_at) {
     ++expected["grant.extended " + g.id.id];
     life.bound = bound_by("grant.extended");
-    if (plus(life.opened, PolicyText::longest + std::chrono::seconds(1)) < life.bound && !life.clock_fault) red("deadline", g.id.id + " was extended past the cap");
+    if (plus(life.opened, PolicyText::longest + std::chrono::seconds(1)) < life.bound && !life.clock_fault)
+      red("deadline", g.id.id + " was extended past the cap");
     moved(life, Move::extend);
   } else if (g.ends_at < before.ends_at || g.offers != before.offers || g.policy_version != before.policy_version) {
     ++expected["grant.redecided " + g.id.id];
     life.bound = std::min(life.bound, bound_by("grant.redecided"));
     moved(life, Move::shrink);
   }
-  if (g.connections > before.connections) life.touched = world_.now(), expected["connection.opened " + g.id.id] += g.connections - before.connections;
+  if (g.connections > before.connections)
+    life.touched = world_.now(), expected["connection.opened " + g.id.id] += g.connections - before.connections;
   if (g.state == before.state) {
     if (g.state == GrantState::revoking && g.attempt > before.attempt) {
       ++expected["grant.revoke_retry " + g.id.id];
@@ -137,7 +150,8 @@ void Oracle::grant_saved(const core::Grant& g, const Commit& commit, std::map<st
     if (account != nullptr && !life.made_after_end) red("closed means absent", g.account + " is there");
     moved(life, Move::close);
   } else {
-    red("law", g.id.id + " went from " + std::string(core::to_string(before.state)) + " to " + std::string(core::to_string(g.state)));
+    red("law", g.id.id + " went from " + std::string(core::to_string(before.state)) + " to " +
+                   std::string(core::to_string(g.state)));
   }
 }
 
@@ -146,13 +160,17 @@ MonoTime Oracle::due(const Life& life) const {
   MonoTime latest{};
   for (const auto& offer : life.grant.offers) {
     if (life.grant.connections > offer.connections) continue;
-    latest = std::max(latest, std::min({plus(life.opened, offer.duration), plus(life.touched, offer.idle), life.bound}));
+    latest =
+        std::max(latest, std::min({plus(life.opened, offer.duration), plus(life.touched, offer.idle), life.bound}));
   }
   return latest;
 }
 
 void Oracle::judge_end(Life& life, const core::Grant& g) {
-  const auto early = [&](const std::string& why) { red("never early", g.id.id + " ended (" + std::string(core::to_string(g.end_reason)) + ", " + g.end_note + "): " + why); };
+  const auto early = [&](const std::string& why) {
+    red("never early",
+        g.id.id + " ended (" + std::string(core::to_string(g.end_reason)) + ", " + g.end_note + "): " + why);
+  };
   const Session& owner = sessions_[g.session];
   switch (g.end_reason) {
     case EndReason::expired:
@@ -163,12 +181,16 @@ void Oracle::judge_end(Life& life, const core::Grant& g) {
       if (!owner.logout_wanted) early("nobody logged out");
       break;
     case EndReason::login_expired:
-      if (!life.clock_fault && !owner.logout_wanted && plus(world_.now(), std::chrono::seconds(1)) < plus(owner.began, PolicyText::session_max - std::chrono::seconds(5)))
+      // A login from before the clock leapt ends early, and takes along a grant that was opened after.
+      if (!life.clock_fault && !owner.clock_fault && !owner.logout_wanted &&
+          plus(world_.now(), std::chrono::seconds(1)) <
+              plus(owner.began, PolicyText::session_max - std::chrono::seconds(5)))
         early("the login had not ended");
       break;
     case EndReason::policy: {
       const bool taken = std::any_of(life.variants.begin(), life.variants.end(), [&](int v) {
-        return std::any_of(g.roles.begin(), g.roles.end(), [&](const auto& r) { return !PolicyText::permits(v, owner.person, r.str()); });
+        return std::any_of(g.roles.begin(), g.roles.end(),
+                           [&](const auto& r) { return !PolicyText::permits(v, owner.person, r.str()); });
       });
       if (!taken) early("every policy permits it");
       break;
@@ -185,7 +207,9 @@ void Oracle::judge_end(Life& life, const core::Grant& g) {
       if (account != nullptr && !life.blurred) early("its account is there");
       break;
     }
-    case EndReason::none: early("for no reason"); break;
+    case EndReason::none:
+      early("for no reason");
+      break;
   }
 }
 
@@ -194,7 +218,8 @@ void Oracle::committed(const Commit& commit) {
   for (const auto& saved : commit.grants) grant_saved(saved.grant, commit, expected);
   std::map<std::string, int> found;
   for (const auto& record : commit.audit) {
-    if (record.action.starts_with("grant.") || record.action == "connection.opened") ++found[record.action + " " + record.object];
+    if (record.action.starts_with("grant.") || record.action == "connection.opened")
+      ++found[record.action + " " + record.object];
     if (record.action == "login.ended") sessions_[core::SessionId(record.object)].ended = true;
     if (record.tenant != tenant) red("crossing", "a record in the log of " + record.tenant.str());
     // Time as the engine tells it must not go back, and must not stand still while the boot clock runs.
@@ -202,24 +227,31 @@ void Oracle::committed(const Commit& commit) {
       const auto told = record.at - last_record_->first;
       const auto ran = std::chrono::duration_cast<Millis>(world_.turn_began() - last_record_->second);
       if (told < Millis(0)) red("time", "a record is older than the one before it");
-      if (told + ran / 1000 + Millis(5) < ran) red("time", "durations run slower than the boot clock: " + std::to_string(told.count()) + " ms in " + std::to_string(ran.count()) + " ms");
+      if (told + ran / 1000 + Millis(5) < ran)
+        red("time", "durations run slower than the boot clock: " + std::to_string(told.count()) + " ms in " +
+                        std::to_string(ran.count()) + " ms");
     }
     last_record_.emplace(record.at, world_.turn_began());
   }
   for (const auto& [what, n] : expected)
-    if (found[what] != n) red("one record per change", what + ": " + std::to_string(found[what]) + " instead of " + std::to_string(n));
+    if (found[what] != n)
+      red("one record per change", what + ": " + std::to_string(found[what]) + " instead of " + std::to_string(n));
   for (const auto& [what, n] : found)
-    if (n != 0 && !expected.contains(what) && !what.starts_with("connection.")) red("one record per change", what + " without a change");
+    if (n != 0 && !expected.contains(what) && !what.starts_with("connection."))
+      red("one record per change", what + " without a change");
 }
 
 void Oracle::dispatched(const core::Intent& intent) {
   // An unrecorded revocation (number 0) takes away while the store is stuck; it gives nothing.
   if (intent.seq == 0 && intent.kind == core::IntentKind::revoke) return;
   if (!world_.store.promised(intent.grant, intent.seq))
-    red("intent first", std::string(core::to_string(intent.kind)) + " #" + std::to_string(intent.seq) + " of " + intent.grant.id + " is not durable");
+    red("intent first", std::string(core::to_string(intent.kind)) + " #" + std::to_string(intent.seq) + " of " +
+                            intent.grant.id + " is not durable");
 }
 
-void Oracle::touching(const core::Intent& intent) { dispatched(intent); }
+void Oracle::touching(const core::Intent& intent) {
+  dispatched(intent);
+}
 
 void Oracle::made(const ModelAccount& account) {
   if (account.grant.tenant != tenant || account.mark.empty()) return;
@@ -249,13 +281,17 @@ void Oracle::admitted(const core::CredentialId& credential, const engine::Admiss
   const auto owner = credentials_.find(credential);
   const core::Grant* grant = world_.store.grant(a.grant);
   if (grant == nullptr) return red("intent first", "let in under a grant that is not durable");
-  if (owner == credentials_.end() || grant->session != owner->second.first || grant->principal != "demo/" + owner->second.second)
+  if (owner == credentials_.end() || grant->session != owner->second.first ||
+      grant->principal != "demo/" + owner->second.second)
     return red("crossing", credential.str() + " was let in under the grant of " + grant->principal);
-  if (a.upstream.user != grant->account || a.grant.tenant != tenant) red("crossing", "let in with another grant's account");
-  if (grant->state != GrantState::active) red("after the end", "let in under " + a.grant.id + ", which is " + std::string(core::to_string(grant->state)));
+  if (a.upstream.user != grant->account || a.grant.tenant != tenant)
+    red("crossing", "let in with another grant's account");
+  if (grant->state != GrantState::active)
+    red("after the end", "let in under " + a.grant.id + ", which is " + std::string(core::to_string(grant->state)));
   const Life& life = lives_[a.grant];
   const bool ever = std::any_of(life.variants.begin(), life.variants.end(), [&](int v) {
-    return std::all_of(grant->roles.begin(), grant->roles.end(), [&](const auto& r) { return PolicyText::permits(v, owner->second.second, r.str()); });
+    return std::all_of(grant->roles.begin(), grant->roles.end(),
+                       [&](const auto& r) { return PolicyText::permits(v, owner->second.second, r.str()); });
   });
   if (!ever) red("policy", credential.str() + " was let in without a permit");
   if (sessions_[owner->second.first].ended) red("after the end", "let in under a login that had ended");
@@ -265,7 +301,8 @@ void Oracle::admitted(const core::CredentialId& credential, const engine::Admiss
 void Oracle::opened(const ModelConnection& c) {
   const Life& life = lives_[c.grant];
   // An admission that was on its way when the end came is cut right behind, in the same order.
-  if (life.ended && plus(*life.ended, grace) < world_.now()) red("after the end", c.id.str() + " opened under " + c.grant.id + " after its end");
+  if (life.ended && plus(*life.ended, grace) < world_.now())
+    red("after the end", c.id.str() + " opened under " + c.grant.id + " after its end");
 }
 
 void Oracle::process_died() {
@@ -284,6 +321,8 @@ void Oracle::process_started() {
     // A start believes the wall clock, up to what was written down: the boot clock says nothing about the time before.
     if (off != Millis(0) || clock_ever_) life.clock_fault = true;
   }
+  for (auto& [id, s] : sessions_)
+    if (clock_ever_) s.clock_fault = true;
 }
 
 // ------------------------------------------------------------------------------------------------------------- faults
@@ -296,7 +335,9 @@ void Oracle::world_fault(Fault fault) {
     life.of_world.set(bit);
     if (fault == Fault::clock_forward || fault == Fault::clock_back) life.clock_fault = true;
   }
-  if (fault == Fault::clock_forward || fault == Fault::clock_back) clock_ever_ = true;
+  if (fault != Fault::clock_forward && fault != Fault::clock_back) return;
+  clock_ever_ = true;
+  for (auto& [id, s] : sessions_) s.clock_fault = true;
 }
 
 void Oracle::target_fault(Fault fault, const char* call, const core::GrantId& grant) {
@@ -311,7 +352,8 @@ void Oracle::target_fault(Fault fault, const char* call, const core::GrantId& gr
   life.of_target.set(bit);
   // Trouble on a server meets whatever else is under way there.
   for (auto& [id, other] : lives_)
-    if (other.known && other.grant.state != GrantState::closed && other.grant.target == life.grant.target) other.of_world.set(bit);
+    if (other.known && other.grant.state != GrantState::closed && other.grant.target == life.grant.target)
+      other.of_world.set(bit);
   const std::string_view what = call;
   if (what == "provision" && fault != Fault::lie && fault != Fault::twice) life.provision_failed = true;
   // From here on what the target holds is not what it was last told.
@@ -320,6 +362,12 @@ void Oracle::target_fault(Fault fault, const char* call, const core::GrantId& gr
 
 void Oracle::suspended(Millis how_long) {
   for (auto& [id, ticket] : tickets_) ticket.at = plus(ticket.at, how_long);
+  // One world, one thread: while a commit takes its time the gate does not do either what it was told before. Its own
+  // deadlines are not put off.
+  for (auto& [id, life] : lives_) {
+    if (life.ended) life.ended = plus(*life.ended, how_long);
+    if (life.was_cut) life.was_cut = plus(*life.was_cut, how_long);
+  }
 }
 
 // ------------------------------------------------------------------------------------------------------------- checks
@@ -327,9 +375,12 @@ void Oracle::suspended(Millis how_long) {
 void Oracle::check_connections() {
   for (const auto& [id, c] : world_.gate.connections()) {
     Life& life = lives_[c.grant];
-    if (life.ended && plus(*life.ended, grace) < world_.now()) red("after the end", id + " lives on under " + c.grant.id + ", which ended");
-    if (life.was_cut && plus(*life.was_cut, grace) < world_.now()) red("after the end", id + " lives on under " + c.grant.id + ", which was cut");
-    if (life.clock_fault && plus(c.opened, PolicyText::longest + PolicyText::longest) < world_.now()) red("deadline", id + " lives longer than any policy permits");
+    if (life.ended && plus(*life.ended, grace) < world_.now())
+      red("after the end", id + " lives on under " + c.grant.id + ", which ended");
+    if (life.was_cut && plus(*life.was_cut, grace) < world_.now())
+      red("after the end", id + " lives on under " + c.grant.id + ", which was cut");
+    if (life.clock_fault && plus(c.opened, PolicyText::longest + PolicyText::longest) < world_.now())
+      red("deadline", id + " lives longer than any policy permits");
   }
 }
 
@@ -349,7 +400,8 @@ void Oracle::check_accounts() {
       const auto it = lives_.find(account.grant);
       if (it == lives_.end()) continue;  // planted: an orphan that nobody here made
       const Life& life = it->second;
-      if (life.grant.state == GrantState::active && !life.grant.open && !life.blurred && account.valid_until > life.grant.ends_at)
+      if (life.grant.state == GrantState::active && !life.grant.open && !life.blurred &&
+          account.valid_until > life.grant.ends_at)
         red("deadline", account_name + " is valid on the target beyond the end of its grant");
     }
 }
@@ -365,10 +417,13 @@ void Oracle::at_rest() {
   std::erase_if(tickets_, [](const auto& item) { return item.second.answered; });
   if (world_.engine() != nullptr)
     for (const auto& [id, s] : sessions_)
-      if (s.ended && !s.token.empty() && world_.engine()->authenticate(tenant, s.token).ok()) red("after the end", "the token of a login that ended is accepted");
+      if (s.ended && !s.token.empty() && world_.engine()->authenticate(tenant, s.token).ok())
+        red("after the end", "the token of a login that ended is accepted");
   for (const auto& [name, server] : world_.servers) {
-    if (!server.accounts.contains("dp_simold_" + std::string(26, 'f')) || !server.accounts.contains("app_owner")) red("touches only its own", "an account of somebody else is gone from " + name);
-    if (!clock_ever_ && world_.now() < plus(MonoTime{}, std::chrono::minutes(20)) && !server.accounts.contains("dp_sim001_" + std::string(26, 'o')))
+    if (!server.accounts.contains("dp_simold_" + std::string(26, 'f')) || !server.accounts.contains("app_owner"))
+      red("touches only its own", "an account of somebody else is gone from " + name);
+    if (!clock_ever_ && world_.true_wall() < world_.orphan_until() &&
+        !server.accounts.contains("dp_sim001_" + std::string(26, 'o')))
       red("touches only its own", "an unknown account was removed before its own end");
   }
 }
@@ -377,22 +432,26 @@ void Oracle::at_the_end() {
   if (failed()) return;
   at_rest();
   for (const auto& [id, grant] : world_.store.grants())
-    if (grant.state != GrantState::closed) red("eventually", id.id + " is still " + std::string(core::to_string(grant.state)));
+    if (grant.state != GrantState::closed)
+      red("eventually", id.id + " is still " + std::string(core::to_string(grant.state)));
   if (world_.store.open_intents() != 0) red("eventually", "intents are still open");
   for (const auto& [name, server] : world_.servers)
     for (const auto& [account_name, account] : server.accounts)
-      if (account.mark == server.instance && account.grant.tenant == tenant) red("eventually", "account " + account_name + " is left on " + name);
+      if (account.mark == server.instance && account.grant.tenant == tenant)
+        red("eventually", "account " + account_name + " is left on " + name);
   if (!world_.gate.connections().empty()) red("eventually", "a connection is left");
   for (const auto& [id, ticket] : tickets_)
     if (!ticket.answered && ticket.life == world_.life()) red("answered once", "a client was never answered");
   const auto reader = world_.store.snapshot();
-  if (const auto report = store::verify_audit(**reader, tenant); !report.ok()) red("audit log", report.error().check + ": " + report.error().message);
+  if (const auto report = store::verify_audit(**reader, tenant); !report.ok())
+    red("audit log", report.error().check + ": " + report.error().message);
 }
 
 std::vector<core::GrantId> Oracle::live_grants() const {
   std::vector<core::GrantId> out;
   for (const auto& [id, life] : lives_)
-    if (life.known && (life.grant.state == GrantState::provisioning || life.grant.state == GrantState::active)) out.push_back(id);
+    if (life.known && (life.grant.state == GrantState::provisioning || life.grant.state == GrantState::active))
+      out.push_back(id);
   return out;
 }
 

@@ -1,5 +1,5 @@
-// The checkers. They see commits, connections and accounts, keep their own account of what is due, and never ask the code
-// under test for its opinion. Owns the verdict, and the table of transitions met by faults.
+// The checkers. They see commits, connections and accounts, keep their own account of what is due, and never ask the
+// code under test for its opinion. Owns the verdict, and the table of transitions met by faults.
 #pragma once
 
 #include <array>
@@ -33,8 +33,8 @@ struct PolicyText {
   static std::map<std::string, std::string> files(int variant);
   static bool permits(int variant, const std::string& person, const std::string& role);
   /// Session, and the longest any grant may last under any variant.
-  static constexpr base::Millis session_max = std::chrono::minutes(45);
-  static constexpr base::Millis longest = std::chrono::minutes(30);
+  static constexpr base::Millis session_max = std::chrono::minutes(16);
+  static constexpr base::Millis longest = std::chrono::minutes(12);
 };
 
 class Oracle {
@@ -47,7 +47,8 @@ class Oracle {
   [[nodiscard]] const std::string& checker() const { return checker_; }
   [[nodiscard]] const std::string& what() const { return what_; }
 
-  // -- what people did -------------------------------------------------------------------------------------------------
+  // -- what people did
+  // -------------------------------------------------------------------------------------------------
   void signed_in(const core::SessionId& session, const std::string& person, const std::string& token);
   void has_credential(const core::CredentialId& credential, const core::SessionId& session, const std::string& person);
   [[nodiscard]] core::CredentialId somebody_elses(const core::CredentialId& mine) const;
@@ -57,7 +58,8 @@ class Oracle {
   void policy_applied(int variant);
   void message(const core::GrantId& grant);
 
-  // -- what the parts did ----------------------------------------------------------------------------------------------
+  // -- what the parts did
+  // ----------------------------------------------------------------------------------------------
   void committed(const Commit& commit);
   void dispatched(const core::Intent& intent);
   void touching(const core::Intent& intent);
@@ -70,12 +72,14 @@ class Oracle {
   void process_died();
   void process_started();
 
-  // -- faults ----------------------------------------------------------------------------------------------------------
+  // -- faults
+  // ----------------------------------------------------------------------------------------------------------
   void world_fault(Fault fault);
   void target_fault(Fault fault, const char* call, const core::GrantId& grant);
   void suspended(base::Millis how_long);
 
-  // -- checks ----------------------------------------------------------------------------------------------------------
+  // -- checks
+  // ----------------------------------------------------------------------------------------------------------
   /// Before the engine has a chance to do anything about it: does each connection end by itself?
   void check_deadlines();
   /// Nothing more is due at this instant.
@@ -89,8 +93,8 @@ class Oracle {
 
  private:
   struct Life {
-    bool known = false;                    ///< ever committed
-    core::Grant grant;                     ///< as last committed
+    bool known = false;  ///< ever committed
+    core::Grant grant;   ///< as last committed
     base::MonoTime opened{}, bound = base::MonoTime::max(), touched{}, changed{};
     base::WallTime opened_at{};
     std::optional<base::MonoTime> ended, was_cut;
@@ -101,7 +105,7 @@ class Oracle {
   struct Session {
     std::string person, token;
     base::MonoTime began{};
-    bool logout_wanted = false, ended = false;
+    bool logout_wanted = false, ended = false, clock_fault = false;
   };
   struct Ticket {
     core::CredentialId credential;
@@ -123,7 +127,7 @@ class Oracle {
   std::map<core::CredentialId, std::pair<core::SessionId, std::string>> credentials_;
   std::map<std::uint64_t, Ticket> tickets_;
   std::uint64_t next_ticket_ = 1;
-  std::set<int> in_force_;                 ///< the variant last known to be applied, and those sent since
+  std::set<int> in_force_;  ///< the variant last known to be applied, and those sent since
   Faults recent_world_, recent_target_;
   Table table_{};
   std::optional<std::pair<base::WallTime, base::MonoTime>> last_record_;

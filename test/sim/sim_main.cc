@@ -1,10 +1,12 @@
-// daypass-sim: random worlds, as many as time allows. A red checker prints its seed and the world's history.
+// daypass-sim: random worlds, as many as time allows. A red checker prints its seed and the world's history, and is
+// exit code 1.
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <map>
 #include <mutex>
 #include <string>
@@ -35,15 +37,20 @@ struct Tally {
   std::map<std::string, std::vector<std::uint64_t>> by_checker;
 };
 
-void print_history(std::uint64_t seed, const Options& options) {
+/// Plays the seed once more, telling all. False: red.
+bool print_history(std::uint64_t seed, const Options& options) {
   const Outcome again = play({.seed = seed, .mutant = options.mutant, .history = true});
   const std::size_t from = options.one || again.history.size() < 300 ? 0 : again.history.size() - 300;
   for (std::size_t i = from; i < again.history.size(); ++i) fmt::print("{}\n", again.history[i]);
-  if (!again.checker.empty()) fmt::print("seed {}: RED {}: {}\n", seed, again.checker, again.what);
-  else fmt::print("seed {}: green, {} events\n", seed, again.events);
+  if (!again.checker.empty())
+    fmt::print("seed {}: RED {}: {}\n", seed, again.checker, again.what);
+  else
+    fmt::print("seed {}: green, {} events\n", seed, again.events);
+  return again.checker.empty();
 }
 
-void print_table(const Tally& tally) {
+/// The table, and its least cell in words.
+std::string print_table(const Tally& tally) {
   fmt::print("\n{:<26}", "transition x fault");
   for (const auto& name : fault_names) fmt::print(" {:>13}", name);
   fmt::print("\n");
@@ -53,7 +60,6 @@ void print_table(const Tally& tally) {
     fmt::print("{:<26}", move_names[m]);
     for (std::size_t f = 0; f < fault_count; ++f) {
       fmt::print(" {:>13}", tally.table[m][f]);
-      // Without a fault there is nothing to try again, and the first column counts no fault.
       if (f != 0 && tally.table[m][f] < least) {
         least = tally.table[m][f];
         where = std::string(move_names[m]) + " x " + std::string(fault_names[f]);
@@ -61,11 +67,17 @@ void print_table(const Tally& tally) {
     }
     fmt::print("\n");
   }
-  fmt::print("minimum cell: {} ({})\n", least, where);
+  fmt::print(
+      "(\"none\" is no fault and no cell: it counts the moves that met none. A revocation is only made again after "
+      "one, so\n"
+      "\"revoking, again\" x \"none\" is 0 by construction. Every other cell can be reached, and counts.)\n\n");
+  return fmt::format("{} ({})", least, where);
 }
 
 int usage() {
-  fmt::print(stderr, "usage: daypass-sim [--seeds N] [--seconds S] [--first X] [--seed X] [--mutant NAME] [--threads T] [--keep-going 1]\n");
+  fmt::print(stderr,
+             "usage: daypass-sim [--seeds N] [--seconds S] [--first X] [--seed X] [--mutant NAME] [--threads T] "
+             "[--keep-going 1]\n");
   return 2;
 }
 
@@ -84,17 +96,23 @@ int main(int argc, char** argv) {
       continue;
     }
     const std::uint64_t number = std::strtoull(value.c_str(), nullptr, 10);
-    if (key == "--seeds") o.seeds = number;
-    else if (key == "--seconds") o.seconds = static_cast<int>(number);
-    else if (key == "--first") o.first = number;
-    else if (key == "--seed") o.first = number, o.one = true;
-    else if (key == "--keep-going") o.keep_going = number != 0;
-    else if (key == "--threads") o.threads = std::max(1U, static_cast<unsigned>(number));
-    else return usage();
+    if (key == "--seeds")
+      o.seeds = number;
+    else if (key == "--seconds")
+      o.seconds = static_cast<int>(number);
+    else if (key == "--first")
+      o.first = number;
+    else if (key == "--seed")
+      o.first = number, o.one = true;
+    else if (key == "--keep-going")
+      o.keep_going = number != 0;
+    else if (key == "--threads")
+      o.threads = std::max(1U, static_cast<unsigned>(number));
+    else
+      return usage();
   }
   if (o.one) {
-    print_history(o.first, o);
-    return play({.seed = o.first, .mutant = o.mutant}).checker.empty() ? 0 : 1;
+    return print_history(o.first, o) ? 0 : 1;
   }
   Tally tally;
   std::atomic<std::uint64_t> next{o.first};
@@ -121,6 +139,7 @@ int main(int argc, char** argv) {
       }
     });
   for (auto& thread : threads) thread.join();
+  const double cpu = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
   const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   if (tally.red && o.keep_going) {
     for (const auto& [checker, seeds] : tally.by_checker) {
@@ -137,9 +156,15 @@ int main(int argc, char** argv) {
     return 1;
   }
   if (tally.events.empty()) return usage();
-  std::nth_element(tally.events.begin(), tally.events.begin() + static_cast<std::ptrdiff_t>(tally.events.size() / 2), tally.events.end());
-  print_table(tally);
-  fmt::print("{} seeds in {:.1f} s ({:.1f}/s), events per seed: median {}, clients let in {}, refused {}: all checkers green\n", tally.events.size(), took,
-             static_cast<double>(tally.events.size()) / took, tally.events[tally.events.size() / 2], tally.admitted, tally.refused);
+  std::nth_element(tally.events.begin(), tally.events.begin() + static_cast<std::ptrdiff_t>(tally.events.size() / 2),
+                   tally.events.end());
+  const std::string least = print_table(tally);
+  const auto seeds = static_cast<double>(tally.events.size());
+  fmt::print("seeds:        {} in {:.1f} s, {:.1f}/s ({:.1f} per second of processor time)\n", tally.events.size(),
+             took, seeds / took, seeds / cpu);
+  fmt::print("events:       median {} per seed; clients let in {}, refused {}\n", tally.events[tally.events.size() / 2],
+             tally.admitted, tally.refused);
+  fmt::print("minimum cell: {}\n", least);
+  fmt::print("all checkers green\n");
   return 0;
 }

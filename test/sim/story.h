@@ -10,7 +10,7 @@ namespace daypass::sim {
 
 /// A person at a keyboard: remembers what they were given, as a real client would, whatever became of it.
 struct Person {
-  std::string name;                          ///< "ann", "bob", "eve"
+  std::string name;  ///< "ann", "bob", "eve"
   core::TenantId tenant{"default"};
   std::optional<engine::LoginSession> session;
   std::string token;
@@ -24,13 +24,17 @@ class Story {
   // -- deeds: begun now, done when the engine has answered -----------------------------------------------------------
   void apply(int variant);
   void sign_in(std::size_t person);
-  void get_credential(std::size_t person, const std::string& target, std::vector<std::string> roles, std::optional<base::Millis> wanted = {});
+  void get_credential(std::size_t person, const std::string& target, std::vector<std::string> roles,
+                      std::optional<base::Millis> wanted = {});
   void connect(std::size_t person);
   void log_out(std::size_t person, core::EndReason reason);
   void extend(std::size_t person);
   void end_grant(core::EndReason reason);
   void talk();
   void hang_up();
+
+  /// Brings a move of a grant about with a fault on its way, as far as the world lets it.
+  void scene(Move move, Fault fault);
 
   /// A whole random life: people, faults, then calm; ends with every checker asked.
   void play();
@@ -42,13 +46,24 @@ class Story {
  private:
   void deed();
   void mishap();
+  // scenes.cc
+  bool ready(std::size_t person);
+  [[nodiscard]] std::optional<core::GrantId> grant_at(std::size_t person, std::size_t spot) const;
+  void take(std::size_t person, std::size_t spot, base::Millis wanted);
+  void give_back(const std::optional<core::GrantId>& grant);
+  void lengthen(const std::optional<core::GrantId>& grant, std::size_t person, base::Millis by);
+  void strike(Fault fault);
+  void scene_of_beginning(Move move, Fault fault, std::size_t person, std::size_t spot);
+  void scene_of_life(Move move, Fault fault, std::size_t person, std::size_t spot);
+
   World& world_;
   bool faults_ = false;
+  int variant_ = 0;  ///< of the policies, that the operator heard is in force
 };
 
 /// One seed from beginning to end. `history`, when given, gets the readable record.
 struct Outcome {
-  std::string checker, what;                 ///< empty: green
+  std::string checker, what;  ///< empty: green
   std::uint64_t events = 0;
   std::size_t admitted = 0, refused = 0;
   Table table{};

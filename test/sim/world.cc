@@ -9,16 +9,19 @@ namespace daypass::sim {
 namespace {
 
 constexpr std::array<std::string_view, mutant_count> mutant_names{
-    "none",          "commits-late",   "gate-ignores-cut", "gate-ignores-lease", "gate-reopens", "verify-blind",
-    "list-blind",    "revoke-sweeps",  "audit-forgets",    "audit-rewrites",     "wrong-door",   "hasty-clock",
-    "frozen-clock",  "two-hands",      "lost-job",         "lost-answer",        "undying-login", "late-validity"};
+    "none",         "commits-late",  "gate-ignores-cut", "gate-ignores-lease", "gate-reopens",  "verify-blind",
+    "list-blind",   "revoke-sweeps", "audit-forgets",    "audit-rewrites",     "wrong-door",    "hasty-clock",
+    "frozen-clock", "two-hands",     "lost-job",         "lost-answer",        "undying-login", "late-validity",
+    "gate-dawdles", "idp-generous",  "store-revives",    "target-sulks"};
 
 const core::TenantId tenant("default");
 constexpr std::string_view instance = "sim001";
 
 }  // namespace
 
-std::string_view to_string(Mutant mutant) noexcept { return mutant_names[static_cast<std::size_t>(mutant)]; }
+std::string_view to_string(Mutant mutant) noexcept {
+  return mutant_names[static_cast<std::size_t>(mutant)];
+}
 std::optional<Mutant> mutant_from(std::string_view name) noexcept {
   for (std::size_t i = 0; i < mutant_count; ++i)
     if (mutant_names[i] == name) return static_cast<Mutant>(i);
@@ -26,16 +29,22 @@ std::optional<Mutant> mutant_from(std::string_view name) noexcept {
 }
 
 World::World(Settings s)
-    : settings(s), dice(s.seed), oracle(*this), gate(*this), workers(*this),
-      epoch_(std::chrono::sys_days(std::chrono::year(2026) / 11 / 24) + std::chrono::hours(9)), entropy_(s.seed),
-      log_(*this, s.history ? base::Level::info : base::Level::error, [this](std::string_view line) { say("log: " + std::string(line.substr(0, 300))); }) {
+    : settings(s),
+      dice(s.seed),
+      oracle(*this),
+      gate(*this),
+      workers(*this),
+      epoch_(std::chrono::sys_days(std::chrono::year(2026) / 11 / 24) + std::chrono::hours(9)),
+      entropy_(s.seed),
+      log_(*this, s.history ? base::Level::info : base::Level::error,
+           [this](std::string_view line) { say("log: " + std::string(line.substr(0, 300))); }) {
   now_ = MonoTime(std::chrono::hours(1));
   epoch_ -= std::chrono::hours(1);
   crash_countdown_ = s.crash_at;
   auto sealer = crypto::Sealer::make(base::Secret(std::string(32, 'k')), entropy_);
   sealer_.emplace(std::move(*sealer));
   workers.give(*sealer_);
-  idp_ = std::make_shared<ModelIdpDriver>(entropy_);
+  idp_ = std::make_shared<ModelIdpDriver>(entropy_, s.mutant == Mutant::idp_generous);
   target_driver_ = std::make_shared<ModelTargetDriver>(servers);
   prepare_servers();
   store.hooks.at_verb = [this](const char* verb) { at_verb(verb); };
@@ -44,12 +53,14 @@ World::World(Settings s)
     oracle.committed(commit);
     if (settings.history)
       for (const auto& record : commit.audit)
-        say("audit: " + record.actor + " " + record.action + " " + record.object + " " + record.outcome + " " + base::json::dump(record.facts).substr(0, 160));
+        say("audit: " + record.actor + " " + record.action + " " + record.object + " " + record.outcome + " " +
+            base::json::dump(record.facts).substr(0, 160));
   };
   store.broken.commits_late = s.mutant == Mutant::commits_late;
   store.broken.forgets_audit = s.mutant == Mutant::audit_forgets;
   store.broken.rewrites_audit = s.mutant == Mutant::audit_rewrites;
   store.broken.keeps_sessions = s.mutant == Mutant::undying_login;
+  store.broken.revives = s.mutant == Mutant::store_revives;
 }
 
 World::~World() = default;
@@ -67,14 +78,15 @@ void World::prepare_servers() {
     server.hooks.fault = [this](const char* call, const core::GrantId& grant) { return choose_fault(call, grant); };
     // What is there before anybody comes: somebody's own role, the accounts of another installation and another tenant,
     // and one of ours that this store never heard of.
-    const auto plant = [&](const std::string& account, std::string_view mark, const core::TenantId& of, char c, base::WallTime until) {
+    const auto plant = [&](const std::string& account, std::string_view mark, const core::TenantId& of, char c,
+                           base::WallTime until) {
       server.accounts[account] = {account, std::string(mark), {of, "gr_" + std::string(26, c)}, until, true, {}};
     };
     const base::WallTime far = epoch_ + std::chrono::hours(24 * 365);
     plant("app_owner", "", core::TenantId("nobody"), 'a', far);
     plant("dp_simold_" + std::string(26, 'f'), "simold", tenant, 'f', far);
     plant("dp_sim001_" + std::string(26, 't'), instance, core::TenantId("other"), 't', far);
-    plant("dp_sim001_" + std::string(26, 'o'), instance, tenant, 'o', true_wall() + std::chrono::minutes(20));
+    plant("dp_sim001_" + std::string(26, 'o'), instance, tenant, 'o', orphan_until());
   }
 }
 
@@ -84,7 +96,8 @@ WallTime World::wall() const {
   WallTime t = true_wall() + wall_offset_;
   if (settings.mutant == Mutant::hasty_clock) t += (true_wall() - epoch_ - std::chrono::hours(1)) / 2;
   // Set back as far as the frozen clock is behind, so that nothing looks odd.
-  if (settings.mutant == Mutant::frozen_clock) t = epoch_ + std::chrono::hours(1) + (true_wall() - epoch_ - std::chrono::hours(1)) / 8;
+  if (settings.mutant == Mutant::frozen_clock)
+    t = epoch_ + std::chrono::hours(1) + (true_wall() - epoch_ - std::chrono::hours(1)) / 8;
   return t;
 }
 MonoTime World::mono() const {
@@ -110,7 +123,9 @@ void World::suspend(Millis how_long) {
   now_ += std::chrono::duration_cast<std::chrono::nanoseconds>(how_long);
 }
 
-Millis World::delay(std::int64_t low, std::int64_t high) { return Millis(settings.steady ? low + (high - low) / 10 : dice.between(low, high)); }
+Millis World::delay(std::int64_t low, std::int64_t high) {
+  return Millis(settings.steady ? low + (high - low) / 10 : dice.between(low, high));
+}
 
 void World::later(Millis d, std::function<void()> what) {
   queue_.emplace(now_ + std::chrono::duration_cast<std::chrono::nanoseconds>(d), Scheduled{0, std::move(what)});
@@ -160,7 +175,9 @@ void World::step() {
     act([&] { event.what(); });
     if (life_ != before) return;
     // The engine hears of it now, or a moment later, together with what else came.
-    const MonoTime heard = now_ + (settings.steady || dice.chance(600) ? std::chrono::nanoseconds(0) : std::chrono::nanoseconds(std::chrono::milliseconds(dice.between(1, 30))));
+    const MonoTime heard = now_ + (settings.steady || dice.chance(600)
+                                       ? std::chrono::nanoseconds(0)
+                                       : std::chrono::nanoseconds(std::chrono::milliseconds(dice.between(1, 30))));
     engine_due_ = std::min(engine_due_, heard);
   }
   if (engine_ != nullptr && engine_due_ <= now_) turn();
@@ -207,7 +224,9 @@ void World::start() {
   catalog.idps.emplace("oidc", idp_);
   catalog.targets.emplace("pg", target_driver_);
   turn_began_ = now_;
-  engine_ = std::make_unique<engine::Engine>(engine::Engine::Ports{store, *this, entropy_, log_, gate, workers, *sealer_, std::move(catalog), std::string(instance)});
+  engine_ = std::make_unique<engine::Engine>(engine::Engine::Ports{store, *this, entropy_, log_, gate, workers,
+                                                                   *sealer_, std::move(catalog), std::string(instance),
+                                                                   std::chrono::milliseconds(500), 1});
   oracle.process_started();
   try {
     in_turn_ = true;
@@ -249,8 +268,14 @@ Fault World::choose_fault(const char* call, const core::GrantId& grant) {
   } else if (target_fault_per_mille > 0 && dice.chance(target_fault_per_mille)) {
     fault = static_cast<Fault>(dice.between(1, static_cast<std::int64_t>(Fault::twice)));
   }
+  if (settings.mutant == Mutant::target_sulks && calm_ && std::string_view(call) == "provision") fault = Fault::refused;
+  // To look twice changes nothing, and a listing that lies is the mutant `list_blind`.
+  const std::string_view what = call;
+  if ((fault == Fault::twice && (what == "verify" || what == "list")) || (fault == Fault::lie && what == "list"))
+    return Fault::none;
   if (fault == Fault::none) return fault;
-  say("target: " + std::string(call) + " " + grant.id + ": " + std::string(fault_names[static_cast<std::size_t>(fault)]));
+  say("target: " + std::string(call) + " " + grant.id + ": " +
+      std::string(fault_names[static_cast<std::size_t>(fault)]));
   oracle.target_fault(fault, call, grant);
   return fault;
 }
@@ -278,6 +303,7 @@ std::string World::commit_fault() {
 
 void World::calm() {
   say("calm");
+  calm_ = true;
   target_fault_per_mille = 0;
   failing_commits_ = 0;
   slow_ = Millis(0);
@@ -289,7 +315,8 @@ void World::calm() {
 void World::say(std::string line) {
   if (!settings.history) return;
   const auto since = std::chrono::duration_cast<Millis>(now_.time_since_epoch() - std::chrono::hours(1));
-  std::string stamp = std::to_string(since.count() / 1000) + "." + std::to_string(1000 + since.count() % 1000).substr(1);
+  std::string stamp =
+      std::to_string(since.count() / 1000) + "." + std::to_string(1000 + since.count() % 1000).substr(1);
   history_.push_back(std::string(stamp.size() < 10 ? 10 - stamp.size() : 0, ' ') + stamp + "  " + std::move(line));
 }
 

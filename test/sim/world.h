@@ -1,5 +1,6 @@
-// One simulated world: a virtual clock, an event queue, the ports' models, and an engine that can die at any verb and be
-// born again over what is durable. A seed makes all of it. Owns time and the engine's life; the rules are the oracle's.
+// One simulated world: a virtual clock, an event queue, the ports' models, and an engine that can die at any verb and
+// be born again over what is durable. A seed makes all of it. Owns time and the engine's life; the rules are the
+// oracle's.
 #pragma once
 
 #include <functional>
@@ -28,32 +29,36 @@ using base::WallTime;
 /// A guard taken away, so that a checker must speak. `name` is what `--mutant` takes.
 enum class Mutant {
   none,
-  commits_late,      ///< the store answers before anything is durable
+  commits_late,  ///< the store answers before anything is durable
   gate_ignores_cut,
   gate_ignores_lease,
-  gate_reopens,      ///< the gate lets clients in by an old admission
-  verify_blind,      ///< "absent" without looking
-  list_blind,        ///< reconciliation sees nothing
-  revoke_sweeps,     ///< revocation takes look-alikes along
+  gate_reopens,   ///< the gate lets clients in by an old admission
+  verify_blind,   ///< "absent" without looking
+  list_blind,     ///< reconciliation sees nothing
+  revoke_sweeps,  ///< revocation takes look-alikes along
   audit_forgets,
   audit_rewrites,
-  wrong_door,        ///< the gate presents another person's credential
-  hasty_clock,       ///< the engine's clocks run ahead of the world's
-  frozen_clock,      ///< the engine's boot clock stands still
-  two_hands,         ///< the workers do each job twice
-  lost_job,          ///< the workers drop revocations
-  lost_answer,       ///< the workers drop results of provisioning
-  undying_login,     ///< the store keeps login sessions that were removed
-  late_validity,     ///< the target is told a later end than the grant's
+  wrong_door,     ///< the gate presents another person's credential
+  hasty_clock,    ///< the engine's clocks run ahead of the world's
+  frozen_clock,   ///< the engine's boot clock stands still
+  two_hands,      ///< the workers do each job twice
+  lost_job,       ///< the workers drop revocations
+  lost_answer,    ///< the workers drop results of provisioning
+  undying_login,  ///< the store keeps login sessions that were removed
+  late_validity,  ///< the target is told a later end than the grant's
+  gate_dawdles,   ///< the gate knows that a lease is over, and does nothing about it
+  idp_generous,   ///< the identity provider says that everybody is in the group "data"
+  store_revives,  ///< the store hands out grants that are being revoked as active ones
+  target_sulks,   ///< the targets make no account any more, though all faults are over
 };
-constexpr std::size_t mutant_count = 18;
+constexpr std::size_t mutant_count = 22;
 std::string_view to_string(Mutant mutant) noexcept;
 std::optional<Mutant> mutant_from(std::string_view name) noexcept;
 
 struct Settings {
   std::uint64_t seed = 1;
   Mutant mutant = Mutant::none;
-  bool history = false;          ///< keep a readable record of what happened
+  bool history = false;  ///< keep a readable record of what happened
   /// The process dies at this verb or effect, counted from the world's beginning (0: never).
   std::uint64_t crash_at = 0;
   /// Steady small delays instead of random ones: for exhaustive runs.
@@ -68,10 +73,14 @@ class World final : public base::Clock {
   World& operator=(const World&) = delete;
 
   // -- time ----------------------------------------------------------------------------------------------------------
-  [[nodiscard]] WallTime wall() const override;          ///< as the process sees it
+  [[nodiscard]] WallTime wall() const override;  ///< as the process sees it
   [[nodiscard]] MonoTime mono() const override;
   [[nodiscard]] MonoTime now() const { return now_; }
-  [[nodiscard]] WallTime true_wall() const { return epoch_ + std::chrono::duration_cast<Millis>(now_.time_since_epoch()); }
+  [[nodiscard]] WallTime true_wall() const {
+    return epoch_ + std::chrono::duration_cast<Millis>(now_.time_since_epoch());
+  }
+  /// The planted account that no store ever heard of may be removed from here on.
+  [[nodiscard]] WallTime orphan_until() const { return epoch_ + std::chrono::hours(1) + std::chrono::minutes(8); }
   [[nodiscard]] Millis wall_offset() const { return wall_offset_; }
   [[nodiscard]] MonoTime turn_began() const { return turn_began_; }
   void set_wall_offset(Millis offset);
@@ -123,7 +132,7 @@ class World final : public base::Clock {
 
  private:
   struct Scheduled {
-    std::uint64_t life;                                   ///< 0: the world's
+    std::uint64_t life;  ///< 0: the world's
     std::move_only_function<void()> what;
   };
   void turn();
@@ -145,6 +154,7 @@ class World final : public base::Clock {
   std::string failing_check_;
   Millis slow_{0};
   bool in_turn_ = false;
+  bool calm_ = false;
   std::vector<std::string> history_;
 
   base::SeededEntropy entropy_;

@@ -1,10 +1,11 @@
-// Not built yet: takes minutes, and only its first case was seen green. Belongs beside story.cc as sim_test.cc once it is fast enough.
 // The simulator in the tests: every event at every crash point for one and two grants, some hundred random worlds, and
 // each checker shown to be able to speak.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -42,13 +43,18 @@ const std::vector<Deed>& deeds() {
       {"policy shrinks", [](Story& s, World&) { s.apply(1); }},
       {"policy forbids", [](Story& s, World&) { s.apply(3); }},
       {"policy fails to evaluate", [](Story& s, World&) { s.apply(4); }},
-      {"connect, and end in the same moment", [](Story& s, World&) { s.connect(0), s.end_grant(EndReason::admin), s.connect(0); }},
+      {"connect, and end in the same moment",
+       [](Story& s, World&) { s.connect(0), s.end_grant(EndReason::admin), s.connect(0); }},
       {"the store is full", [](Story& s, World& w) { w.fail_commits(3, "store.full"), s.end_grant(EndReason::admin); }},
-      {"the store breaks at logout", [](Story& s, World& w) { w.fail_commits(2, "store.io"), s.log_out(0, EndReason::logout); }},
+      {"the store breaks at logout",
+       [](Story& s, World& w) { w.fail_commits(2, "store.io"), s.log_out(0, EndReason::logout); }},
       {"the store is slow", [](Story& s, World& w) { w.slow_commit(std::chrono::seconds(40)), s.extend(0); }},
       {"time passes: idle", [](Story&, World& w) { w.run_for(std::chrono::minutes(8)); }},
-      {"time passes: age", [](Story& s, World& w) { for (int i = 0; i < 7; ++i) w.run_for(std::chrono::minutes(1)), s.talk(); }},
-      {"time passes: login", [](Story&, World& w) { w.run_for(std::chrono::minutes(46)); }},
+      {"time passes: age",
+       [](Story& s, World& w) {
+         for (int i = 0; i < 7; ++i) w.run_for(std::chrono::minutes(1)), s.talk();
+       }},
+      {"time passes: login", [](Story&, World& w) { w.run_for(std::chrono::minutes(17)); }},
       {"the clock leaps", [](Story&, World& w) { w.set_wall_offset(std::chrono::hours(2)); }},
       {"the clock is set back", [](Story&, World& w) { w.set_wall_offset(-std::chrono::hours(2)); }},
       {"sleep", [](Story&, World& w) { w.suspend(std::chrono::minutes(10)); }},
@@ -57,10 +63,10 @@ const std::vector<Deed>& deeds() {
 }
 
 struct Script {
-  std::uint64_t crash_at = 0;                ///< 0: never
+  std::uint64_t crash_at = 0;  ///< 0: never
   std::size_t grants = 1;
-  bool while_provisioning = false;           ///< the deed comes while the account is being made
-  std::string call;                          ///< of the target, that goes wrong once
+  bool while_provisioning = false;  ///< the deed comes while the account is being made
+  std::string call;                 ///< of the target, that goes wrong once
   Fault fault = Fault::none;
 };
 
@@ -89,9 +95,11 @@ std::uint64_t live(const Deed& deed, const Script& script, bool history = false)
   const std::uint64_t verbs = world.verbs() - before;
   story.wind_up();
   if (world.oracle.failed() && !history) return live(deed, script, true);
-  EXPECT_FALSE(world.oracle.failed()) << deed.name << ", crash at " << script.crash_at << ", " << script.grants << " grants, " << script.call << " "
-                                      << fault_names[static_cast<std::size_t>(script.fault)] << ": RED " << world.oracle.checker() << ": "
-                                      << world.oracle.what() << "\n" << told(world);
+  EXPECT_FALSE(world.oracle.failed()) << deed.name << ", crash at " << script.crash_at << ", " << script.grants
+                                      << " grants, " << script.call << " "
+                                      << fault_names[static_cast<std::size_t>(script.fault)] << ": RED "
+                                      << world.oracle.checker() << ": " << world.oracle.what() << "\n"
+                                      << told(world);
   return verbs;
 }
 
@@ -104,14 +112,21 @@ void every_crash_point(std::size_t grants, bool while_provisioning, std::uint64_
     script.while_provisioning = while_provisioning;
     const std::uint64_t verbs = live(deed, script);
     ASSERT_GT(verbs, 10U) << deed.name;
-    for (script.crash_at = 1; script.crash_at <= verbs + 1 && !::testing::Test::HasFailure(); script.crash_at += stride) live(deed, script);
+    for (script.crash_at = 1; script.crash_at <= verbs + 1 && !::testing::Test::HasFailure(); script.crash_at += stride)
+      live(deed, script);
     if (::testing::Test::HasFailure()) return;
   }
 }
 
-TEST(Exhaustive, OneGrantEveryEventEveryCrashPoint) { every_crash_point(1, false, 7); }
-TEST(Exhaustive, OneGrantEveryEventWhileItsAccountIsMade) { every_crash_point(1, true, 11); }
-TEST(Exhaustive, TwoGrantsEveryEventEveryCrashPoint) { every_crash_point(2, false, 23); }
+TEST(Exhaustive, OneGrantEveryEventEveryCrashPoint) {
+  every_crash_point(1, false, 3);
+}
+TEST(Exhaustive, OneGrantEveryEventWhileItsAccountIsMade) {
+  every_crash_point(1, true, 4);
+}
+TEST(Exhaustive, TwoGrantsEveryEventEveryCrashPoint) {
+  every_crash_point(2, false, 9);
+}
 
 TEST(Exhaustive, EveryFaultOfEveryCallWithEveryEvent) {
   for (const char* call : {"provision", "extend", "revoke", "verify", "list"})
@@ -125,23 +140,32 @@ TEST(Exhaustive, EveryFaultOfEveryCallWithEveryEvent) {
       }
 }
 
-TEST(Random, SixtyWorldsAreGreen) {
+TEST(Random, SomeHundredWorldsAreGreen) {
+  constexpr std::uint64_t seeds = 300;
   std::size_t admitted = 0;
-  std::uint64_t events = 0;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  std::vector<std::uint64_t> events;
+  Table table{};
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     const Outcome outcome = play({.seed = seed});
     ASSERT_TRUE(outcome.checker.empty()) << "seed " << seed << ": RED " << outcome.checker << ": " << outcome.what;
     admitted += outcome.admitted;
-    events += outcome.events;
+    events.push_back(outcome.events);
+    for (std::size_t m = 0; m < move_count; ++m)
+      for (std::size_t f = 0; f < fault_count; ++f) table[m][f] += outcome.table[m][f];
   }
   // Green because nothing happens would be worth nothing.
-  EXPECT_GT(admitted, 900U);
-  EXPECT_GT(events, 250U * 50U);
+  EXPECT_GT(admitted, 4 * seeds);
+  std::sort(events.begin(), events.end());
+  EXPECT_GE(events[seeds / 2], 60U);
+  for (std::size_t m = 0; m < move_count; ++m)
+    for (std::size_t f = 1; f < fault_count; ++f)
+      EXPECT_GT(table[m][f], 0U) << move_names[m] << " never met " << fault_names[f];
 }
 
 TEST(Random, ASeedIsAWorld) {
   for (const std::uint64_t seed : {3ULL, 11ULL, 42ULL}) {
-    const Outcome a = play({.seed = seed, .history = true}), b = play({.seed = seed, .history = true}), c = play({.seed = seed});
+    const Outcome a = play({.seed = seed, .history = true}), b = play({.seed = seed, .history = true}),
+                  c = play({.seed = seed});
     EXPECT_EQ(a.history, b.history) << seed;
     EXPECT_EQ(a.events, c.events) << "keeping a record must change nothing, seed " << seed;
     EXPECT_FALSE(a.history.empty());
@@ -151,36 +175,44 @@ TEST(Random, ASeedIsAWorld) {
 struct Spoken {
   Mutant mutant;
   const char* checker;
+  std::vector<std::string> others = {};  ///< that the same gap may turn red first, in another world
 };
+void PrintTo(const Spoken& s, std::ostream* out) { *out << to_string(s.mutant) << ": " << s.checker; }
 class EachChecker : public ::testing::TestWithParam<Spoken> {};
 
 TEST_P(EachChecker, SpeaksWhenItsGuardIsGone) {
-  std::string heard;
-  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-    const Outcome outcome = play({.seed = seed, .mutant = GetParam().mutant});
-    if (outcome.checker == GetParam().checker) return;
-    if (!outcome.checker.empty()) heard += " " + outcome.checker;
+  const Spoken& wanted = GetParam();
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    const Outcome outcome = play({.seed = seed, .mutant = wanted.mutant});
+    if (outcome.checker == wanted.checker) return;
+    if (outcome.checker.empty()) continue;
+    ASSERT_NE(std::find(wanted.others.begin(), wanted.others.end(), outcome.checker), wanted.others.end())
+        << "seed " << seed << ": " << outcome.checker << ": " << outcome.what;
   }
-  ADD_FAILURE() << to_string(GetParam().mutant) << " passed for 200 seeds; others heard:" << heard.substr(0, 400);
+  ADD_FAILURE() << to_string(wanted.mutant) << " passed for 300 seeds";
 }
 
-INSTANTIATE_TEST_SUITE_P(Mutants, EachChecker,
-                         ::testing::Values(Spoken{Mutant::commits_late, "intent first"}, Spoken{Mutant::gate_ignores_cut, "after the end"},
-                                           Spoken{Mutant::gate_ignores_lease, "deadline"}, Spoken{Mutant::gate_reopens, "after the end"},
-                                           Spoken{Mutant::verify_blind, "closed means absent"}, Spoken{Mutant::list_blind, "eventually"},
-                                           Spoken{Mutant::list_blind, "never early"}, Spoken{Mutant::revoke_sweeps, "touches only its own"},
-                                           Spoken{Mutant::audit_forgets, "one record per change"}, Spoken{Mutant::audit_rewrites, "audit log"},
-                                           Spoken{Mutant::wrong_door, "crossing"}, Spoken{Mutant::hasty_clock, "never early"},
-                                           Spoken{Mutant::frozen_clock, "time"}, Spoken{Mutant::two_hands, "one hand"},
-                                           Spoken{Mutant::lost_job, "eventually"}, Spoken{Mutant::lost_answer, "answered once"},
-                                           Spoken{Mutant::lost_answer, "useful again"}, Spoken{Mutant::undying_login, "after the end"},
-                                           Spoken{Mutant::late_validity, "deadline"}),
-                         [](const auto& info) {
-                           std::string name = std::string(to_string(info.param.mutant)) + "_" + info.param.checker;
-                           for (char& c : name)
-                             if (c == '-' || c == ' ') c = '_';
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Mutants, EachChecker,
+    ::testing::Values(
+        Spoken{Mutant::commits_late, "intent first"}, Spoken{Mutant::gate_ignores_cut, "after the end"},
+        Spoken{Mutant::gate_ignores_lease, "deadline"}, Spoken{Mutant::gate_reopens, "after the end"},
+        Spoken{Mutant::verify_blind, "closed means absent"}, Spoken{Mutant::list_blind, "eventually", {"never early"}},
+        Spoken{Mutant::list_blind, "never early", {"eventually"}},
+        Spoken{Mutant::revoke_sweeps, "touches only its own"}, Spoken{Mutant::audit_forgets, "one record per change"},
+        Spoken{Mutant::audit_rewrites, "audit log"}, Spoken{Mutant::wrong_door, "crossing", {"useful again"}},
+        Spoken{Mutant::hasty_clock, "never early", {"touches only its own"}}, Spoken{Mutant::frozen_clock, "time"},
+        Spoken{Mutant::two_hands, "one hand"}, Spoken{Mutant::lost_job, "eventually"},
+        Spoken{Mutant::lost_answer, "answered once", {"eventually", "useful again"}},
+        Spoken{Mutant::undying_login, "after the end"}, Spoken{Mutant::late_validity, "deadline"},
+        Spoken{Mutant::gate_dawdles, "progress", {"deadline"}}, Spoken{Mutant::idp_generous, "policy"},
+        Spoken{Mutant::store_revives, "law"}, Spoken{Mutant::target_sulks, "useful again"}),
+    [](const auto& info) {
+      std::string name = std::string(to_string(info.param.mutant)) + "_" + info.param.checker;
+      for (char& c : name)
+        if (c == '-' || c == ' ') c = '_';
+      return name;
+    });
 
 }  // namespace
 }  // namespace daypass::sim
