@@ -58,7 +58,7 @@ chaos: ## kill -9 at random instants against a real PostgreSQL: make chaos ROUND
 
 fuzz: ## every fuzzer for BUDGET seconds each, with its line coverage: make fuzz BUDGET=300 [ONLY=name]
 	@tools/deps fuzz
-	@tools/build fuzz
+	@tools/build fuzz fuzzers
 	@tools/fuzz $(or $(BUDGET),30) $(ONLY)
 
 bench: ## the figures, against peers in the same run

@@ -82,6 +82,15 @@ awaitable<HttpResponse> Api::check_target(Call call) {
   co_return HttpResponse::json(200, json::Object{{"ok", good}, {"findings", std::move(out)}});
 }
 
+awaitable<HttpResponse> Api::idps(Call call) {
+  const auto tenant = engine_.tenant(call.tenant);
+  json::Array out;
+  if (tenant != nullptr)
+    for (const auto& idp : tenant->spec.idps)
+      out.push_back(json::Object{{"name", idp.name}, {"display", idp.display}, {"protocol", idp.protocol}, {"issuer", idp.issuer}});
+  co_return HttpResponse::json(200, json::Object{{"idps", std::move(out)}});
+}
+
 awaitable<HttpResponse> Api::probe_idp(Call call) {
   auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<std::string>)> start = [this, call](engine::Done<std::string> done) mutable {

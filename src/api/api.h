@@ -106,6 +106,7 @@ class Api {
   awaitable<HttpResponse> apply(Call call);
   awaitable<HttpResponse> targets(Call call);
   awaitable<HttpResponse> check_target(Call call);
+  awaitable<HttpResponse> idps(Call call);
   awaitable<HttpResponse> probe_idp(Call call);
   awaitable<HttpResponse> audit(Call call);
   // ops.cc

@@ -32,6 +32,7 @@ const std::vector<Route>& route_table() {
       {"POST", "/t/{tenant}/api/v1/apply", Need::administer, &Api::apply, "Apply a tenant's folder, or show what it would change", "Apply", "Applied"},
       {"GET", "/t/{tenant}/api/v1/targets", Need::administer, &Api::targets, "Targets and their roles", "", "Targets"},
       {"POST", "/t/{tenant}/api/v1/targets/{kind}/{name}/check", Need::administer, &Api::check_target, "Test a target's admin login, rights and group roles", "", "Findings"},
+      {"GET", "/t/{tenant}/api/v1/idps", Need::administer, &Api::idps, "Identity providers", "", "Idps"},
       {"POST", "/t/{tenant}/api/v1/idps/{name}/probe", Need::administer, &Api::probe_idp, "Fetch an identity provider's metadata and keys", "", "Probe"},
       {"GET", "/t/{tenant}/api/v1/audit", Need::administer, &Api::audit, "Audit records as the bytes that were hashed, with the log's size and root", "", "Audit", {"from", "limit"}},
       // the server
@@ -88,6 +89,7 @@ json::Object schemas() {
   s.set("Applied", object({{"version", number()}, {"plan", list(text())}, {"problems", list(ref("FileProblem"))}, {"warnings", list(text())}, {"grants_ended", number()}}, {"version", "plan", "problems"}));
   s.set("Targets", object({{"targets", list(object({{"target", text()}, {"attributes", any()}, {"roles", list(text())}}))}}, {"targets"}));
   s.set("Findings", object({{"ok", flag()}, {"findings", list(object({{"grade", json::Object{{"enum", json::Array{"ok", "warn", "fail"}}}}, {"check", text()}, {"subject", text()}, {"message", text()}, {"fix", text()}}))}}, {"ok", "findings"}));
+  s.set("Idps", object({{"idps", list(object({{"name", text()}, {"display", text()}, {"protocol", text()}, {"issuer", text()}}))}}, {"idps"}));
   s.set("Probe", object({{"ok", flag()}, {"message", text()}}, {"ok"}));
   s.set("Audit", object({{"size", number()}, {"root", text()}, {"records", list(text())}}, {"size", "root", "records"}));
   s.set("Version", object({{"version", text()}}, {"version"}));

@@ -1,4 +1,7 @@
 // For administrators and the operator: policy, tenants, targets, sessions, audit.
+#include <algorithm>
+#include <fstream>
+
 #include "app/cli/client.h"
 #include "app/cli/commands.h"
 #include "base/encoding.h"
@@ -14,6 +17,12 @@ using base::Error;
 using base::Result;
 namespace json = base::json;
 
+namespace {
+std::string text_of(const json::Value& value) {
+  return value.as_string() == nullptr ? json::dump(value) : *value.as_string();
+}
+}  // namespace
+
 int policy_explain(Io& io, const Globals& g, const std::string& user, const std::string& role, const std::string& at) {
   Client client(io, g);
   net::Pairs query{{"role", role}};
@@ -25,12 +34,20 @@ int policy_explain(Io& io, const Globals& g, const std::string& user, const std:
     print_json(io, {{"explanation", *answer}});
     return Exit::done;
   }
-  std::string out = answer->string_or("principal") + (answer->string_or("verdict") == "allow" ? " may have " : " may not have ") + answer->string_or("role") + ": " + answer->string_or("why") + "\n";
-  for (const auto& policy : *answer->find("policies")->as_array()) {
-    out += "\n" + policy.string_or("effect") + " " + policy.string_or("policy") + " (" + policy.string_or("outcome") + ")" + (policy.string_or("place").empty() ? "" : "  " + policy.string_or("place")) + "\n";
-    for (const auto& part : *policy.find("parts")->as_array()) {
+  std::string out = answer->string_or("principal") +
+                    (answer->string_or("verdict") == "allow" ? " may have " : " may not have ") +
+                    answer->string_or("role") + ": " + answer->string_or("why") + "\n";
+  for (const auto& policy : items(*answer, "policies")) {
+    out += "\n" + policy.string_or("effect") + " " + policy.string_or("policy") + " (" + policy.string_or("outcome") +
+           ")" + (policy.string_or("place").empty() ? "" : "  " + policy.string_or("place")) + "\n";
+    for (const auto& part : items(policy, "parts")) {
       const std::string outcome = part.string_or("outcome");
-      out += std::string("  ") + (outcome == "held" ? "✓" : outcome == "failed" ? "✗" : "!") + " " + part.string_or("part") + "  " + part.string_or("text") + (part.string_or("error").empty() ? "" : "  — " + part.string_or("error")) + "\n";
+      out += std::string("  ") +
+             (outcome == "held"     ? "✓"
+              : outcome == "failed" ? "✗"
+                                    : "!") +
+             " " + part.string_or("part") + (part.string_or("text").empty() ? "" : "  " + part.string_or("text")) +
+             (part.string_or("error").empty() ? "" : "  — " + part.string_or("error")) + "\n";
     }
   }
   io.out(out);
@@ -40,20 +57,20 @@ int policy_explain(Io& io, const Globals& g, const std::string& user, const std:
 namespace {
 
 int show_applied(Io& io, const Globals& g, const json::Value& applied, bool dry_run) {
-  const auto lines = [&](const char* key) -> const json::Array& { return *applied.find(key)->as_array(); };
+  const auto lines = [&](const char* key) -> const json::Array& { return items(applied, key); };
   if (g.json()) {
     json::Object out = *applied.as_object();
     out.set("dry_run", dry_run);
     print_json(io, std::move(out));
   }
   for (const auto& p : lines("problems")) io.err(p.string_or("text") + "\n");
-  for (const auto& w : lines("warnings")) io.err("warning: " + *w.as_string() + "\n");
+  for (const auto& w : lines("warnings")) io.err("warning: " + text_of(w) + "\n");
   if (!lines("problems").empty()) {
     io.err("Nothing was changed: " + std::to_string(lines("problems").size()) + " problems.\n");
     return Exit::usage;
   }
   if (!g.json())
-    for (const auto& line : lines("plan")) io.out(*line.as_string() + "\n");
+    for (const auto& line : lines("plan")) io.out(text_of(line) + "\n");
   return Exit::done;
 }
 
@@ -61,7 +78,16 @@ int show_applied(Io& io, const Globals& g, const json::Value& applied, bool dry_
 
 int apply(Io& io, const Globals& g, const std::string& folder, bool dry_run, bool yes) {
   const auto files = config::read_folder(folder);
-  if (!files.ok()) return fail(io, g, files.error(), folder + " can't be applied");
+  constexpr const char* hint = "name the folder that has tenant.toml and policies/";
+  if (!files.ok())
+    return fail(io, g,
+                {files.error().code, files.error().check, files.error().message,
+                 files.error().hint.empty() ? hint : files.error().hint},
+                folder + " can't be applied");
+  // Else the plan would be to remove all that there is.
+  if (std::none_of(files->begin(), files->end(), [](const auto& file) { return file.first.ends_with(".toml"); }))
+    return fail(io, g, {Code::invalid, "apply.no_tenant", folder + " has no tenant.toml", hint},
+                folder + " can't be applied");
   Client client(io, g);
   json::Object texts;
   for (const auto& [name, text] : *files) texts.set(name, text);
@@ -71,15 +97,21 @@ int apply(Io& io, const Globals& g, const std::string& folder, bool dry_run, boo
   };
   auto plan = send(true);
   if (!plan.ok()) return fail(io, g, plan.error(), folder + " can't be applied", client.request_id());
-  const bool nothing = plan->find("plan")->as_array()->empty();
-  const bool bad = !plan->find("problems")->as_array()->empty();
+  const bool nothing = items(*plan, "plan").empty();
+  const bool bad = !items(*plan, "problems").empty();
   if (dry_run || bad || nothing) {
     const int code = show_applied(io, g, *plan, true);
-    if (!bad && nothing) io.err("Nothing to change: the server has it so already (version " + std::to_string(plan->int_or("version", 0)) + ").\n");
+    if (!bad && nothing)
+      io.err("Nothing to change: the server has it so already (version " + std::to_string(plan->int_or("version", 0)) +
+             ").\n");
     return code;
   }
   if (!yes) {
-    if (!io.in_is_tty) return fail(io, g, {Code::invalid, "apply.confirm", "nobody is there to confirm the plan", "daypass apply " + folder + " --dry-run shows it, --yes applies it"}, folder + " was not applied");
+    if (!io.in_is_tty)
+      return fail(io, g,
+                  {Code::invalid, "apply.confirm", "nobody is there to confirm the plan",
+                   "daypass apply " + folder + " --dry-run shows it, --yes applies it"},
+                  folder + " was not applied");
     Globals plain = g;
     plain.output = "table";
     (void)show_applied(io, plain, *plan, true);
@@ -93,7 +125,9 @@ int apply(Io& io, const Globals& g, const std::string& folder, bool dry_run, boo
   const auto applied = send(false);
   if (!applied.ok()) return fail(io, g, applied.error(), folder + " was not applied", client.request_id());
   const int code = show_applied(io, g, *applied, false);
-  if (code == Exit::done) io.err("Applied: version " + std::to_string(applied->int_or("version", 0)) + ", " + std::to_string(applied->int_or("grants_ended", 0)) + " grants ended by it.\n");
+  if (code == Exit::done)
+    io.err("Applied: version " + std::to_string(applied->int_or("version", 0)) + ", " +
+           std::to_string(applied->int_or("grants_ended", 0)) + " grants ended by it.\n");
   return code;
 }
 
@@ -107,9 +141,13 @@ int target_check(Io& io, const Globals& g, const std::string& target) {
     return good ? Exit::done : Exit::failed;
   }
   std::string out;
-  for (const auto& f : *answer->find("findings")->as_array()) {
+  for (const auto& f : items(*answer, "findings")) {
     const std::string grade = f.string_or("grade");
-    out += (grade == "ok" ? "✓ " : grade == "warn" ? "! " : "✗ ") + f.string_or("subject") + (f.string_or("subject").empty() ? "" : ": ") + f.string_or("message") + "  (" + f.string_or("check") + ")\n";
+    out += (grade == "ok"     ? "✓ "
+            : grade == "warn" ? "! "
+                              : "✗ ") +
+           f.string_or("subject") + (f.string_or("subject").empty() ? "" : ": ") + f.string_or("message") + "  (" +
+           f.string_or("check") + ")\n";
     if (grade != "ok" && !f.string_or("fix").empty()) out += "    fix: " + f.string_or("fix") + "\n";
   }
   io.out(out);
@@ -125,9 +163,12 @@ int sessions_ls(Io& io, const Globals& g) {
     return Exit::done;
   }
   std::vector<std::vector<std::string>> rows{{"ID", "WHO", "NAME", "CLIENT", "SINCE", "ENDS"}};
-  for (const auto& s : *answer->find("sessions")->as_array()) {
-    const auto since = base::parse_rfc3339(s.string_or("started_at")), ends = base::parse_rfc3339(s.string_or("ends_at"));
-    rows.push_back({s.string_or("id"), s.string_or("principal"), s.string_or("display"), s.string_or("client"), since.ok() ? relative(*since, io.clock->wall()) : "", ends.ok() ? relative(*ends, io.clock->wall()) : ""});
+  for (const auto& s : items(*answer, "sessions")) {
+    const auto since = base::parse_rfc3339(s.string_or("started_at")),
+               ends = base::parse_rfc3339(s.string_or("ends_at"));
+    rows.push_back({s.string_or("id"), s.string_or("principal"), s.string_or("display"), s.string_or("client"),
+                    since.ok() ? relative(*since, io.clock->wall()) : "",
+                    ends.ok() ? relative(*ends, io.clock->wall()) : ""});
   }
   io.out(table(rows));
   return Exit::done;
@@ -137,8 +178,10 @@ int sessions_end(Io& io, const Globals& g, const std::string& id) {
   Client client(io, g);
   const auto answer = client.call("POST", "/sessions/" + id + "/end");
   if (!answer.ok()) return fail(io, g, answer.error(), "session " + id, client.request_id());
-  if (g.json()) print_json(io, *answer->as_object());
-  else io.err("Ended; " + std::to_string(answer->int_or("grants_ended", 0)) + " grants ended with it.\n");
+  if (g.json())
+    print_json(io, *answer->as_object());
+  else
+    io.err("Ended; " + std::to_string(answer->int_or("grants_ended", 0)) + " grants ended with it.\n");
   return Exit::done;
 }
 
@@ -156,8 +199,8 @@ Result<Log> fetch_log(Client& client, std::uint64_t from) {
     DP_TRY(const json::Value page, client.call("GET", "/audit?from=" + std::to_string(from) + "&limit=1000"));
     log.size = static_cast<std::uint64_t>(page.int_or("size", 0));
     log.root = page.string_or("root");
-    const json::Array& records = *page.find("records")->as_array();
-    for (const auto& r : records) log.records.push_back(*r.as_string());
+    const json::Array& records = items(page, "records");
+    for (const auto& r : records) log.records.push_back(text_of(r));
     from += records.size();
     if (records.empty() || from >= log.size) return log;
   }
@@ -182,11 +225,15 @@ int audit_tail(Io& io, const Globals& g, std::size_t n) {
       continue;
     }
     std::string facts;
-    for (const auto& [key, value] : event->facts) facts += " " + key + "=" + (value.as_string() != nullptr ? *value.as_string() : json::dump(value));
-    out += base::to_rfc3339(event->at) + "  " + event->action + " " + event->outcome + "  " + event->actor + "  " + event->object + " " + facts + "\n";
+    for (const auto& [key, value] : event->facts)
+      facts += " " + key + "=" + (value.as_string() != nullptr ? *value.as_string() : json::dump(value));
+    out += base::to_rfc3339(event->at) + "  " + event->action + " " + event->outcome + "  " + event->actor + "  " +
+           event->object + " " + facts + "\n";
   }
-  if (g.json()) print_json(io, {{"size", size}, {"records", std::move(list)}});
-  else io.out(out);
+  if (g.json())
+    print_json(io, {{"size", size}, {"records", std::move(list)}});
+  else
+    io.out(out);
   return Exit::done;
 }
 
@@ -194,43 +241,78 @@ int audit_export(Io& io, const Globals& g) {
   Client client(io, g);
   const auto log = fetch_log(client, 0);
   if (!log.ok()) return fail(io, g, log.error(), "the audit log can't be read", client.request_id());
+  if (g.json()) {
+    json::Array records;
+    for (const auto& record : log->records) records.emplace_back(record);
+    print_json(io, {{"size", log->size}, {"root", log->root}, {"records", std::move(records)}});
+    return Exit::done;
+  }
   for (const auto& record : log->records) io.out(record + "\n");
   return Exit::done;
 }
 
-int audit_verify(Io& io, const Globals& g, const std::string& file, const std::string& expected_root) {
-  Log log;
-  if (!file.empty()) {
-    const auto text = config::read_file(file);
-    if (!text.ok()) return fail(io, g, text.error(), "the audit log can't be verified");
-    std::size_t from = 0;
-    while (from < text->size()) {
-      const std::size_t end = std::min(text->find('\n', from), text->size());
-      log.records.push_back(text->substr(from, end - from));
-      from = end + 1;
-    }
-    log.size = log.records.size();
-    log.root = expected_root;
-    if (expected_root.empty()) return fail(io, g, {Code::invalid, "audit.root_missing", "a file alone proves nothing", "give the root that was kept elsewhere: --root HEX"}, "the audit log can't be verified");
-  } else {
-    Client client(io, g);
-    auto fetched = fetch_log(client, 0);
-    if (!fetched.ok()) return fail(io, g, fetched.error(), "the audit log can't be read", client.request_id());
-    log = std::move(*fetched);
-    if (!expected_root.empty()) log.root = expected_root;
-  }
+namespace {
+
+/// Every hash anew. The root, or the first record that is not as it should be.
+Result<std::string> verify_log(const Log& log) {
+  const auto bad = [](std::string check, std::string why) {
+    return Error{Code::invalid, std::move(check), std::move(why), "compare with a copy of the log"};
+  };
   tlog::Frontier frontier;
   for (std::size_t i = 0; i < log.records.size() && i < log.size; ++i) {
     const auto event = core::audit_from_canonical(log.records[i]);
-    if (!event.ok()) return fail(io, g, {Code::invalid, "audit.leaf", "record " + std::to_string(i) + " is damaged", "compare with a copy of the log"}, "the audit log does not verify");
-    if (event->seq != i) return fail(io, g, {Code::invalid, "audit.gap", "record " + std::to_string(i) + " says that it is number " + std::to_string(event->seq), "compare with a copy of the log"}, "the audit log does not verify");
+    if (!event.ok()) return bad("audit.leaf", "record " + std::to_string(i) + " is damaged");
+    if (event->seq != i)
+      return bad("audit.gap", "record " + std::to_string(i) + " says that it is number " + std::to_string(event->seq));
     frontier.append(tlog::leaf_hash(log.records[i]));
   }
   const std::string root = base::hex_encode(frontier.root());
-  if (log.records.size() < log.size) return fail(io, g, {Code::invalid, "audit.gap", "only " + std::to_string(log.records.size()) + " of " + std::to_string(log.size) + " records are there", "compare with a copy of the log"}, "the audit log does not verify");
-  if (root != log.root) return fail(io, g, {Code::invalid, "audit.root", "the records make root " + root + ", the log says " + log.root, "compare with a copy of the log"}, "the audit log does not verify");
-  if (g.json()) print_json(io, {{"ok", true}, {"records", log.size}, {"root", root}});
-  else io.out("ok: " + std::to_string(log.size) + " records, root " + root + "\n");
+  if (log.records.size() < log.size)
+    return bad("audit.gap",
+               "only " + std::to_string(log.records.size()) + " of " + std::to_string(log.size) + " records are there");
+  if (root != log.root) return bad("audit.root", "the records make root " + root + ", the log says " + log.root);
+  return root;
+}
+
+Result<Log> read_log(const std::string& file) {
+  // Not config::read_file: a log may be of any size, and it is this user's own file.
+  std::ifstream in(file, std::ios::binary);
+  Log log;
+  for (std::string line; std::getline(in, line);) log.records.push_back(std::move(line));
+  if (!in.eof() || in.bad())
+    return Error{Code::invalid, "audit.file", file + " can't be read", "daypass audit export makes such a file"};
+  log.size = log.records.size();
+  return log;
+}
+
+}  // namespace
+
+Result<std::string> verify_audit(Client& client) {
+  DP_TRY(const Log log, fetch_log(client, 0));
+  DP_TRY(const std::string root, verify_log(log));
+  return std::to_string(log.size) + " records, root " + root;
+}
+
+int audit_verify(Io& io, const Globals& g, const std::string& file, const std::string& expected_root) {
+  if (!file.empty() && expected_root.empty())
+    return fail(io, g,
+                {Code::invalid, "audit.root_missing", "a file alone proves nothing",
+                 "give the root that was kept elsewhere: --root HEX"},
+                "the audit log can't be verified");
+  Client client(io, g);
+  auto log = file.empty() ? fetch_log(client, 0) : read_log(file);
+  if (!log.ok()) return fail(io, g, log.error(), "the audit log can't be read", client.request_id());
+  if (!expected_root.empty()) log->root = expected_root;
+  const auto root = verify_log(*log);
+  if (!root.ok()) {
+    // Exit 1: the question was "is it whole?".
+    (void)fail(io, g, root.error(), "the audit log does not verify");
+    return Exit::failed;
+  }
+  if (g.json())
+    print_json(io, {{"ok", true}, {"records", log->size}, {"root", *root}});
+  else
+    io.out("ok: " + std::to_string(log->size) + " records, root " + *root + "\n");
   return Exit::done;
 }
 

@@ -1,7 +1,7 @@
 // The only file that sees CLI11: reads the command line into plain options.
 #include "app/cli/cli.h"
 
-#include <sys/prctl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 #include "app/cli/commands.h"
 #include "app/demo/demo.h"
 #include "app/secrets.h"
+#include "base/encoding.h"
 
 namespace daypass::app::cli {
 
@@ -20,170 +21,369 @@ constexpr const char* exit_codes =
     "5  waiting for an approval\n6  not found\n7  unreachable\n8  access ended while in use\n"
     "connect passes the client's own code through.\n";
 
-}  // namespace
+constexpr const char* access_group = "Access";
+constexpr const char* admin_group = "Administration";
+constexpr const char* server_group = "Server";
+constexpr const char* tools_group = "Tools";
 
-int run(const std::vector<std::string>& args, Io& io) {
-  CLI::App app{"Access that ends: sign in at your identity provider, get a role made for this session, lose it on time.", "daypass"};
-  app.require_subcommand(1);
-  app.set_help_all_flag("--help-all", "Help for every command");
-  app.fallthrough();
+/// Not command->help(): that would follow what was parsed, and `daypass help` would explain itself.
+std::string help_of(CLI::App* command, const std::string& name) {
+  std::string text =
+      dynamic_cast<CLI::Formatter&>(*command->get_formatter()).make_help(command, name, CLI::AppFormatMode::Normal);
+  if (command->get_parent() != nullptr) {
+    while (text.ends_with("\n\n")) text.pop_back();
+    text += "\nFor every command: --server, --tenant, --socket, -o json (daypass --help)\n";
+  }
+  return text;
+}
+
+CLI::App* child_of(CLI::App* command, const std::string& name) {
+  for (CLI::App* sub : command->get_subcommands({}))
+    if (sub->get_name() == name) return sub;
+  return nullptr;
+}
+
+/// The whole tree of commands and what their options are read into. Commands run after parsing, through `chosen`.
+struct CommandLine {
+  explicit CommandLine(Io& process);
+  CommandLine(const CommandLine&) = delete;
+  CommandLine& operator=(const CommandLine&) = delete;
+
+  void on(CLI::App* command, std::function<int()> fn) {
+    command->callback([this, fn = std::move(fn)] { chosen = fn; });
+  }
+  CLI::App* add(CLI::App* parent, const char* name, const char* what, const char* group = nullptr) {
+    CLI::App* command = parent->add_subcommand(name, what);
+    command->group(group != nullptr ? group : "Commands");
+    command->set_help_all_flag();  // the root's alone
+    return command;
+  }
+  void people();
+  void grants_and_sessions();
+  void administration();
+  void tools();
+  void server();
+
+  Io& io;
+  CLI::App app{
+      "Access that ends: sign in at your identity provider, get a role made for this session, lose it on time.",
+      "daypass"};
   Globals g;
+  std::function<int()> chosen;
+  demo::DemoOptions demo_options;
+  LoginOptions login_options;
+  WantOptions want;
+  bool all = false, closed = false, overdue = false, dry_run = false, yes = false, undo = false;
+  std::string id, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token;
+  std::vector<std::string> user_role, topic;
+  std::size_t n = 20;
+};
+
+CommandLine::CommandLine(Io& process) : io(process) {
+  app.require_subcommand(1);
+  app.set_help_flag("-h,--help", "Help for the command before it");
+  app.set_help_all_flag("--help-all", "Help for every command");
+  app.set_version_flag("--version", std::string("daypass ") + DAYPASS_VERSION, "The version");
+  app.fallthrough();
   app.add_option("--server", g.server, "Where the server is (DAYPASS_SERVER)");
   app.add_option("--tenant", g.tenant, "Which tenant (DAYPASS_TENANT)");
   app.add_option("--socket", g.socket, "The operator's socket, instead of a login (DAYPASS_SOCKET)");
   app.add_option("-o,--output", g.output, "table, json or name")->check(CLI::IsMember({"table", "json", "name"}));
-  std::function<int()> chosen;
-  const auto on = [&](CLI::App* command, std::function<int()> fn) { command->callback([&chosen, fn] { chosen = fn; }); };
+  people();
+  grants_and_sessions();
+  administration();
+  tools();
+  server();
+  // Last: what is there when a command is added, the command takes over.
+  app.footer(
+      "A first look: daypass demo. Something is wrong: daypass doctor. More: daypass COMMAND --help, daypass help "
+      "exit-codes.");
+}
 
-  demo::DemoOptions demo_options;
-  auto* demo = app.add_subcommand("demo", "Everything on loopback, thrown away at the end");
+void CommandLine::people() {
+  auto* demo = add(&app, "demo", "Everything on loopback, thrown away at the end", access_group);
   demo->add_flag("--story", demo_options.story, "Play the whole story and exit");
   demo->add_flag("--keep", demo_options.keep, "Leave the folder behind");
-  on(demo, [&] { return demo::run_demo(demo_options); });
+  on(demo, [this] { return demo::run_demo(demo_options); });
 
-  LoginOptions login_options;
-  auto* login_cmd = app.add_subcommand("login", "Sign in");
+  auto* login_cmd = add(&app, "login", "Sign in", access_group);
   login_cmd->add_flag("--device", login_options.device, "On a machine without a browser: type a code elsewhere");
   login_cmd->add_flag("--no-browser", login_options.no_browser, "Print the address, open nothing");
   login_cmd->add_option("--idp", login_options.idp, "Which identity provider, where there are several");
-  on(login_cmd, [&] { return login(io, g, login_options); });
-  on(app.add_subcommand("logout", "Log out: everything of this login ends"), [&] { return logout(io, g); });
-  on(app.add_subcommand("status", "Who is signed in, until when"), [&] { return status(io, g); });
+  on(login_cmd, [this] { return login(io, g, login_options); });
+  on(add(&app, "logout", "Log out: everything of this login ends", access_group), [this] { return logout(io, g); });
+  on(add(&app, "status", "Who is signed in, until when", access_group), [this] { return status(io, g); });
 
-  bool all = false, closed = false, overdue = false;
-  auto* ls_cmd = app.add_subcommand("ls", "What you may have now, and why");
+  auto* ls_cmd = add(&app, "ls", "What you may have now, and why", access_group);
   ls_cmd->add_flag("-a,--all", all, "Also what you may not have, and why not");
-  on(ls_cmd, [&] { return ls(io, g, all); });
+  on(ls_cmd, [this] { return ls(io, g, all); });
 
-  WantOptions want;
-  const auto wants = [&](CLI::App* c) {
+  const auto wants = [this](CLI::App* c) {
     c->add_option("target", want.target, "e.g. pg/orders")->required();
-    c->add_option("--role", want.roles, "A role by name; elevated ones are given only so (repeatable)");
+    c->add_option("--role", want.roles, "A role by name; elevated ones are given only so (repeatable)")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->allow_extra_args(false);  // else it eats what follows, and "--" too
     c->add_option("--for", want.for_, "For how long, e.g. 30m; at most what policy allows");
     c->add_option("--reason", want.reason, "Why; policy may ask for it, the log keeps it");
   };
-  auto* connect_cmd = app.add_subcommand("connect", "Connect with psql, as a role made for this session");
+  auto* connect_cmd = add(&app, "connect", "Connect with psql, as a role made for this session", access_group);
   wants(connect_cmd);
   connect_cmd->add_option("args", want.rest, "After --: arguments for psql");
-  on(connect_cmd, [&] { return connect(io, g, want); });
-  auto* creds_cmd = app.add_subcommand("creds", "A user name and password for any client");
+  on(connect_cmd, [this] { return connect(io, g, want); });
+  auto* creds_cmd = add(&app, "creds", "A user name and password for any client", access_group);
   wants(creds_cmd);
-  creds_cmd->add_option("--format", want.format, "text, env, url or json")->check(CLI::IsMember({"text", "env", "url", "json"}));
-  on(creds_cmd, [&] { return creds(io, g, want); });
+  creds_cmd->add_option("--format", want.format, "text, env, url or json")
+      ->check(CLI::IsMember({"text", "env", "url", "json"}));
+  on(creds_cmd, [this] { return creds(io, g, want); });
 
-  std::string id, by, user, role, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token;
-  std::size_t n = 20;
-  bool dry_run = false, yes = false;
-  auto* grants = app.add_subcommand("grants", "Access that is running");
+  auto* setup = add(&app, "setup", "Make other programs know your access", access_group);
+  setup->require_subcommand(1);
+  auto* setup_psql_cmd = add(setup, "psql", "A service for each target and role: psql service=pg/orders");
+  setup_psql_cmd->add_flag("--undo", undo, "Take it away again, to the byte");
+  on(setup_psql_cmd, [this] { return setup_psql(io, g, undo); });
+}
+
+void CommandLine::grants_and_sessions() {
+  auto* grants = add(&app, "grants", "Access that is running", access_group);
   grants->require_subcommand(1);
-  auto* grants_ls_cmd = grants->add_subcommand("ls", "List");
-  grants_ls_cmd->add_flag("-a,--all", all, "Everybody's (administrators)");
-  grants_ls_cmd->add_flag("--closed", closed, "Also what has ended");
-  grants_ls_cmd->add_flag("--overdue", overdue, "Only revocations that take too long");
-  on(grants_ls_cmd, [&] { return grants_ls(io, g, all, closed, overdue); });
-  auto* show_cmd = grants->add_subcommand("show", "One grant");
-  show_cmd->add_option("id", id)->required();
-  on(show_cmd, [&] { return grants_show(io, g, id); });
-  auto* extend_cmd = grants->add_subcommand("extend", "Extend in place, within what policy allows");
-  extend_cmd->add_option("id", id)->required();
+  auto* ls_cmd = add(grants, "ls", "List");
+  ls_cmd->add_flag("-a,--all", all, "Everybody's (administrators)");
+  ls_cmd->add_flag("--closed", closed, "Also what has ended");
+  ls_cmd->add_flag("--overdue", overdue, "Only revocations that take too long");
+  on(ls_cmd, [this] { return grants_ls(io, g, all, closed, overdue); });
+  auto* show_cmd = add(grants, "show", "One grant");
+  show_cmd->add_option("id", id, "As grants ls shows it")->required();
+  on(show_cmd, [this] { return grants_show(io, g, id); });
+  auto* extend_cmd = add(grants, "extend", "Extend in place, within what policy allows");
+  extend_cmd->add_option("id", id, "As grants ls shows it")->required();
   extend_cmd->add_option("--for", by, "From now, e.g. 30m")->required();
-  on(extend_cmd, [&] { return grants_extend(io, g, id, by); });
-  auto* end_cmd = grants->add_subcommand("end", "End now, and wait until it is proven gone");
-  end_cmd->add_option("id", id)->required();
-  on(end_cmd, [&] { return grants_end(io, g, id); });
+  on(extend_cmd, [this] { return grants_extend(io, g, id, by); });
+  auto* end_cmd = add(grants, "end", "End now, and wait until it is proven gone");
+  end_cmd->add_option("id", id, "As grants ls shows it")->required();
+  on(end_cmd, [this] { return grants_end(io, g, id); });
 
-  auto* sessions = app.add_subcommand("sessions", "Login sessions (administrators)");
+  auto* sessions = add(&app, "sessions", "Login sessions", admin_group);
   sessions->require_subcommand(1);
-  on(sessions->add_subcommand("ls", "List"), [&] { return sessions_ls(io, g); });
-  auto* session_end = sessions->add_subcommand("end", "End one, and every grant of it");
-  session_end->add_option("id", id)->required();
-  on(session_end, [&] { return sessions_end(io, g, id); });
+  on(add(sessions, "ls", "List"), [this] { return sessions_ls(io, g); });
+  auto* session_end = add(sessions, "end", "End one, and every grant of it");
+  session_end->add_option("id", id, "As sessions ls shows it")->required();
+  on(session_end, [this] { return sessions_end(io, g, id); });
+}
 
-  auto* policy = app.add_subcommand("policy", "Policies");
+void CommandLine::administration() {
+  auto* policy = add(&app, "policy", "Policies", admin_group);
   policy->require_subcommand(1);
-  auto* explain = policy->add_subcommand("explain", "Why or why not: policy explain [USER] ROLE");
-  std::vector<std::string> user_role;
-  explain->add_option("user_role", user_role, "[USER] ROLE, e.g. corp/8f3a pg/orders/reader")->required()->expected(1, 2);
+  auto* explain = add(policy, "explain", "Why or why not: policy explain [USER] ROLE");
+  explain->add_option("user_role", user_role, "[USER] ROLE, e.g. corp/8f3a pg/orders/reader")
+      ->required()
+      ->expected(1, 2);
   explain->add_option("--at", at, "At another time (RFC 3339)");
-  on(explain, [&] { return policy_explain(io, g, user_role.size() == 2 ? user_role[0] : "", user_role.back(), at); });
+  on(explain,
+     [this] { return policy_explain(io, g, user_role.size() == 2 ? user_role[0] : "", user_role.back(), at); });
 
-  auto* apply_cmd = app.add_subcommand("apply", "Apply a tenant's folder; the plan is shown first");
-  apply_cmd->add_option("folder", folder)->required();
+  auto* apply_cmd = add(&app, "apply", "Apply a tenant's folder; the plan is shown first", admin_group);
+  apply_cmd->add_option("folder", folder, "The folder with tenant.toml and policies/")->required();
   apply_cmd->add_flag("--dry-run", dry_run, "Only show the plan");
   apply_cmd->add_flag("-y,--yes", yes, "Do not ask");
-  on(apply_cmd, [&] { return apply(io, g, folder, dry_run, yes); });
+  on(apply_cmd, [this] { return apply(io, g, folder, dry_run, yes); });
 
-  auto* target_cmd = app.add_subcommand("target", "Targets");
+  auto* target_cmd = add(&app, "target", "Targets", admin_group);
   target_cmd->require_subcommand(1);
-  auto* check = target_cmd->add_subcommand("check", "Test the admin login, its rights and the group roles");
+  auto* check = add(target_cmd, "check", "Test the admin login, its rights and the group roles");
   check->add_option("target", target, "e.g. pg/orders")->required();
-  on(check, [&] { return target_check(io, g, target); });
+  on(check, [this] { return target_check(io, g, target); });
 
-  auto* audit = app.add_subcommand("audit", "The audit log");
+  auto* audit = add(&app, "audit", "The audit log", admin_group);
   audit->require_subcommand(1);
-  auto* tail = audit->add_subcommand("tail", "The last records");
-  tail->add_option("-n", n, "How many");
-  on(tail, [&] { return audit_tail(io, g, n); });
-  on(audit->add_subcommand("export", "Every record, one JSON line each, to the byte"), [&] { return audit_export(io, g); });
-  auto* verify = audit->add_subcommand("verify", "Recompute every hash and the root");
+  auto* tail = add(audit, "tail", "The last records");
+  tail->add_option("-n", n, "How many")->capture_default_str();
+  on(tail, [this] { return audit_tail(io, g, n); });
+  on(add(audit, "export", "Every record, one JSON line each, to the byte"), [this] { return audit_export(io, g); });
+  auto* verify = add(audit, "verify", "Recompute every hash and the root");
   verify->add_option("--file", file, "An export, instead of the server's log");
   verify->add_option("--root", root, "The root that was kept elsewhere (hex)");
-  on(verify, [&] { return audit_verify(io, g, file, root); });
+  on(verify, [this] { return audit_verify(io, g, file, root); });
+}
 
-  auto* oidc = app.add_subcommand("oidc", "For people who debug an identity provider");
+void CommandLine::tools() {
+  on(add(&app, "doctor", "Check this machine, the login and, when allowed, the server", tools_group),
+     [this] { return doctor(io, g); });
+  auto* oidc = add(&app, "oidc", "For people who debug an identity provider", tools_group);
   oidc->require_subcommand(1);
-  auto* oidc_cmd = oidc->add_subcommand("verify", "Verify an ID token: the claims, or the one check that failed");
+  auto* oidc_cmd = add(oidc, "verify", "Verify an ID token: the claims, or the one check that failed");
   oidc_cmd->add_option("--jwks", jwks, "File with the provider's keys")->required();
-  oidc_cmd->add_option("--issuer", issuer)->required();
-  oidc_cmd->add_option("--audience", audience)->required();
-  auto* nonce_option = oidc_cmd->add_option("--nonce", nonce);
+  oidc_cmd->add_option("--issuer", issuer, "Whose token it must be")->required();
+  oidc_cmd->add_option("--audience", audience, "For whom it must be: the client id")->required();
+  auto* nonce_option = oidc_cmd->add_option("--nonce", nonce, "The nonce of the sign-in");
   oidc_cmd->add_option("--now", now, "Another time: RFC 3339 or seconds since 1970");
   oidc_cmd->add_option("token", token, "The token; - reads stdin")->required();
-  on(oidc_cmd, [&] { return oidc_verify(io, g, jwks, issuer, audience, nonce_option->count() != 0 ? std::optional(nonce) : std::nullopt, now, token); });
-  auto* jose = app.add_subcommand("jose", "JSON Web Signatures");
+  on(oidc_cmd, [this, nonce_option] {
+    return oidc_verify(io, g, jwks, issuer, audience, nonce_option->count() != 0 ? std::optional(nonce) : std::nullopt,
+                       now, token);
+  });
+  auto* jose = add(&app, "jose", "JSON Web Signatures", tools_group);
   jose->require_subcommand(1);
-  auto* jose_cmd = jose->add_subcommand("verify", "Check the signature alone and print the payload");
-  jose_cmd->add_option("--jwks", jwks)->required();
+  auto* jose_cmd = add(jose, "verify", "Check the signature alone and print the payload");
+  jose_cmd->add_option("--jwks", jwks, "File with the keys")->required();
   jose_cmd->add_option("token", token, "The token; - reads stdin")->required();
-  on(jose_cmd, [&] { return jose_verify(io, g, jwks, token); });
+  on(jose_cmd, [this] { return jose_verify(io, g, jwks, token); });
 
-  auto* server = app.add_subcommand("server", "Run the server");
+  on(add(&app, "version", "The version", tools_group), [this] {
+    if (g.json())
+      print_json(io, {{"version", DAYPASS_VERSION}});
+    else
+      io.out(std::string("daypass ") + DAYPASS_VERSION + "\n");
+    return int{Exit::done};
+  });
+  auto* help = add(&app, "help", "Help on a command, or on exit-codes", tools_group);
+  help->add_option("topic", topic, "A command, or exit-codes");
+  on(help, [this] {
+    const auto show = [this](const std::string& text) {
+      if (g.json())
+        print_json(io, {{"help", text}});
+      else
+        io.out(text);
+      return int{Exit::done};
+    };
+    if (topic == std::vector<std::string>{"exit-codes"}) return show(exit_codes);
+    CLI::App* command = &app;
+    std::string name = "daypass";
+    for (const auto& word : topic) {
+      CLI::App* next = child_of(command, word);
+      if (next == nullptr)
+        return fail(io, g,
+                    {base::Code::not_found, "help.topic", "there is no command or topic \"" + word + "\"",
+                     "daypass help lists the commands; daypass help exit-codes"},
+                    "no help");
+      name += " " + word;
+      command = next;
+    }
+    return show(help_of(command, name));
+  });
+}
+
+void CommandLine::server() {
+  auto* server = add(&app, "server", "Run the server", server_group);
   server->require_subcommand(1);
-  auto* run_cmd = server->add_subcommand("run", "Run in the foreground");
+  auto* run_cmd = add(server, "run", "Run in the foreground");
   run_cmd->add_option("--config", file, "daypass.toml")->required();
-  on(run_cmd, [&] { return server_run(io, g, file); });
-  auto* config_cmd = server->add_subcommand("config", "The server's configuration");
+  on(run_cmd, [this] { return server_run(io, g, file); });
+  auto* config_cmd = add(server, "config", "The server's configuration");
   config_cmd->require_subcommand(1);
-  auto* config_check_cmd = config_cmd->add_subcommand("check", "Every problem, with file, line and hint");
-  config_check_cmd->add_option("--config", file, "daypass.toml")->required();
-  on(config_check_cmd, [&] { return config_check(io, g, file); });
+  auto* check_cmd = add(config_cmd, "check", "Every problem, with file, line and hint");
+  check_cmd->add_option("--config", file, "daypass.toml")->required();
+  on(check_cmd, [this] { return config_check(io, g, file); });
+}
 
-  on(app.add_subcommand("version", "The version"), [&] {
-    if (g.json()) print_json(io, {{"version", DAYPASS_VERSION}});
-    else io.out(std::string("daypass ") + DAYPASS_VERSION + "\n");
-    return int{Exit::done};
-  });
-  auto* help = app.add_subcommand("help", "Help on a topic: exit-codes");
-  std::string topic;
-  help->add_option("topic", topic);
-  on(help, [&] {
-    io.out(topic == "exit-codes" ? std::string(exit_codes) : app.help());
-    return int{Exit::done};
-  });
+/// The deepest command that the arguments name, and the first word that fits nowhere.
+struct Walk {
+  CLI::App* command;
+  std::string name = "daypass";
+  std::string stranger;
+  std::vector<std::string> known;  ///< what could have stood there
+};
 
+Walk walk(CLI::App& app, const std::vector<std::string>& args) {
+  Walk w{&app, "daypass", {}, {}};
+  const auto option_of = [&](const std::string& name) -> CLI::Option* {
+    for (CLI::App* at = w.command; at != nullptr; at = at->get_parent())
+      if (CLI::Option* option = at->get_option_no_throw(name)) return option;
+    return nullptr;
+  };
+  for (std::size_t i = 0; i < args.size() && args[i] != "--"; ++i) {
+    const std::string& word = args[i];
+    if (word.starts_with('-') && word.size() > 1) {
+      const std::string name = word.substr(0, word.find('='));
+      CLI::Option* option = option_of(name.starts_with("--") ? name : name.substr(0, 2));
+      if (option == nullptr) {
+        w.stranger = name;
+        for (CLI::App* at = w.command; at != nullptr; at = at->get_parent())
+          for (CLI::Option* o : at->get_options())
+            for (const auto& l : o->get_lnames()) w.known.push_back("--" + l);
+        return w;
+      }
+      if (option->get_items_expected_min() > 0 && word == name) ++i;
+      continue;
+    }
+    if (CLI::App* next = child_of(w.command, word)) {
+      w.command = next;
+      w.name += " " + word;
+      continue;
+    }
+    if (w.command->get_require_subcommand_min() == 0) continue;
+    w.stranger = word;
+    for (CLI::App* sub : w.command->get_subcommands({})) w.known.push_back(sub->get_name());
+    return w;
+  }
+  return w;
+}
+
+int wrong(CommandLine& line, const std::vector<std::string>& args, const std::string& message) {
+  // -o may stand behind what could not be read.
+  for (std::size_t i = 0; i < args.size(); ++i)
+    if (args[i] == "-ojson" || args[i] == "--output=json" ||
+        ((args[i] == "-o" || args[i] == "--output") && i + 1 < args.size() && args[i + 1] == "json"))
+      line.g.output = "json";
+  const Walk w = walk(line.app, args);
+  base::Error error{base::Code::invalid, "usage", message, w.name + " --help"};
+  if (!w.stranger.empty()) {
+    const bool option = w.stranger.starts_with('-');
+    const std::string meant = base::nearest(w.stranger, w.known);
+    error.check = option ? "usage.option" : "usage.command";
+    error.message = w.name + (option ? " has no option " : " has no command ") + w.stranger;
+    if (!meant.empty())
+      error.hint =
+          "did you mean " + (option ? meant : w.name + " " + meant) + "? " + w.name + " --help lists what there is";
+  } else if (w.command->get_require_subcommand_min() > 0 && !line.g.json()) {
+    // A bare name is a question.
+    line.io.err(help_of(w.command, w.name));
+    return Exit::usage;
+  }
+  (void)fail(line.io, line.g, error, "that is not a command line");
+  return Exit::usage;
+}
+
+void list_commands(const CLI::App& app, const std::string& name, std::vector<CommandHelp>& out) {
+  CommandHelp help{name, {}, app.get_subcommands({}).empty()};
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) help.options.push_back(option->get_name(true));
+    for (const auto& l : option->get_lnames()) help.options.push_back("--" + l);
+    for (const auto& s : option->get_snames()) help.options.push_back("-" + s);
+  }
+  out.push_back(std::move(help));
+  for (const CLI::App* sub : app.get_subcommands({})) list_commands(*sub, name + " " + sub->get_name(), out);
+}
+
+}  // namespace
+
+std::vector<CommandHelp> command_tree() {
+  Io io;
+  CommandLine line(io);
+  std::vector<CommandHelp> out;
+  list_commands(line.app, "daypass", out);
+  return out;
+}
+
+int run(const std::vector<std::string>& args, Io& io) {
+  CommandLine line(io);
   std::vector<std::string> reversed(args.rbegin(), args.rend());
   try {
-    app.parse(reversed);
+    line.app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
-    io.out(app.help());
+    const Walk w = walk(line.app, args);
+    io.out(help_of(w.command, w.name));
     return Exit::done;
   } catch (const CLI::CallForAllHelp&) {
-    io.out(app.help("", CLI::AppFormatMode::All));
+    io.out(line.app.help("", CLI::AppFormatMode::All));
+    return Exit::done;
+  } catch (const CLI::CallForVersion&) {
+    io.out(std::string("daypass ") + DAYPASS_VERSION + "\n");
     return Exit::done;
   } catch (const CLI::ParseError& e) {
-    return fail(io, g, {base::Code::invalid, "usage", e.what(), "daypass --help-all"}, "that is not a command line"), int{Exit::usage};
+    return wrong(line, args, e.what());
   }
-  return chosen ? chosen() : int{Exit::usage};
+  return line.chosen ? line.chosen() : int{Exit::usage};
 }
 
 int main_of(int argc, char** argv) {
@@ -215,6 +415,7 @@ int main_of(int argc, char** argv) {
     }
     return text;
   };
+  io.pause = [](base::Millis time) { ::poll(nullptr, 0, static_cast<int>(time.count())); };
   io.env = environment();
   io.out_is_tty = ::isatty(STDOUT_FILENO) != 0;
   io.in_is_tty = ::isatty(STDIN_FILENO) != 0;

@@ -10,6 +10,13 @@ namespace daypass::app::cli {
 
 /// `args` without the program's name.
 int run(const std::vector<std::string>& args, Io& io);
+/// One command of the tree, for the test that compares docs/reference/cli.md with it.
+struct CommandHelp {
+  std::string name;                  ///< "daypass grants ls"
+  std::vector<std::string> options;  ///< "--for", "-n", and positional names without dashes
+  bool runs = false;                 ///< false: only a parent of commands
+};
+std::vector<CommandHelp> command_tree();
 /// Fills an Io from the process and runs.
 int main_of(int argc, char** argv);
 

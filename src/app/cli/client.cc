@@ -22,12 +22,14 @@ namespace {
 
 constexpr const char* default_server = "http://127.0.0.1:8420";
 
-std::string logins_file(const Io& io) { return state_folder(io) + "/logins.json"; }
+std::string logins_file(const Io& io) {
+  return state_folder(io) + "/logins.json";
+}
 
 Result<json::Value> read_logins(const Io& io) {
   const std::string path = logins_file(io);
   if (::access(path.c_str(), F_OK) != 0) return json::Value(json::Object{{"v", 1}, {"logins", json::Array{}}});
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 0077) != 0)
     return Error{Code::invalid, "login.file_mode", path + " can be read by others", "chmod 600 " + path};
   DP_TRY(const std::string text, config::read_file(path));
@@ -66,15 +68,19 @@ std::map<std::string, std::string> user_config(const Io& io) {
 
 }  // namespace
 
-std::string state_folder(const Io& io) { return io.var("XDG_STATE_HOME", io.var("HOME", ".") + "/.local/state") + "/daypass"; }
+std::string state_folder(const Io& io) {
+  return io.var("XDG_STATE_HOME", io.var("HOME", ".") + "/.local/state") + "/daypass";
+}
 
 Place find_place(const Io& io, const Globals& globals) {
   Place place{default_server, "default", "", "the built-in default"};
   const auto config = user_config(io);
-  if (const auto it = config.find("server"); it != config.end()) place.server = it->second, place.origin = "the user's config.toml";
+  if (const auto it = config.find("server"); it != config.end())
+    place.server = it->second, place.origin = "the user's config.toml";
   if (const auto it = config.find("tenant"); it != config.end()) place.tenant = it->second;
   if (const auto logins = read_logins(io); logins.ok())
-    if (const json::Value* current = logins->find("current"); current != nullptr && !current->string_or("server").empty()) {
+    if (const json::Value* current = logins->find("current");
+        current != nullptr && !current->string_or("server").empty()) {
       place.server = current->string_or("server");
       place.tenant = current->string_or("tenant", place.tenant);
       place.origin = "the last login";
@@ -107,7 +113,9 @@ Result<std::optional<Login>> load_login(const Io& io, const Place& place) {
 namespace {
 void drop(json::Value& logins, const std::string& server, const std::string& tenant) {
   auto& list = *logins.as_object()->find("logins")->as_array();
-  std::erase_if(list, [&](const json::Value& item) { return item.string_or("server") == server && item.string_or("tenant") == tenant; });
+  std::erase_if(list, [&](const json::Value& item) {
+    return item.string_or("server") == server && item.string_or("tenant") == tenant;
+  });
 }
 }  // namespace
 
@@ -130,7 +138,8 @@ Status forget_login(const Io& io, const Place& place) {
   return write_logins(io, logins);
 }
 
-Result<Answer> Client::send(const std::string& method, const std::string& path, const std::string& type, base::Secret body, base::Secret authorization, base::Millis timeout) {
+Result<Answer> Client::send(const std::string& method, const std::string& path, const std::string& type,
+                            base::Secret body, base::Secret authorization, base::Millis timeout) {
   net::HttpFetch fetch(method, (by_socket() ? "http://localhost" : place_.server) + path);
   if (by_socket()) fetch.unix_socket = place_.socket;
   if (!type.empty()) fetch.headers.emplace_back("content-type", type);
@@ -148,15 +157,21 @@ Result<Answer> Client::send(const std::string& method, const std::string& path, 
   auto reply = client.fetch(fetch);
   if (!reply.ok()) {
     Error e = std::move(reply).error();
-    const std::string where = by_socket() ? "the operator's socket " + place_.socket : place_.server + " (from " + place_.origin + ")";
+    // An address that we may not dial is a wrong setting, not a policy's refusal.
+    if (e.code == Code::denied) e.code = Code::invalid;
+    const std::string where =
+        by_socket() ? "the operator's socket " + place_.socket : place_.server + " (from " + place_.origin + ")";
     e.message = where + ": " + e.message;
-    if (e.hint.empty()) e.hint = "is the server running? --server or DAYPASS_SERVER names another";
+    if (e.hint.empty() || e.check == "http.connect" || e.check == "http.resolve")
+      e.hint = by_socket() ? "is the server running, and are you its user?"
+                           : "is the server running there? --server or DAYPASS_SERVER names another";
     return e;
   }
   Answer answer;
   answer.status = reply->status;
   if (const auto id = reply->header("x-request-id")) answer.request_id = std::string(*id);
   request_id_ = answer.request_id;
+  if (const auto date = reply->header("date")) answer.date = std::string(*date);
   if (!reply->body.empty() && reply->media_type().ends_with("json")) {
     json::Limits limits;
     limits.bytes = std::size_t{16} << 20U;
@@ -171,45 +186,83 @@ namespace {
 Error from_problem(const Answer& answer) {
   Code code = Code::internal;
   switch (answer.status) {
-    case 400: case 405: case 413: case 422: code = Code::invalid; break;
-    case 401: code = Code::unauthenticated; break;
-    case 403: code = Code::denied; break;
-    case 404: code = Code::not_found; break;
-    case 409: code = Code::conflict; break;
-    case 410: code = Code::ended; break;
-    case 429: case 507: code = Code::exhausted; break;
-    case 503: code = Code::unavailable; break;
-    case 504: code = Code::timeout; break;
-    default: break;
+    case 400:
+    case 405:
+    case 413:
+    case 422:
+      code = Code::invalid;
+      break;
+    case 401:
+      code = Code::unauthenticated;
+      break;
+    case 403:
+      code = Code::denied;
+      break;
+    case 404:
+      code = Code::not_found;
+      break;
+    case 409:
+      code = Code::conflict;
+      break;
+    case 410:
+      code = Code::ended;
+      break;
+    case 429:
+    case 507:
+      code = Code::exhausted;
+      break;
+    case 503:
+      code = Code::unavailable;
+      break;
+    case 504:
+      code = Code::timeout;
+      break;
+    default:
+      break;
   }
-  return {code, answer.body.string_or("check", "http." + std::to_string(answer.status)), answer.body.string_or("detail", "the server answered " + std::to_string(answer.status)),
+  return {code, answer.body.string_or("check", "http." + std::to_string(answer.status)),
+          answer.body.string_or("detail", "the server answered " + std::to_string(answer.status)),
           answer.body.string_or("hint")};
 }
 
 }  // namespace
 
-Result<json::Value> Client::call(const std::string& method, const std::string& path, const json::Value* body, base::Millis timeout) {
+Result<json::Value> Client::call(const std::string& method, const std::string& path, const json::Value* body,
+                                 base::Millis timeout) {
   base::Secret authorization;
   if (!by_socket()) {
     DP_TRY(const auto login, load_login(io_, place_));
     if (!login)
-      return Error{Code::unauthenticated, "login.none", "nobody is logged in at " + place_.server + " (from " + place_.origin + "), tenant " + place_.tenant, "daypass login"};
+      return Error{Code::unauthenticated, "login.none",
+                   "nobody is logged in at " + place_.server + " (from " + place_.origin + "), tenant " + place_.tenant,
+                   "daypass login"};
     const auto now = io_.clock->wall();
-    if (login->ends_at <= now) return Error{Code::unauthenticated, "login.ended", "the login ended " + relative(login->ends_at, now), "daypass login"};
+    if (login->ends_at <= now)
+      return Error{Code::unauthenticated, "login.ended", "the login ended " + relative(login->ends_at, now),
+                   "daypass login"};
     authorization = base::Secret::take("Bearer " + std::string(login->token.reveal()));
   }
   base::Secret text;
   if (body != nullptr) text = base::Secret(json::dump(*body));
-  DP_TRY(Answer answer, send(method, "/t/" + place_.tenant + "/api/v1" + path, body == nullptr ? "" : "application/json", std::move(text), std::move(authorization), timeout));
+  DP_TRY(Answer answer,
+         send(method, "/t/" + place_.tenant + "/api/v1" + path, body == nullptr ? "" : "application/json",
+              std::move(text), std::move(authorization), timeout));
   if (answer.status == 422 && answer.body.find("problems") != nullptr) return std::move(answer.body);
   if (answer.status >= 400) return from_problem(answer);
+  if (answer.body.as_object() == nullptr)
+    return Error{Code::unavailable, "http.not_daypass",
+                 place_.server + " (from " + place_.origin + ") answered, but not as a Daypass server does",
+                 "--server or DAYPASS_SERVER names another"};
   return std::move(answer.body);
 }
 
 Result<Answer> Client::form(const std::string& path, const std::vector<std::pair<std::string, std::string>>& fields) {
-  return send("POST", "/t/" + place_.tenant + path, "application/x-www-form-urlencoded", base::Secret::take(net::encode_query(fields)), {}, std::chrono::seconds(20));
+  return send("POST", "/t/" + place_.tenant + path, "application/x-www-form-urlencoded",
+              base::Secret::take(net::encode_query(fields)), {}, std::chrono::seconds(20));
 }
 
-Result<Answer> Client::get(const std::string& path) { return send("GET", path, "", {}, {}, std::chrono::seconds(10)); }
+Result<Answer> Client::get(const std::string& path) {
+  return send("GET", path, "", {}, {}, std::chrono::seconds(10));
+}
 
 }  // namespace daypass::app::cli

@@ -18,7 +18,7 @@ struct Login {
 /// Where the server is, and who said so.
 struct Place {
   std::string server, tenant, socket;
-  std::string origin;     ///< "--server", "DAYPASS_SERVER", "the last login", "the built-in default"
+  std::string origin;  ///< "--server", "DAYPASS_SERVER", "the last login", "the built-in default"
 };
 Place find_place(const Io& io, const Globals& globals);
 
@@ -32,6 +32,7 @@ struct Answer {
   int status = 0;
   base::json::Value body;
   std::string request_id;
+  std::string date;  ///< the server's Date header
 };
 
 class Client {
@@ -40,7 +41,8 @@ class Client {
   [[nodiscard]] const Place& place() const noexcept { return place_; }
   /// Checks the login before dialling: an expired one is said so, never "connection refused".
   /// `path` is below /t/<tenant>/api/v1. Errors: those of the API's problems and of the transport.
-  base::Result<base::json::Value> call(const std::string& method, const std::string& path, const base::json::Value* body = nullptr,
+  base::Result<base::json::Value> call(const std::string& method, const std::string& path,
+                                       const base::json::Value* body = nullptr,
                                        base::Millis timeout = std::chrono::seconds(65));
   /// A form to an OAuth endpoint below /t/<tenant>; any status.
   base::Result<Answer> form(const std::string& path, const std::vector<std::pair<std::string, std::string>>& fields);
@@ -51,12 +53,15 @@ class Client {
   [[nodiscard]] bool by_socket() const noexcept { return !place_.socket.empty(); }
 
  private:
-  base::Result<Answer> send(const std::string& method, const std::string& path, const std::string& type, base::Secret body,
-                            base::Secret authorization, base::Millis timeout);
+  base::Result<Answer> send(const std::string& method, const std::string& path, const std::string& type,
+                            base::Secret body, base::Secret authorization, base::Millis timeout);
   Io& io_;
   const Globals& globals_;
   Place place_;
   std::string request_id_;
 };
+
+/// Fetches the whole audit log and recomputes it: "12 records, root 0f…", or the first record that is wrong. (admin.cc)
+base::Result<std::string> verify_audit(Client& client);
 
 }  // namespace daypass::app::cli

@@ -10,13 +10,22 @@
 namespace daypass::app::cli {
 
 // login.cc
-struct LoginOptions { bool device = false, no_browser = false; std::string idp; };
+struct LoginOptions {
+  bool device = false, no_browser = false;
+  std::string idp;
+};
 int login(Io& io, const Globals& g, const LoginOptions& o);
 int logout(Io& io, const Globals& g);
 int status(Io& io, const Globals& g);
 
 // access.cc
-struct WantOptions { std::string target; std::vector<std::string> roles; std::string for_, reason; std::vector<std::string> rest; std::string format = "text"; };
+struct WantOptions {
+  std::string target;
+  std::vector<std::string> roles;
+  std::string for_, reason;
+  std::vector<std::string> rest;
+  std::string format = "text";
+};
 int ls(Io& io, const Globals& g, bool all);
 int connect(Io& io, const Globals& g, const WantOptions& o);
 int creds(Io& io, const Globals& g, const WantOptions& o);
@@ -24,8 +33,6 @@ int grants_ls(Io& io, const Globals& g, bool all, bool closed, bool overdue);
 int grants_show(Io& io, const Globals& g, const std::string& id);
 int grants_extend(Io& io, const Globals& g, const std::string& id, const std::string& by);
 int grants_end(Io& io, const Globals& g, const std::string& id);
-/// libpq's escaping in a password file: backslash before ':' and '\'.
-std::string pgpass_escape(std::string_view text);
 
 // admin.cc
 int policy_explain(Io& io, const Globals& g, const std::string& user, const std::string& role, const std::string& at);
@@ -37,9 +44,17 @@ int audit_tail(Io& io, const Globals& g, std::size_t n);
 int audit_export(Io& io, const Globals& g);
 int audit_verify(Io& io, const Globals& g, const std::string& file, const std::string& root);
 
+// setup.cc
+int setup_psql(Io& io, const Globals& g, bool undo);
+
+// doctor.cc
+/// Exit 1 when a check fails; warnings leave it 0.
+int doctor(Io& io, const Globals& g);
+
 // offline.cc: no server needed
-int oidc_verify(Io& io, const Globals& g, const std::string& jwks, const std::string& issuer, const std::string& audience,
-                const std::optional<std::string>& nonce, const std::string& now, std::string token);
+int oidc_verify(Io& io, const Globals& g, const std::string& jwks, const std::string& issuer,
+                const std::string& audience, const std::optional<std::string>& nonce, const std::string& now,
+                std::string token);
 int jose_verify(Io& io, const Globals& g, const std::string& jwks, std::string token);
 int config_check(Io& io, const Globals& g, const std::string& file);
 int server_run(Io& io, const Globals& g, const std::string& file);

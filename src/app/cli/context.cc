@@ -1,5 +1,8 @@
 #include "app/cli/context.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 namespace daypass::app::cli {
@@ -9,16 +12,22 @@ namespace json = base::json;
 
 int exit_code_of(Code code) noexcept {
   switch (code) {
-    case Code::denied: return Exit::denied;
-    case Code::unauthenticated: return Exit::login_needed;
-    case Code::not_found: return Exit::not_found;
+    case Code::denied:
+      return Exit::denied;
+    case Code::unauthenticated:
+      return Exit::login_needed;
+    case Code::not_found:
+      return Exit::not_found;
     case Code::unavailable:
-    case Code::timeout: return Exit::unreachable;
-    case Code::ended: return Exit::access_ended;
+    case Code::timeout:
+      return Exit::unreachable;
+    case Code::ended:
+      return Exit::access_ended;
     case Code::invalid:
     case Code::conflict:
     case Code::exhausted:
-    case Code::internal: return Exit::failed;
+    case Code::internal:
+      return Exit::failed;
   }
   return Exit::failed;
 }
@@ -29,9 +38,13 @@ void print_json(Io& io, json::Object document) {
   io.out(json::dump_pretty(json::Value(std::move(out))));
 }
 
-int fail(Io& io, const Globals& globals, const base::Error& error, const std::string& what, const std::string& request_id) {
+int fail(Io& io, const Globals& globals, const base::Error& error, const std::string& what,
+         const std::string& request_id) {
   if (globals.json()) {
-    json::Object e{{"code", base::to_string(error.code)}, {"check", error.check}, {"message", error.message}, {"hint", error.hint}};
+    json::Object e{{"code", base::to_string(error.code)},
+                   {"check", error.check},
+                   {"message", error.message},
+                   {"hint", error.hint}};
     if (!request_id.empty()) e.set("request_id", request_id);
     print_json(io, {{"error", std::move(e)}});
   }
@@ -42,11 +55,33 @@ int fail(Io& io, const Globals& globals, const base::Error& error, const std::st
   return exit_code_of(error.code);
 }
 
+const json::Array& items(const json::Value& value, std::string_view key) {
+  static const json::Array none;
+  const json::Value* list = value.find(key);
+  return list == nullptr || list->as_array() == nullptr ? none : *list->as_array();
+}
+
+std::optional<std::string> find_program(const Io& io, const std::string& name) {
+  const std::string path = io.var("PATH", "/usr/local/bin:/usr/bin:/bin");
+  for (std::size_t from = 0; from <= path.size();) {
+    const std::size_t end = std::min(path.find(':', from), path.size());
+    const std::string candidate = path.substr(from, end - from) + "/" + name;
+    struct stat info{};
+    // An empty entry means the current folder to a shell; a program from there is not what anybody wants here.
+    if (end > from && ::stat(candidate.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+        ::access(candidate.c_str(), X_OK) == 0)
+      return candidate;
+    from = end + 1;
+  }
+  return std::nullopt;
+}
+
 std::string table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   const auto width = [](const std::string& s) {
     // Code points, near enough for names.
-    return static_cast<std::size_t>(std::count_if(s.begin(), s.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+    return static_cast<std::size_t>(
+        std::count_if(s.begin(), s.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
   };
   for (const auto& row : rows)
     for (std::size_t i = 0; i < row.size(); ++i) {

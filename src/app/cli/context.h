@@ -15,14 +15,25 @@
 namespace daypass::app::cli {
 
 /// Exit codes, frozen at 1.0 (`daypass help exit-codes`).
-enum Exit : int { done = 0, failed = 1, usage = 2, denied = 3, login_needed = 4, waiting = 5, not_found = 6, unreachable = 7, access_ended = 8 };
+enum Exit : int {
+  done = 0,
+  failed = 1,
+  usage = 2,
+  denied = 3,
+  login_needed = 4,
+  waiting = 5,
+  not_found = 6,
+  unreachable = 7,
+  access_ended = 8
+};
 int exit_code_of(base::Code code) noexcept;
 
 /// The process seen from inside a command, so that tests can be the process.
 struct Io {
-  std::function<void(std::string_view)> out;   ///< stdout: data, nothing else
-  std::function<void(std::string_view)> err;   ///< stderr: everything for people
-  std::function<std::string()> in;             ///< all of stdin
+  std::function<void(std::string_view)> out;  ///< stdout: data, nothing else
+  std::function<void(std::string_view)> err;  ///< stderr: everything for people
+  std::function<std::string()> in;            ///< all of stdin; on a terminal one line
+  std::function<void(base::Millis)> pause;    ///< sleeps
   std::map<std::string, std::string> env;
   bool out_is_tty = false, in_is_tty = false;
   const base::Clock* clock = nullptr;
@@ -35,15 +46,21 @@ struct Io {
 
 /// Flags that every command takes.
 struct Globals {
-  std::string server, tenant, socket;   ///< empty: not given
-  std::string output = "table";         ///< table, json, name
+  std::string server, tenant, socket;  ///< empty: not given
+  std::string output = "table";        ///< table, json, name
   [[nodiscard]] bool json() const { return output == "json"; }
 };
 
 /// One document on stdout: {"v":1, …}. For -o json, on success and on failure.
 void print_json(Io& io, base::json::Object document);
 /// Four lines on stderr (what failed, why, what to do, request id), or the error as the one JSON document.
-int fail(Io& io, const Globals& globals, const base::Error& error, const std::string& what, const std::string& request_id = {});
+int fail(Io& io, const Globals& globals, const base::Error& error, const std::string& what,
+         const std::string& request_id = {});
+
+/// The members of the array `key`; none when there is no such array, for what a server may answer.
+const base::json::Array& items(const base::json::Value& value, std::string_view key);
+/// Where PATH has an executable of that name; nullopt when it has none.
+std::optional<std::string> find_program(const Io& io, const std::string& name);
 
 /// Columns padded for a terminal, nothing cut. The first row is the heading.
 std::string table(const std::vector<std::vector<std::string>>& rows);

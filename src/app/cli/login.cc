@@ -11,6 +11,7 @@
 
 #include "app/cli/client.h"
 #include "app/cli/commands.h"
+#include "app/cli/setup.h"
 #include "base/encoding.h"
 #include "crypto/jose.h"
 #include "net/http.h"
@@ -33,7 +34,9 @@ struct Fd {
   explicit Fd(int f) : fd(f) {}
   Fd(Fd&& o) noexcept : fd(std::exchange(o.fd, -1)) {}
   Fd& operator=(Fd&&) = delete;
-  ~Fd() { if (fd >= 0) ::close(fd); }
+  ~Fd() {
+    if (fd >= 0) ::close(fd);
+  }
 };
 
 /// The one request we wait for: GET /callback?… on 127.0.0.1. Anything else is answered and forgotten.
@@ -45,9 +48,11 @@ class Loopback {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
-    if (l.listener_.fd < 0 || ::bind(l.listener_.fd, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(l.listener_.fd, 4) != 0 ||
+    if (l.listener_.fd < 0 || ::bind(l.listener_.fd, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+        ::listen(l.listener_.fd, 4) != 0 ||
         ::getsockname(l.listener_.fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-      return Error{Code::unavailable, "login.loopback", "no port of 127.0.0.1 can be listened on", "daypass login --device"};
+      return Error{Code::unavailable, "login.loopback", "no port of 127.0.0.1 can be listened on",
+                   "daypass login --device"};
     l.port_ = ntohs(address.sin_port);
     return l;
   }
@@ -59,7 +64,9 @@ class Loopback {
     for (;;) {
       const auto left = std::chrono::duration_cast<base::Millis>(until - clock.mono());
       pollfd wait{listener_.fd, POLLIN, 0};
-      if (left <= base::Millis(0)) return Error{Code::timeout, "login.timeout", "nobody signed in within 5 minutes", "daypass login, or daypass login --device on a machine without a browser"};
+      if (left <= base::Millis(0))
+        return Error{Code::timeout, "login.timeout", "nobody signed in within 5 minutes",
+                     "daypass login, or daypass login --device on a machine without a browser"};
       if (::poll(&wait, 1, static_cast<int>(left.count())) <= 0) continue;
       const Fd client(::accept4(listener_.fd, nullptr, nullptr, SOCK_CLOEXEC));
       if (client.fd < 0) continue;
@@ -85,10 +92,19 @@ class Loopback {
     const std::size_t end = request.find(" HTTP/1.");
     std::optional<net::Pairs> query;
     if (request.starts_with(begin) && end != std::string::npos)
-      if (auto parsed = net::parse_query(std::string_view(request).substr(begin.size(), end - begin.size())); parsed.ok()) query = std::move(*parsed);
-    const std::string body = query ? "<!doctype html><meta charset=\"utf-8\"><title>Daypass</title><p>Signed in. You can close this window and go back to the terminal.</p>\n" : "not here\n";
+      if (auto parsed = net::parse_query(std::string_view(request).substr(begin.size(), end - begin.size()));
+          parsed.ok())
+        query = std::move(*parsed);
+    // Whether the code is good is known only later, so the page doesn't say that all is well.
+    const bool refused = query && net::find(*query, "code") == nullptr;
+    const std::string body = !query ? "not here\n"
+                                    : std::string("<!doctype html><meta charset=\"utf-8\"><title>Daypass</title><p>") +
+                                          (refused ? "The sign-in was refused." : "That was it here.") +
+                                          " You can close this window and go back to the terminal.</p>\n";
     const std::string response = std::string("HTTP/1.1 ") + (query ? "200 OK" : "404 Not Found") +
-                                 "\r\ncontent-type: text/html; charset=utf-8\r\ncache-control: no-store\r\nconnection: close\r\ncontent-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+                                 "\r\ncontent-type: text/html; charset=utf-8\r\ncache-control: no-store\r\nconnection: "
+                                 "close\r\ncontent-length: " +
+                                 std::to_string(body.size()) + "\r\n\r\n" + body;
     std::string_view left = response;
     while (!left.empty()) {
       const ssize_t n = ::send(fd, left.data(), left.size(), MSG_NOSIGNAL);
@@ -108,13 +124,21 @@ Result<Fd> login_lock(const Io& io) {
   std::error_code ec;
   std::filesystem::create_directories(state_folder(io), ec);
   Fd fd(::open((state_folder(io) + "/login.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (fd.fd < 0) return Error{Code::invalid, "login.state_folder", state_folder(io) + " can't be written", "set XDG_STATE_HOME"};
-  if (::flock(fd.fd, LOCK_EX | LOCK_NB) != 0) return Error{Code::conflict, "login.in_progress", "another daypass login is under way", "finish it, or end it with Ctrl-C"};
+  if (fd.fd < 0)
+    return Error{Code::invalid, "login.state_folder", state_folder(io) + " can't be written", "set XDG_STATE_HOME"};
+  if (::flock(fd.fd, LOCK_EX | LOCK_NB) != 0)
+    return Error{Code::conflict, "login.in_progress", "another daypass login is under way",
+                 "finish it, or end it with Ctrl-C"};
   return fd;
 }
 
-void open_browser(const Io& io, const std::string& url) {
-  const std::string browser = io.var("BROWSER", "xdg-open");
+/// $BROWSER (a name or a path), else xdg-open.
+std::optional<std::string> browser_of(const Io& io) {
+  const std::string name = io.var("BROWSER", "xdg-open");
+  return name.find('/') != std::string::npos ? std::optional(name) : find_program(io, name);
+}
+
+void open_browser(const std::string& browser, const std::string& url) {
   const pid_t pid = ::fork();
   if (pid != 0) {
     if (pid > 0) {
@@ -135,7 +159,9 @@ void open_browser(const Io& io, const std::string& url) {
 
 Result<Login> login_from(const Answer& answer, const Place& place) {
   if (answer.status != 200)
-    return Error{Code::unauthenticated, answer.body.string_or("check", "login.token"), answer.body.string_or("error_description", "the server gave no token"), answer.body.string_or("hint", "daypass login")};
+    return Error{Code::unauthenticated, answer.body.string_or("check", "login.token"),
+                 answer.body.string_or("error_description", "the server gave no token"),
+                 answer.body.string_or("hint", "daypass login")};
   Login login;
   login.server = place.server;
   login.tenant = place.tenant;
@@ -150,24 +176,40 @@ Result<Login> by_browser(Io& io, Client& client, const LoginOptions& o) {
   DP_TRY(Loopback loopback, Loopback::open());
   const std::string verifier = base::random_token(*io.entropy, 32), state = base::random_token(*io.entropy, 24);
   const std::string redirect = "http://127.0.0.1:" + std::to_string(loopback.port()) + "/callback";
-  net::Pairs query{{"response_type", "code"}, {"client_id", "daypass-cli"}, {"redirect_uri", redirect}, {"code_challenge", crypto::pkce_s256(verifier)}, {"code_challenge_method", "S256"}, {"state", state}};
+  net::Pairs query{{"response_type", "code"},         {"client_id", "daypass-cli"},
+                   {"redirect_uri", redirect},        {"code_challenge", crypto::pkce_s256(verifier)},
+                   {"code_challenge_method", "S256"}, {"state", state}};
   if (!o.idp.empty()) query.emplace_back("idp", o.idp);
   const Place& place = client.place();
   const std::string url = place.server + "/t/" + place.tenant + "/oauth/authorize?" + net::encode_query(query);
   // A server that is not there should be said now, not by a browser's error page.
   DP_TRY(const Answer alive, client.get("/livez"));
-  if (alive.status != 200) return Error{Code::unavailable, "login.server", place.server + " is no Daypass server", "--server or DAYPASS_SERVER names another"};
-  io.err("Sign in here, if no browser opens:\n\n  " + url + "\n\nWaiting for you (Ctrl-C gives up) ...\n");
-  if (!o.no_browser) open_browser(io, url);
+  if (alive.status != 200)
+    return Error{Code::unavailable, "login.server", place.server + " is no Daypass server",
+                 "--server or DAYPASS_SERVER names another"};
+  const auto browser = o.no_browser ? std::nullopt : browser_of(io);
+  io.err(std::string("Sign in here") +
+         (browser        ? ", if no browser opens"
+          : o.no_browser ? ""
+                         : " (no browser was found; on a machine without one: daypass login --device)") +
+         ":\n\n  " + url + "\n\nWaiting for you (Ctrl-C gives up) ...\n");
+  if (browser) open_browser(*browser, url);
   DP_TRY(const net::Pairs back, loopback.wait(*io.clock));
   const std::string* got_state = net::find(back, "state");
   const std::string* code = net::find(back, "code");
   const std::string* error = net::find(back, "error");
   if (got_state == nullptr || !base::equal_constant_time(*got_state, state))
-    return Error{Code::denied, "login.state", "the browser came back from another sign-in", "close old tabs, then daypass login"};
-  if (error != nullptr) return Error{Code::denied, "login.refused", "the sign-in was refused: " + error->substr(0, 80), "daypass login"};
-  if (code == nullptr) return Error{Code::denied, "login.code", "the browser came back without a code", "daypass login"};
-  DP_TRY(const Answer answer, client.form("/oauth/token", {{"grant_type", "authorization_code"}, {"client_id", "daypass-cli"}, {"code", *code}, {"code_verifier", verifier}, {"redirect_uri", redirect}}));
+    return Error{Code::denied, "login.state", "the browser came back from another sign-in",
+                 "close old tabs, then daypass login"};
+  if (error != nullptr)
+    return Error{Code::denied, "login.refused", "the sign-in was refused: " + error->substr(0, 80), "daypass login"};
+  if (code == nullptr)
+    return Error{Code::denied, "login.code", "the browser came back without a code", "daypass login"};
+  DP_TRY(const Answer answer, client.form("/oauth/token", {{"grant_type", "authorization_code"},
+                                                           {"client_id", "daypass-cli"},
+                                                           {"code", *code},
+                                                           {"code_verifier", verifier},
+                                                           {"redirect_uri", redirect}}));
   return login_from(answer, place);
 }
 
@@ -177,10 +219,14 @@ Result<Login> by_device(Io& io, Client& client) {
   const std::string device = started.body.string_or("device_code");
   auto interval = base::Seconds(started.body.int_or("interval", 5));
   const auto until = io.clock->mono() + std::chrono::seconds(started.body.int_or("expires_in", 600));
-  io.err("On any machine with a browser, open\n\n  " + started.body.string_or("verification_uri") + "\n\nand type\n\n  " + started.body.string_or("user_code") + "\n\nWaiting for you (Ctrl-C gives up) ...\n");
+  io.err("On any machine with a browser, open\n\n  " + started.body.string_or("verification_uri") +
+         "\n\nand type\n\n  " + started.body.string_or("user_code") + "\n\nWaiting for you (Ctrl-C gives up) ...\n");
   while (io.clock->mono() < until) {
-    ::poll(nullptr, 0, static_cast<int>(std::chrono::duration_cast<base::Millis>(interval).count()));
-    DP_TRY(const Answer answer, client.form("/oauth/token", {{"grant_type", "urn:ietf:params:oauth:grant-type:device_code"}, {"client_id", "daypass-cli"}, {"device_code", device}}));
+    io.pause(interval);
+    DP_TRY(const Answer answer,
+           client.form("/oauth/token", {{"grant_type", "urn:ietf:params:oauth:grant-type:device_code"},
+                                        {"client_id", "daypass-cli"},
+                                        {"device_code", device}}));
     const std::string error = answer.body.string_or("error");
     if (error == "authorization_pending") continue;
     if (error == "slow_down") {
@@ -200,11 +246,25 @@ int login(Io& io, const Globals& g, const LoginOptions& o) {
   if (!lock.ok()) return fail(io, g, lock.error(), "login failed");
   const auto done = o.device ? by_device(io, client) : by_browser(io, client, o);
   if (!done.ok()) return fail(io, g, done.error(), "login failed", client.request_id());
-  if (const Status saved = save_login(io, *done); !saved.ok()) return fail(io, g, saved.error(), "the login can't be kept");
+  if (const Status saved = save_login(io, *done); !saved.ok())
+    return fail(io, g, saved.error(), "the login can't be kept");
   if (g.json()) {
-    print_json(io, {{"principal", done->principal}, {"server", done->server}, {"tenant", done->tenant}, {"ends_at", base::to_rfc3339(done->ends_at)}});
+    print_json(io, {{"principal", done->principal},
+                    {"server", done->server},
+                    {"tenant", done->tenant},
+                    {"ends_at", base::to_rfc3339(done->ends_at)}});
   } else {
-    io.err("Signed in as " + done->principal + ", until " + base::to_rfc3339(done->ends_at) + ".\nNext: daypass ls\n");
+    io.err("Signed in as " + done->principal + "; the login ends " + relative(done->ends_at, io.clock->wall()) +
+           ".\nNext: daypass ls\n");
+  }
+  if (psql_is_set_up(io, client.place())) {
+    // The login is good whatever becomes of this.
+    const auto renewed = refresh_psql(io, client);
+    if (renewed.ok())
+      io.err("Renewed: " + std::to_string(renewed->services.size()) + " services for psql.\n");
+    else
+      io.err("The services for psql were not renewed: " + renewed.error().message +
+             "\n  do:      daypass setup psql\n");
   }
   return Exit::done;
 }
@@ -221,11 +281,16 @@ int logout(Io& io, const Globals& g) {
   const auto answer = client.call("DELETE", "/session");
   // What has ended already needs no ending; a server that is away ends it by itself on time, and we say so.
   const bool over = !answer.ok() && answer.error().code == Code::unauthenticated;
-  if (!answer.ok() && !over) return fail(io, g, answer.error(), "logout failed: the login is kept, try again", client.request_id());
-  if (const Status forgot = forget_login(io, client.place()); !forgot.ok()) return fail(io, g, forgot.error(), "the login can't be forgotten");
+  if (!answer.ok() && !over)
+    return fail(io, g, answer.error(), "logout failed: the login is kept, try again", client.request_id());
+  if (const Status forgot = forget_login(io, client.place()); !forgot.ok())
+    return fail(io, g, forgot.error(), "the login can't be forgotten");
   const std::int64_t ended = answer.ok() ? answer->int_or("grants_ended", 0) : 0;
-  if (g.json()) print_json(io, {{"grants_ended", ended}});
-  else io.err("Logged out; " + std::to_string(ended) + " grants ended.\n");
+  if (g.json())
+    print_json(io, {{"grants_ended", ended}});
+  else
+    io.err("Logged out; " + std::to_string(ended) + (ended == 1 ? " grant" : " grants") + " ended.\n");
+  if (psql_is_set_up(io, client.place())) io.err("The services for psql stay, refused until the next daypass login.\n");
   return Exit::done;
 }
 
@@ -236,13 +301,15 @@ int status(Io& io, const Globals& g) {
   const auto grants = client.call("GET", "/grants");
   if (!grants.ok()) return fail(io, g, grants.error(), "status failed", client.request_id());
   if (g.json()) {
-    print_json(io, {{"server", client.place().server}, {"session", *session}, {"grants", *grants->find("grants")}});
+    print_json(io, {{"server", client.place().server}, {"session", *session}, {"grants", items(*grants, "grants")}});
     return Exit::done;
   }
   const auto ends = base::parse_rfc3339(session->string_or("ends_at"));
-  std::string out = session->string_or("principal") + " (" + session->string_or("display") + ") at " + client.place().server + ", tenant " + client.place().tenant + "\n";
-  out += "login ends " + (ends.ok() ? relative(*ends, io.clock->wall()) : "") + "; kept in " + state_folder(io) + "/logins.json\n";
-  out += std::to_string(grants->find("grants")->as_array()->size()) + " grants running\n";
+  std::string out = session->string_or("principal") + " (" + session->string_or("display") + ") at " +
+                    client.place().server + ", tenant " + client.place().tenant + "\n";
+  out += "login ends " + (ends.ok() ? relative(*ends, io.clock->wall()) : "") + "; kept in " + state_folder(io) +
+         "/logins.json\n";
+  out += std::to_string(items(*grants, "grants").size()) + " grants running\n";
   io.out(out);
   return Exit::done;
 }

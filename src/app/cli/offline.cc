@@ -20,7 +20,12 @@ using base::Error;
 
 namespace {
 
-int token_result(Io& io, const Globals& g, const base::Result<std::string>& result) {
+int token_result(Io& io, const Globals& g, const base::Result<std::string>& result, const char* name) {
+  if (result.ok() && g.json()) {
+    auto value = base::json::parse(*result);
+    print_json(io, {{name, value.ok() ? std::move(*value) : base::json::Value(*result)}});
+    return Exit::done;
+  }
   if (result.ok()) {
     io.out(*result + (result->ends_with('\n') ? "" : "\n"));
     return Exit::done;
@@ -30,7 +35,9 @@ int token_result(Io& io, const Globals& g, const base::Result<std::string>& resu
   return Exit::failed;
 }
 
-base::Result<std::string> key_file(Io& io, const std::string& path) { return path == "-" ? base::Result<std::string>(io.in()) : config::read_file(path); }
+base::Result<std::string> key_file(Io& io, const std::string& path) {
+  return path == "-" ? base::Result<std::string>(io.in()) : config::read_file(path);
+}
 
 /// sd_notify(3) without its library: one datagram to the socket that systemd names.
 void notify(const Io& io, const std::string& what) {
@@ -43,7 +50,8 @@ void notify(const Io& io, const std::string& what) {
   if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
   const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return;
-  (void)::sendto(fd, what.data(), what.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size()));
+  (void)::sendto(fd, what.data(), what.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
+                 static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size()));
   ::close(fd);
 }
 
@@ -54,8 +62,9 @@ base::Result<config::Parsed<config::ServerConfig>> read_config(const Io& io, con
 
 }  // namespace
 
-int oidc_verify(Io& io, const Globals& g, const std::string& jwks, const std::string& issuer, const std::string& audience,
-                const std::optional<std::string>& nonce, const std::string& now, std::string token) {
+int oidc_verify(Io& io, const Globals& g, const std::string& jwks, const std::string& issuer,
+                const std::string& audience, const std::optional<std::string>& nonce, const std::string& now,
+                std::string token) {
   idp::oidc::VerifyCommand command;
   auto keys = key_file(io, jwks);
   if (!keys.ok()) return fail(io, g, keys.error(), "the keys can't be read");
@@ -70,7 +79,7 @@ int oidc_verify(Io& io, const Globals& g, const std::string& jwks, const std::st
     command.now = parsed.ok() ? *parsed : base::WallTime(base::Seconds(std::stoll(now)));
   }
   command.token = token == "-" ? io.in() : std::move(token);
-  return token_result(io, g, idp::oidc::run_verify(command, *io.clock));
+  return token_result(io, g, idp::oidc::run_verify(command, *io.clock), "claims");
 }
 
 int jose_verify(Io& io, const Globals& g, const std::string& jwks, std::string token) {
@@ -78,20 +87,29 @@ int jose_verify(Io& io, const Globals& g, const std::string& jwks, std::string t
   if (!keys.ok()) return fail(io, g, keys.error(), "the keys can't be read");
   if (token == "-") token = io.in();
   while (!token.empty() && (token.back() == '\n' || token.back() == '\r' || token.back() == ' ')) token.pop_back();
-  return token_result(io, g, idp::oidc::run_jose_verify(*keys, token));
+  return token_result(io, g, idp::oidc::run_jose_verify(*keys, token), "payload");
 }
+
+namespace {
+/// All problems, for people on stderr and for machines in the one document.
+int show_problems(Io& io, const Globals& g, const config::Parsed<config::ServerConfig>& parsed) {
+  base::json::Array problems;
+  for (const auto& p : parsed.problems) {
+    io.err(p.render() + "\n");
+    problems.push_back(base::json::Object{
+        {"file", p.file}, {"line", p.line}, {"column", p.column}, {"message", p.message}, {"hint", p.hint}});
+  }
+  if (g.json()) print_json(io, {{"ok", parsed.ok()}, {"problems", std::move(problems)}});
+  return parsed.ok() ? Exit::done : Exit::usage;
+}
+}  // namespace
 
 int config_check(Io& io, const Globals& g, const std::string& file) {
   const auto parsed = read_config(io, file);
-  if (!parsed.ok()) return fail(io, g, parsed.error(), file);
-  base::json::Array problems;
-  for (const auto& p : parsed->problems) {
-    io.err(p.render() + "\n");
-    problems.push_back(base::json::Object{{"file", p.file}, {"line", p.line}, {"column", p.column}, {"message", p.message}, {"hint", p.hint}});
-  }
-  if (g.json()) print_json(io, {{"ok", parsed->ok()}, {"problems", std::move(problems)}});
-  else if (parsed->ok()) io.out(file + ": ok\n");
-  return parsed->ok() ? Exit::done : Exit::usage;
+  if (!parsed.ok()) return (void)fail(io, g, parsed.error(), "the configuration can't be read"), int{Exit::usage};
+  const int code = show_problems(io, g, *parsed);
+  if (!g.json() && parsed->ok()) io.out(file + ": ok\n");
+  return code;
 }
 
 int server_run(Io& io, const Globals& g, const std::string& file) {
@@ -101,13 +119,13 @@ int server_run(Io& io, const Globals& g, const std::string& file) {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   const auto parsed = read_config(io, file);
-  if (!parsed.ok()) return fail(io, g, parsed.error(), file);
-  if (!parsed->ok()) {
-    for (const auto& p : parsed->problems) io.err(p.render() + "\n");
-    return Exit::usage;
-  }
+  if (!parsed.ok()) return (void)fail(io, g, parsed.error(), "the configuration can't be read"), int{Exit::usage};
+  if (!parsed->ok()) return show_problems(io, g, *parsed);
   const std::string& level = parsed->value.log_level;
-  const base::Level least = level == "debug" ? base::Level::debug : level == "warn" ? base::Level::warn : level == "error" ? base::Level::error : base::Level::info;
+  const base::Level least = level == "debug"   ? base::Level::debug
+                            : level == "warn"  ? base::Level::warn
+                            : level == "error" ? base::Level::error
+                                               : base::Level::info;
   const base::Log log(*io.clock, least, base::log_to_fd(STDERR_FILENO));
   auto server = Server::start(parsed->value, *io.clock, *io.entropy, log);
   if (!server.ok()) return fail(io, g, server.error(), "the server can't start");
@@ -126,8 +144,11 @@ int server_run(Io& io, const Globals& g, const std::string& file) {
     const auto again = read_config(io, file);
     if (again.ok() && again->ok()) {
       const base::Status done = (*server)->reload(again->value);
-      if (done.ok()) log.info("reloaded");
-      else log.error("reload failed; the old certificates stay", {{"check", done.error().check}, {"why", done.error().message}});
+      if (done.ok())
+        log.info("reloaded");
+      else
+        log.error("reload failed; the old certificates stay",
+                  {{"check", done.error().check}, {"why", done.error().message}});
     } else if (again.ok()) {
       for (const auto& p : again->problems) log.error("reload refused", {{"problem", p.render()}});
     }
