@@ -15,6 +15,27 @@ std::string ActivityWriter::File::path() const {
   return grant.tenant.str() + "/" + grant.id + "/" + connection.str() + ".jsonl";
 }
 
+// The digest runs along with the writing, so it tells what was recorded, whatever the disk says later.
+class ActivityWriter::Segment {
+ public:
+  explicit Segment(File f) : file(std::move(f)) {}
+  ~Segment() {
+    if (fd >= 0) ::close(fd);
+  }
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+
+  struct Free {
+    void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
+  };
+  const File file;
+  std::string lines;                      ///< of this batch, not on disk yet
+  std::size_t count = 0;                  ///< how many they are
+  int fd = -1;                            ///< -1: not there yet, or put aside and opened again for the next line
+  off_t size = 0;
+  std::unique_ptr<EVP_MD_CTX, Free> hash;
+};
+
 ActivityWriter::ActivityWriter(std::string folder, const base::Log& log) : folder_(std::move(folder)), log_(log) {
   if (folder_.empty()) return;
   ::mkdir(folder_.c_str(), 0700);
@@ -35,39 +56,44 @@ void ActivityWriter::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-bool ActivityWriter::write(const File& file, std::string& line) {
+ActivityWriter::SegmentPtr ActivityWriter::open(File file) { return std::make_shared<Segment>(std::move(file)); }
+
+// The writer sleeps until the first line, then a little longer, so that it is woken once for many.
+void ActivityWriter::push(std::unique_lock<std::mutex>& lock, Item item, bool hurry) {
+  lines_ += item.done ? 0U : 1U;
+  bytes_ += item.line.size();
+  hurry = hurry || lines_ > most_lines / 4 || bytes_ > most_bytes / 4;
+  queue_.push_back(std::move(item));
+  const bool wake = std::exchange(parked_, false) || (hurry && !hurry_);
+  hurry_ = hurry_ || hurry;
+  lock.unlock();
+  if (wake) ready_.notify_one();
+}
+
+bool ActivityWriter::write(const SegmentPtr& segment, std::string& line) {
   if (!enabled()) return true;
   if (broken_) return false;
-  {
-    const std::lock_guard lock(mutex_);
-    if (stopped_ || queue_.size() >= queue_limit) return false;
-    queue_.push_back({file, std::move(line), {}});
-  }
-  ready_.notify_one();
+  std::unique_lock lock(mutex_);
+  if (stopped_ || lines_ >= most_lines || bytes_ >= most_bytes) return false;
+  push(lock, {segment, std::move(line), {}}, false);
   return true;
 }
 
-void ActivityWriter::write_last(const File& file, std::string lines) {
+void ActivityWriter::write_last(const SegmentPtr& segment, std::string lines) {
   if (!enabled()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    if (stopped_) return log_.error("activity records came after the end", {{"file", file.path()}});
-    queue_.push_back({file, std::move(lines), {}});
-  }
-  ready_.notify_one();
+  std::unique_lock lock(mutex_);
+  if (stopped_) return log_.error("activity records came after the end", {{"file", segment->file.path()}});
+  push(lock, {segment, std::move(lines), {}}, false);
 }
 
-void ActivityWriter::close(const File& file, std::function<void(std::string)> done) {
+void ActivityWriter::close(const SegmentPtr& segment, std::function<void(std::string)> done) {
   if (!enabled()) return done({});
-  {
-    std::unique_lock lock(mutex_);
-    if (stopped_) {
-      lock.unlock();
-      return done({});
-    }
-    queue_.push_back({file, {}, std::move(done)});
+  std::unique_lock lock(mutex_);
+  if (stopped_) {
+    lock.unlock();
+    return done({});
   }
-  ready_.notify_one();
+  push(lock, {segment, {}, std::move(done)}, true);
 }
 
 void ActivityWriter::serve() {
@@ -79,114 +105,119 @@ void ActivityWriter::serve() {
       lock.lock();
       continue;
     }
+    parked_ = queue_.empty();
     ready_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    parked_ = false;
     if (queue_.empty()) break;
-    Item item = std::move(queue_.front());
-    queue_.pop_front();
+    ready_.wait_for(lock, gather, [this] { return stopping_ || hurry_; });
+    hurry_ = false;
+    std::deque<Item> batch;
+    batch.swap(queue_);
     lock.unlock();
-    const bool good = handle(item);
+    handle(batch);
     lock.lock();
-    if (good) continue;
-    // The record is not lost: it goes to the front again, and is tried until the disk takes it or we stop.
-    queue_.push_front(std::move(item));
-    if (ready_.wait_for(lock, std::chrono::milliseconds(500), [this] { return stopping_; })) {
-      abandon(lock);
-      break;
-    }
   }
   stopped_ = true;
   lock.unlock();
+  if (lost_ != 0) log_.error("activity records were lost at the end", {{"items", lost_}});
   put_aside();
 }
 
-// We stop, and the disk takes nothing. Connections are given back all the same.
-void ActivityWriter::abandon(std::unique_lock<std::mutex>& lock) {
-  std::int64_t lost = 0;
-  while (!queue_.empty()) {
-    Item item = std::move(queue_.front());
-    queue_.pop_front();
-    lock.unlock();
-    if (item.done) item.done(digest_of(item.file));
-    else ++lost;
-    lock.lock();
+// One write for all that a connection has in the batch; a file's order is that of its lines.
+void ActivityWriter::handle(std::deque<Item>& batch) {
+  std::vector<SegmentPtr> touched;
+  while (!batch.empty()) {
+    Item item = std::move(batch.front());
+    batch.pop_front();
+    Segment& segment = *item.segment;
+    if (item.done) {
+      flush(item.segment);
+      item.done(digest_of(item.segment));
+      continue;
+    }
+    if (segment.count++ == 0) touched.push_back(item.segment);
+    if (segment.lines.empty()) segment.lines = std::move(item.line);
+    else segment.lines += item.line;
   }
-  log_.error("activity records were lost at the end", {{"items", lost}});
+  for (const SegmentPtr& segment : touched) flush(segment);
 }
 
-bool ActivityWriter::handle(Item& item) {
-  if (item.done) {
-    item.done(digest_of(item.file));
-    return true;
+// The lines are not lost: they are tried until the disk takes them or we stop. Connections are given back all the same.
+void ActivityWriter::flush(const SegmentPtr& segment) {
+  if (segment->count == 0) return;
+  while (!gave_up_) {
+    if (append(segment)) {
+      if (broken_.exchange(false)) log_.info("activity records can be written again");
+      break;
+    }
+    const int why = errno;
+    if (!broken_.exchange(true))
+      log_.error("activity records can't be written; sessions take no new statements", {{"errno", std::int64_t{why}}});
+    std::unique_lock lock(mutex_);
+    gave_up_ = ready_.wait_for(lock, std::chrono::milliseconds(500), [this] { return stopping_; });
   }
-  if (append(item.file, item.line)) {
-    if (broken_.exchange(false)) log_.info("activity records can be written again");
-    return true;
-  }
-  const int why = errno;
-  if (!broken_.exchange(true))
-    log_.error("activity records can't be written; sessions take no new statements", {{"errno", std::int64_t{why}}});
-  return false;
+  if (gave_up_) lost_ += static_cast<std::int64_t>(segment->count);
+  const std::lock_guard lock(mutex_);
+  lines_ -= std::exchange(segment->count, 0);
+  bytes_ -= segment->lines.size();
+  std::string().swap(segment->lines);
 }
 
-bool ActivityWriter::open_file(Open& open, const File& file) {
-  if (open.fd >= 0) return true;
-  if (descriptors_ >= most_descriptors) put_aside();
+bool ActivityWriter::open_file(const SegmentPtr& segment) {
+  if (segment->fd >= 0) return true;
+  if (open_.size() >= most_descriptors) put_aside();
+  const File& file = segment->file;
   const std::string tenant = folder_ + "/" + file.grant.tenant.str(), grant = tenant + "/" + file.grant.id;
   ::mkdir(tenant.c_str(), 0700);
   ::mkdir(grant.c_str(), 0700);
   const std::string path = folder_ + "/" + file.path();
-  open.fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (open.fd < 0) return false;
-  ++descriptors_;
+  segment->fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (segment->fd < 0) return false;
+  open_.push_back(segment);
   return true;
 }
 
-bool ActivityWriter::append(const File& file, const std::string& line) {
-  Open& open = files_[file.path()];
-  if (open.hash == nullptr) {
-    open.hash.reset(EVP_MD_CTX_new());
-    EVP_DigestInit_ex(open.hash.get(), EVP_sha256(), nullptr);
+bool ActivityWriter::append(const SegmentPtr& segment) {
+  Segment& to = *segment;
+  if (to.hash == nullptr) {
+    to.hash.reset(EVP_MD_CTX_new());
+    EVP_DigestInit_ex(to.hash.get(), EVP_sha256(), nullptr);
   }
-  if (!open_file(open, file)) return false;
-  std::string_view left = line;
+  if (!open_file(segment)) return false;
+  std::string_view left = to.lines;
   while (!left.empty()) {
-    const ssize_t n = ::write(open.fd, left.data(), left.size());
+    const ssize_t n = ::write(to.fd, left.data(), left.size());
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       const int why = n < 0 ? errno : ENOSPC;
       // Half a line would spoil the file for good.
-      if (::ftruncate(open.fd, open.size) != 0) log_.error("an activity file has a torn line", {{"file", file.path()}});
+      if (::ftruncate(to.fd, to.size) != 0) log_.error("an activity file has a torn line", {{"file", to.file.path()}});
       errno = why;
       return false;
     }
     left.remove_prefix(static_cast<std::size_t>(n));
   }
-  open.size += static_cast<off_t>(line.size());
-  EVP_DigestUpdate(open.hash.get(), line.data(), line.size());
+  to.size += static_cast<off_t>(to.lines.size());
+  EVP_DigestUpdate(to.hash.get(), to.lines.data(), to.lines.size());
   return true;
 }
 
-std::string ActivityWriter::digest_of(const File& file) {
-  const auto it = files_.find(file.path());
-  if (it == files_.end()) return {};
-  Open open = std::move(it->second);
-  files_.erase(it);
-  if (open.fd >= 0) {
-    --descriptors_;
-    retired_.push_back(open.fd);
+std::string ActivityWriter::digest_of(const SegmentPtr& segment) {
+  if (segment->fd >= 0) {
+    retired_.push_back(std::exchange(segment->fd, -1));
+    std::erase(open_, segment);
     if (retired_.size() >= most_descriptors) sync_retired();
   }
-  if (open.size == 0) return {};
+  if (segment->size == 0) return {};
   std::string raw(32, '\0');
-  EVP_DigestFinal_ex(open.hash.get(), reinterpret_cast<unsigned char*>(raw.data()), nullptr);
+  EVP_DigestFinal_ex(segment->hash.get(), reinterpret_cast<unsigned char*>(raw.data()), nullptr);
   return base::hex_encode(raw);
 }
 
 // Quiet sessions need no descriptor: a thousand of them must not use up the process's.
 void ActivityWriter::put_aside() {
-  for (auto& [path, open] : files_)
-    if (open.fd >= 0) retired_.push_back(std::exchange(open.fd, -1));
-  descriptors_ = 0;
+  for (const SegmentPtr& segment : open_) retired_.push_back(std::exchange(segment->fd, -1));
+  open_.clear();
   sync_retired();
 }
 

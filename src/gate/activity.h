@@ -3,6 +3,7 @@
 #pragma once
 
 #include <openssl/evp.h>
+#include <sys/types.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -12,7 +13,6 @@
 #include <mutex>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
 #include "base/log.h"
@@ -35,14 +35,20 @@ class ActivityWriter {
     /// "<tenant>/<grant>/<connection>.jsonl", below the folder.
     [[nodiscard]] std::string path() const;
   };
+  /// One connection's file, as its session holds it. The inside belongs to the writer's thread.
+  class Segment;
+  using SegmentPtr = std::shared_ptr<Segment>;
+
   [[nodiscard]] bool enabled() const noexcept { return !folder_.empty(); }
+  /// Touches no disk: the file comes into being with its first line.
+  [[nodiscard]] static SegmentPtr open(File file);
   /// False when there is no room: nothing was taken.
-  [[nodiscard]] bool write(const File& file, std::string& line);
+  [[nodiscard]] bool write(const SegmentPtr& segment, std::string& line);
   /// The same for the end of a session, whatever the room: bounded by the tracker's own limits, and never refused.
-  void write_last(const File& file, std::string lines);
+  void write_last(const SegmentPtr& segment, std::string lines);
   /// Called back on the writer's thread with the SHA-256 of all lines written (hex; empty when there were none). Never
   /// refused, and called exactly once: after stop() at once, on the caller's thread.
-  void close(const File& file, std::function<void(std::string digest)> done);
+  void close(const SegmentPtr& segment, std::function<void(std::string digest)> done);
   /// Writes what is queued, calls back, ends the thread. Idempotent. With a disk that takes nothing lines are lost, and
   /// the log says how many; callbacks are not.
   void stop();
@@ -50,44 +56,45 @@ class ActivityWriter {
   /// A file that can't be written fails closed: `broken` is true until it can, and sessions take no new statements.
   [[nodiscard]] bool broken() const noexcept { return broken_; }
 
+  // Bounds of what waits for the disk: refused beyond.
+  static constexpr std::size_t most_lines = 16384;
+  static constexpr std::size_t most_bytes = std::size_t{32} << 20U;
+  /// How long the first line of a batch waits for company: a thread woken per statement costs more than the statement.
+  static constexpr auto gather = std::chrono::milliseconds(50);
+
  private:
   struct Item {
-    File file;
+    SegmentPtr segment;
     std::string line;
     std::function<void(std::string)> done;
   };
-  /// One connection's file. The digest runs along, so it tells what was recorded, whatever the disk says later.
-  struct Open {
-    struct Free {
-      void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
-    };
-    int fd = -1;   ///< -1: put aside, opened again for the next line
-    off_t size = 0;
-    std::unique_ptr<EVP_MD_CTX, Free> hash;
-  };
+  void push(std::unique_lock<std::mutex>& lock, Item item, bool hurry);
   void serve();
-  bool handle(Item& item);
-  void abandon(std::unique_lock<std::mutex>& lock);
-  bool append(const File& file, const std::string& line);
-  bool open_file(Open& open, const File& file);
-  std::string digest_of(const File& file);
+  void handle(std::deque<Item>& batch);
+  void flush(const SegmentPtr& segment);
+  bool append(const SegmentPtr& segment);
+  bool open_file(const SegmentPtr& segment);
+  std::string digest_of(const SegmentPtr& segment);
   void put_aside();
   void sync_retired();
 
-  static constexpr std::size_t queue_limit = 16384;
   static constexpr std::size_t most_descriptors = 128;
   std::string folder_;
   const base::Log& log_;
   std::mutex mutex_;
   std::condition_variable ready_;
   std::deque<Item> queue_;
+  std::size_t lines_ = 0, bytes_ = 0;    ///< queued, or taken by the writer and not on disk yet
+  bool parked_ = false;                  ///< the writer waits for the first line
+  bool hurry_ = false;                   ///< somebody waits for what is queued
   bool stopping_ = false;
   bool stopped_ = false;
   std::atomic<bool> broken_{false};
   // The writer thread's own.
-  std::unordered_map<std::string, Open> files_;
-  std::size_t descriptors_ = 0;
+  std::vector<SegmentPtr> open_;         ///< those with a descriptor
   std::vector<int> retired_;             ///< of closed files, not yet synced: the disk is asked when nothing waits
+  std::int64_t lost_ = 0;
+  bool gave_up_ = false;
   std::thread thread_;
 };
 

@@ -35,10 +35,13 @@ struct PostgresGate::Impl : std::enable_shared_from_this<PostgresGate::Impl> {
   std::condition_variable emptied;
   std::size_t logging_in = 0;
   std::unordered_map<const Session*, std::weak_ptr<Session>> sessions;
-  std::unordered_map<std::string, std::size_t> per_address;
-  std::size_t open = 0;
+  struct Guests {
+    std::size_t regular = 0, spare = 0;
+  };
+  std::unordered_map<std::string, Guests> per_address;
+  std::size_t open = 0, spare = 0;     ///< all, and those of them beyond the limits
   std::unordered_map<engine::GrantId, std::vector<const Session*>> by_grant;
-  /// What the engine said of a grant lately: meant for connections too that were let in just before, and aren't enrolled.
+  /// What the engine said of a grant lately: also for connections that were let in just before and aren't enrolled.
   struct Word {
     std::optional<std::string> cut;      ///< the sentence; a grant never comes back
     std::optional<engine::Lease> lease;
@@ -66,7 +69,7 @@ struct PostgresGate::Impl : std::enable_shared_from_this<PostgresGate::Impl> {
   void forget_cancel_key(std::uint32_t pid);
   std::shared_ptr<Session> find_cancel(const std::string& address, const pg::CancelRequest& request);
   void logged_in();
-  void gone(const Session* session, const std::string& address, bool was_logging_in);
+  void gone(const Session* session, const std::string& address, bool was_logging_in, bool was_spare);
   [[nodiscard]] base::Result<net::TlsClientContext> client_tls(const target::Upstream& upstream);
   /// tls-server-end-point of the certificate in use now (RFC 5929); empty when it has none.
   [[nodiscard]] std::string end_point();

@@ -148,6 +148,11 @@ TEST(Records, SegmentDigestAndCounts) {
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) lines.push_back(base::json::parse(line).value());
   ASSERT_EQ(lines.size(), 6U);
+  for (const auto& line : lines) {
+    const std::string at = *line.find("at")->as_string();
+    EXPECT_EQ(base::to_rfc3339(base::parse_rfc3339(at).value()), at);
+    EXPECT_LT(w.clock.wall() - base::parse_rfc3339(at).value(), std::chrono::minutes(5)) << at;
+  }
   EXPECT_TRUE(text.contains("\"sqlstate\":\"22012\"")) << text;
   EXPECT_TRUE(text.contains("SELECT $1::text"));
   EXPECT_FALSE(text.contains("hunter2"));

@@ -33,19 +33,20 @@ Refusal refusal_of(const Error& e) {
 
 }  // namespace
 
-Session::Session(std::shared_ptr<PostgresGate::Impl> gate, net::StreamPtr client)
+Session::Session(std::shared_ptr<PostgresGate::Impl> gate, net::StreamPtr client, bool spare)
     : owner_(std::move(gate)),
       gate_(*owner_),
       io_(client->context()),
       client_(std::move(client)),
       address_(client_->peer_ip()),
       peer_(client_->peer()),
-      login_until_(gate_.clock.mono() + gate_.options.login_time),
-      wake_(io_) {}
+      spare_(spare),
+      login_until_(gate_.clock.mono() + (spare ? std::min(gate_.options.spare_time, gate_.options.login_time)
+                                               : gate_.options.login_time)) {}
 
 Session::~Session() {
   // Only when the io threads went first: else finish() has done it.
-  if (!left_) gate_.gone(this, address_, logging_in_);
+  if (!left_) gate_.gone(this, address_, logging_in_, spare_);
 }
 
 awaitable<void> Session::live(std::shared_ptr<Session> self) {
@@ -219,7 +220,8 @@ awaitable<Result<engine::Verifier>> Session::authenticate(const std::string& use
   const bool plus = initial->mechanism == "SCRAM-SHA-256-PLUS";
   if ((!plus && initial->mechanism != "SCRAM-SHA-256") || (plus && !plus_offered))
     co_return Error{Code::invalid, "sasl.mechanism", "that mechanism was not offered"};
-  crypto::ScramServer scram(std::move(verifier), mock, plus_offered ? end_point_ : "", plus, plus_offered, gate_.entropy);
+  crypto::ScramServer scram(std::move(verifier), mock, plus_offered ? end_point_ : "", plus, plus_offered,
+                            gate_.entropy);
   const auto first = scram.first(initial->response);
   if (!first.ok()) co_return first.error();
   out.clear();
@@ -279,7 +281,8 @@ std::optional<Refusal> Session::wrong_database(const pg::StartupMessage& startup
   // Absent, or what libpq puts there by itself (the user's name), means: the one there is.
   if (asked.empty() || asked == pinned || asked == startup.user || asked == target.str()) return std::nullopt;
   return Refusal{"3D000",
-                 "this credential is for database \"" + pinned + "\" of " + target.str() + ", not for \"" + asked + "\"",
+                 "this credential is for database \"" + pinned + "\" of " + target.str() + ", not for \"" + asked +
+                     "\"",
                  "connect to database " + pinned};
 }
 
@@ -293,6 +296,11 @@ awaitable<bool> Session::log_in() {
   if (!*read || over_) co_return false;
   const pg::StartupMessage startup = std::move(**read);
   const bool local = peer_ == "unix" || address_.starts_with("127.") || address_ == "::1";
+  if (spare_) {
+    Refusal full{"53300", "too many connections to the Daypass gate", "close some, or try again in a moment"};
+    co_await refuse(std::move(full));
+    co_return false;
+  }
   if (!tls_ && !local) {
     Refusal clear{"28000", "the Daypass gate speaks TLS only", "set sslmode=verify-full"};
     co_await refuse(std::move(clear));
@@ -315,6 +323,7 @@ awaitable<bool> Session::log_in() {
   }
   logging_in_ = false;
   gate_.logged_in();
+  std::string().swap(end_point_);
 
   auto admitted = co_await admission(verifier->credential);
   if (!admitted.ok()) {

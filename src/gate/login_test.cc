@@ -3,6 +3,7 @@
 
 #include "crypto/scram.h"
 #include "crypto/x509.h"
+#include "gate/impl.h"
 #include "gate/test_world.h"
 #include "net/connect.h"
 #include "wire/postgres/build.h"
@@ -176,7 +177,8 @@ TEST(Door, LimitsPerAddressAndInAll) {
     auto one = std::make_unique<Client>(w.conninfo());
     const Client two(w.conninfo());
     ASSERT_TRUE(one->good() && two.good());
-    EXPECT_TRUE(Raw(w.gate->port()).receive_all().contains("53300"));
+    EXPECT_TRUE(refused(w, "").contains("too many connections"));
+    EXPECT_TRUE(refused(w, "sslmode=require").contains("too many connections"));
     one.reset();
     ASSERT_TRUE(eventually([&] { return w.gate->connections() == 1; }));
     EXPECT_TRUE(Client(w.conninfo()).good());
@@ -192,10 +194,135 @@ TEST(Door, ConnectionsThatProveNothingAreFew) {
   {
     const Raw silent(w.gate->port());
     ASSERT_TRUE(eventually([&] { return w.gate->connections() == 2; }));
-    EXPECT_TRUE(Raw(w.gate->port()).receive_all().contains("53300"));
+    EXPECT_TRUE(refused(w, "").contains("too many connections"));
+    ASSERT_TRUE(eventually([&] { return w.gate->connections() == 2; }));
   }
   ASSERT_TRUE(eventually([&] { return w.gate->connections() == 1; }));
   EXPECT_TRUE(Client(w.conninfo()).good());
+}
+
+bool cancels(const Client& client) {
+  PGcancel* const cancel = PQgetCancel(client.raw());
+  char why[256];
+  const bool sent = PQcancel(cancel, why, sizeof why) == 1;
+  PQfreeCancel(cancel);
+  return sent;
+}
+
+// Who has used up all connections must still be able to stop what they run.
+TEST(Door, CancelsHaveRoomOfTheirOwn) {
+  for (const int limit : {0, 1, 2}) {
+    Wishes wishes;
+    wishes.options = [&](PostgresGateOptions& o) {
+      if (limit == 0) o.max_per_address = 1;
+      if (limit == 1) o.max_connections = 1;
+      if (limit == 2) o.max_logging_in = 1;
+    };
+    World w(wishes);
+    Client busy(w.conninfo());
+    ASSERT_TRUE(busy.good());
+    std::optional<Raw> silent;
+    if (limit == 2) silent.emplace(w.gate->port());
+    ASSERT_TRUE(eventually([&] { return w.gate->connections() == (limit == 2 ? 2U : 1U); }));
+    busy.send("SELECT pg_sleep(600)");
+    ASSERT_TRUE(eventually([&] {
+      return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1";
+    }));
+    EXPECT_TRUE(cancels(busy));
+    PGresult* result = PQgetResult(busy.raw());
+    EXPECT_STREQ(PQresultErrorField(result, PG_DIAG_SQLSTATE), "57014") << limit;
+    PQclear(result);
+  }
+}
+
+// That room is small: one address doesn't fill it for all, and silence fills it for a moment, not for good.
+TEST(Door, TheRoomForCancelsIsSmallAndShort) {
+  for (const bool patient : {true, false}) {
+    Wishes wishes;
+    wishes.options = [&](PostgresGateOptions& o) {
+      o.max_connections = 1;
+      o.max_spare_per_address = 2;
+      o.spare_time = patient ? base::Millis(60'000) : base::Millis(300);
+    };
+    World w(wishes);
+    Client in(w.conninfo());
+    ASSERT_TRUE(in.good());
+    if (patient) {
+      const Raw one(w.gate->port()), two(w.gate->port());
+      ASSERT_TRUE(eventually([&] { return w.gate->connections() == 3; }));
+      EXPECT_TRUE(Raw(w.gate->port()).receive_all().contains("53300"));
+    } else {
+      EXPECT_EQ(Raw(w.gate->port()).receive_all(), "");
+    }
+    ASSERT_TRUE(eventually([&] { return w.gate->connections() == 1; }));
+    EXPECT_TRUE(refused(w, "").contains("too many connections"));
+    EXPECT_EQ(in.run("SELECT 1"), "1");
+  }
+}
+
+// Somebody from afar, on a connection that is not. Its other end speaks through `near`.
+class FarStream final : public net::Stream {
+ public:
+  FarStream(net::StreamPtr near, std::string ip) : near_(std::move(near)), ip_(std::move(ip)), peer_(ip_ + ":5000") {}
+  net::awaitable<base::Result<std::size_t>> read_some(std::span<char> b) override { return near_->read_some(b); }
+  net::awaitable<base::Result<std::size_t>> peek(std::span<char> b) override { return near_->peek(b); }
+  net::awaitable<base::Status> write_all(std::string_view data) override { return near_->write_all(data); }
+  net::Attempt try_read(std::span<char> b) noexcept override { return near_->try_read(b); }
+  net::Attempt try_write(std::string_view data) noexcept override { return near_->try_write(data); }
+  net::Attempt try_write(std::string_view a, std::string_view b) noexcept override { return near_->try_write(a, b); }
+  [[nodiscard]] bool write_blocked() const noexcept override { return near_->write_blocked(); }
+  net::awaitable<base::Status> wait_readable() override { return near_->wait_readable(); }
+  net::awaitable<base::Status> wait_writable() override { return near_->wait_writable(); }
+  base::Status shutdown() noexcept override { return near_->shutdown(); }
+  void interrupt() noexcept override { near_->interrupt(); }
+  void close() noexcept override { near_->close(); }
+  void abort() noexcept override { near_->abort(); }
+  [[nodiscard]] bool is_open() const noexcept override { return near_->is_open(); }
+  [[nodiscard]] const std::string& peer() const noexcept override { return peer_; }
+  [[nodiscard]] const std::string& peer_ip() const noexcept override { return ip_; }
+  [[nodiscard]] std::optional<std::uint32_t> peer_uid() const noexcept override { return near_->peer_uid(); }
+  [[nodiscard]] int native_fd() const noexcept override { return near_->native_fd(); }
+  [[nodiscard]] const net::TlsInfo* tls_info() const noexcept override { return near_->tls_info(); }
+  [[nodiscard]] net::io_context& context() const noexcept override { return near_->context(); }
+
+ private:
+  net::StreamPtr near_;
+  std::string ip_, peer_;
+};
+
+net::awaitable<void> greet(net::StreamPtr stream, std::string hello, std::string& heard) {
+  (void)co_await stream->write_all(hello);
+  char buffer[1024];
+  const auto got = co_await stream->read_some(buffer);
+  if (got.ok()) heard.assign(buffer, *got);
+}
+
+// A password exchange in clear is for one's own machine alone: whoever asks for one from elsewhere is turned away
+// before it begins.
+TEST(Door, NoClearTextFromAfar) {
+  World w;
+  for (const auto& [ip, in] : {std::pair<std::string, bool>{"127.0.0.1", true}, {"127.9.9.9", true}, {"::1", true},
+                               {"192.0.2.7", false}, {"10.0.0.1", false}, {"2001:db8::7", false}, {"", false},
+                               {"::127.0.0.1", false}, {"12.7.0.1", false}, {"fe80::1", false}}) {
+    net::IoThreads own(1, "far");
+    auto impl = std::make_shared<PostgresGate::Impl>(own, w.clock, w.entropy, w.log, PostgresGateOptions(w.tls));
+    impl->access = &w.access;
+    auto pair = std::move(net::stream_pair(own.at(0))).value();
+    std::string heard;
+    std::atomic<bool> done = false;
+    net::post_to(own.at(0), [&] {
+      impl->accept(std::make_unique<FarStream>(std::move(pair.first), ip));
+      const std::string hello = wire::postgres::build_startup({}, "dp-alice", "postgres");
+      net::spawn(own.at(0), greet(std::move(pair.second), hello, heard), [&](std::exception_ptr) { done = true; });
+    });
+    own.start();
+    ASSERT_TRUE(eventually([&] { return done.load(); }));
+    own.stop();
+    EXPECT_EQ(heard.contains("SCRAM-SHA-256"), in) << ip;
+    EXPECT_EQ(heard.contains("speaks TLS only") && heard.contains("28000"), !in) << ip;
+    impl->activity.stop();
+  }
+  EXPECT_EQ(w.access.admitted(), 0U);
 }
 
 // One deadline from the first moment: silence before the first byte, within TLS, between messages, and dripping.

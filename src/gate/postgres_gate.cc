@@ -1,5 +1,7 @@
 #include "gate/postgres_gate.h"
 
+#include <algorithm>
+
 #include "base/encoding.h"
 #include "config/config.h"
 #include "crypto/x509.h"
@@ -21,6 +23,46 @@ void close_with(net::Stream& stream, std::string_view sqlstate, std::string_view
   pg::append_error_response(text, {.severity = "FATAL", .sqlstate = sqlstate, .message = message});
   (void)stream.try_write(text);
   stream.close();
+}
+
+/// One cut of many sessions, shared by the threads that they live on.
+struct CutOfMany {
+  struct Group {
+    explicit Group(net::io_context& c) : io(c), all_told(c) {}
+    net::io_context& io;
+    net::Event all_told;
+    std::vector<std::shared_ptr<Session>> sessions;
+  };
+  std::string sentence;
+  std::deque<Group> groups;
+  std::atomic<std::size_t> telling{0};
+};
+
+// All clients are told before the first server is left: a server without its client has a process to end, and a hundred
+// of those take the processor from the clients that have not been told. A thread that is late is not waited for long.
+awaitable<void> cut_group(std::shared_ptr<CutOfMany> many, CutOfMany::Group& mine) {
+  for (const auto& session : mine.sessions) session->begin_cut(many->sentence);
+  if (many->telling.fetch_sub(1) == 1)
+    for (auto& group : many->groups) group.all_told.set();
+  (void)co_await mine.all_told.wait(std::chrono::milliseconds(50));
+  for (const auto& session : mine.sessions) session->cut(many->sentence);
+  mine.sessions.clear();
+}
+
+void cut_all(std::vector<std::shared_ptr<Session>> sessions, const std::string& sentence) {
+  auto many = std::make_shared<CutOfMany>();
+  many->sentence = sentence;
+  for (auto& session : sessions) {
+    const auto same = [&](const CutOfMany::Group& group) { return &group.io == &session->context(); };
+    auto group = std::ranges::find_if(many->groups, same);
+    if (group == many->groups.end()) {
+      many->groups.emplace_back(session->context());
+      group = std::prev(many->groups.end());
+    }
+    group->sessions.push_back(std::move(session));
+  }
+  many->telling = many->groups.size();
+  for (auto& group : many->groups) net::spawn(group.io, cut_group(many, group));
 }
 
 }  // namespace
@@ -78,13 +120,7 @@ void PostgresGate::drain(base::Millis patience) {
     for (const auto& [key, weak] : impl_->sessions) left.push_back(weak.lock());
   }
   std::erase(left, nullptr);
-  for (auto& session : left) {
-    auto& io = session->context();
-    net::post_to(io, [session = std::move(session)] {
-      session->cut("the Daypass server is stopping; connect again in a moment");
-    });
-  }
-  left.clear();
+  cut_all(std::move(left), "the Daypass server is stopping; connect again in a moment");
   wait_empty(std::chrono::seconds(2));
   impl_->activity.stop();
 }
@@ -94,10 +130,7 @@ void PostgresGate::cut(const engine::GrantId& grant, core::EndReason, const std:
     const std::lock_guard lock(impl_->mutex);
     impl_->word(grant).cut = sentence;
   }
-  for (auto& session : impl_->members(grant)) {
-    auto& io = session->context();
-    net::post_to(io, [session = std::move(session), sentence] { session->cut(sentence); });
-  }
+  cut_all(impl_->members(grant), sentence);
 }
 
 void PostgresGate::update(const engine::GrantId& grant, const engine::Lease& lease) {
@@ -118,15 +151,18 @@ void PostgresGate::Impl::accept(net::StreamPtr stream) {
   {
     const std::lock_guard lock(mutex);
     const auto known = per_address.find(address);
-    const std::size_t mine = known == per_address.end() ? 0 : known->second;
+    const Guests mine = known == per_address.end() ? Guests() : known->second;
     if (draining) return close_with(*stream, "57P03", "the Daypass server is stopping");
-    if (open >= options.max_connections || logging_in >= options.max_logging_in || mine >= options.max_per_address)
+    const bool full = open - spare >= options.max_connections || logging_in >= options.max_logging_in ||
+                      mine.regular >= options.max_per_address;
+    if (full && (spare >= options.max_spare || mine.spare >= options.max_spare_per_address))
       return close_with(*stream, "53300", "too many connections to the Daypass gate");
-    session = std::make_shared<Session>(shared_from_this(), std::move(stream));
+    session = std::make_shared<Session>(shared_from_this(), std::move(stream), full);
     sessions.emplace(session.get(), session);
-    ++per_address[address];
+    Guests& guests = per_address[address];
+    ++(full ? guests.spare : guests.regular);
     ++open;
-    ++logging_in;
+    ++(full ? spare : logging_in);
   }
   net::spawn(io, Session::live(std::move(session)), [self = shared_from_this()](std::exception_ptr thrown) {
     if (thrown) self->log.error("a gate session threw while it ended");
@@ -138,11 +174,16 @@ void PostgresGate::Impl::logged_in() {
   --logging_in;
 }
 
-void PostgresGate::Impl::gone(const Session* session, const std::string& address, bool was_logging_in) {
+void PostgresGate::Impl::gone(const Session* session, const std::string& address, bool was_logging_in,
+                              bool was_spare) {
   const std::lock_guard lock(mutex);
   sessions.erase(session);
-  if (was_logging_in) --logging_in;
-  if (const auto it = per_address.find(address); it != per_address.end() && --it->second == 0) per_address.erase(it);
+  if (was_spare) --spare;
+  else if (was_logging_in) --logging_in;
+  if (const auto it = per_address.find(address); it != per_address.end()) {
+    --(was_spare ? it->second.spare : it->second.regular);
+    if (it->second.regular + it->second.spare == 0) per_address.erase(it);
+  }
   if (--open == 0) emptied.notify_all();
 }
 

@@ -21,6 +21,11 @@ struct PostgresGateOptions {
   std::size_t max_connections = 2000;
   std::size_t max_per_address = 200;
   std::size_t max_logging_in = 0;             ///< connections that have proven nothing yet; 0: half of max_connections
+  /// Beyond the limits above a connection may still ask for a cancellation, or be told why it is turned away: this many
+  /// at once, and of them this many from one address. Else who has used up all connections could not stop what runs.
+  std::size_t max_spare = 64;
+  std::size_t max_spare_per_address = 4;
+  base::Millis spare_time = std::chrono::seconds(5);   ///< for all that such a connection may do before the request
   base::Millis login_time = std::chrono::seconds(15);  ///< from the connection to the end of authentication
   std::string activity_folder;                ///< empty: no activity records
 };
@@ -35,9 +40,10 @@ class PostgresGate final : public engine::Sessions {
   void attach(engine::Access& access);
   void start(std::unique_ptr<net::Listener> listener);
   [[nodiscard]] std::uint16_t port() const noexcept;
-  /// Stops accepting, waits until sessions have gone or `patience` has passed, then cuts what is left, those that are
-  /// still logging in too. Returns when activity records are on disk and each Access::closed has been called; the Access
-  /// may go once the io threads have stopped. Not on an io thread. Call it before the gate or its Access is destroyed.
+  /// Stops accepting, waits until sessions have gone or `patience` has passed, then cuts what is left, also what is
+  /// still logging in. Returns when activity records are on disk and Access::closed was called for each session that
+  /// has gone; a login that still waits for Access is given back with its answer, so Access goes after the io threads.
+  /// Not on an io thread. Call it before the gate or its Access is destroyed.
   void drain(base::Millis patience);
   [[nodiscard]] std::size_t connections() const noexcept;
 

@@ -17,7 +17,8 @@ using std::chrono::duration_cast;
 
 namespace {
 
-constexpr std::size_t small = 2048;
+// Two of them wait with each idle session; what doesn't fit costs one more recv, into the large one.
+constexpr std::size_t small = 512;
 constexpr std::size_t large = std::size_t{128} * 1024;
 
 /// Per io thread; used only between two waits.
@@ -27,31 +28,79 @@ std::span<char> large_buffer() {
   return {buffer.get(), large};
 }
 
-std::string line_of(const pg::Record& r, base::WallTime now, MonoTime mono) {
-  const auto ago = [&](MonoTime t) { return now - duration_cast<base::Millis>(mono - t); };
-  json::Object o{{"at", base::to_rfc3339(ago(r.started))},
-                 {"us", std::int64_t{duration_cast<std::chrono::microseconds>(r.finished - r.started).count()}},
-                 {"kind", pg::to_string(r.kind)},
-                 {"outcome", pg::to_string(r.outcome)},
-                 {"message", r.message},
-                 {"part", std::int64_t{r.part}},
-                 {"in_transaction", r.in_transaction}};
-  if (r.text != nullptr) {
-    o.set("sql", r.text->sql);
-    if (r.text->truncated) o.set("truncated", true);
-    if (r.text->redacted) o.set("redacted", true);
+/// What a direction reads into first.
+class Inbox {
+ public:
+  explicit Inbox(const net::Stream& stream) {
+    if (!stream.reads_after_waiting()) own_ = std::make_unique_for_overwrite<char[]>(small);
   }
-  if (!r.sqlstate.empty()) o.set("sqlstate", r.sqlstate);
-  if (!r.statement.empty()) o.set("statement", r.statement);
-  if (!r.portal.empty()) o.set("portal", r.portal);
-  if (!r.command.empty()) o.set("command", r.command);
-  if (r.rows) o.set("rows", *r.rows);
-  if (r.statements > 1) o.set("statements", std::int64_t{r.statements});
-  if (r.skipped > 0) o.set("skipped", std::int64_t{r.skipped});
-  if (r.copy_in_bytes > 0) o.set("copy_in_bytes", r.copy_in_bytes);
-  if (r.copy_out_bytes > 0) o.set("copy_out_bytes", r.copy_out_bytes);
-  if (r.function_oid != 0) o.set("function", std::int64_t{r.function_oid});
-  return json::dump(json::Value(std::move(o))) + "\n";
+  [[nodiscard]] std::span<char> buffer() const { return own_ ? std::span(own_.get(), small) : large_buffer(); }
+  /// A full buffer means bulk: takes what is there in one large bite.
+  [[nodiscard]] std::string_view more(net::Stream& stream, std::size_t got) const {
+    if (!own_ || got < small) return {};
+    const auto span = large_buffer();
+    const net::Attempt bite = stream.try_read(span);
+    return bite.ok() ? std::string_view(span.data(), bite.count) : std::string_view();
+  }
+
+ private:
+  std::unique_ptr<char[]> own_;
+};
+
+/// As base::to_rfc3339, with the second's text kept: printing a date costs more than the rest of a record.
+std::string timestamp(base::WallTime t) {
+  struct Second {
+    std::chrono::sys_seconds at{std::chrono::seconds(-1)};
+    std::string text;
+  };
+  thread_local Second known;
+  const auto second = std::chrono::floor<std::chrono::seconds>(t);
+  if (known.at != second) known = {second, base::to_rfc3339(second)};
+  const auto ms = duration_cast<std::chrono::milliseconds>(t - second).count();
+  if (ms == 0) return known.text;
+  std::string out(known.text, 0, known.text.size() - 1);
+  out += '.';
+  for (const auto part : {ms / 100, ms / 10 % 10, ms % 10}) out += static_cast<char>('0' + part);
+  return out += 'Z';
+}
+
+// Written by hand: a tree of values per statement is a dozen allocations on the path of bytes.
+std::string line_of(const pg::Record& r, base::WallTime now, MonoTime mono) {
+  std::string out;
+  out.reserve(256 + (r.text == nullptr ? 0 : r.text->sql.size()));
+  const auto raw = [&](std::string_view key, std::string_view value) {
+    out += out.empty() ? "{\"" : ",\"";
+    out += key;
+    out += "\":";
+    out += value;
+  };
+  const auto text = [&](std::string_view key, std::string_view value) { raw(key, json::quote(value)); };
+  const auto number = [&](std::string_view key, auto value) { raw(key, std::to_string(value)); };
+  const auto flag = [&](std::string_view key, bool value) { raw(key, value ? "true" : "false"); };
+  text("at", timestamp(now - duration_cast<base::Millis>(mono - r.started)));
+  number("us", duration_cast<std::chrono::microseconds>(r.finished - r.started).count());
+  text("kind", pg::to_string(r.kind));
+  text("outcome", pg::to_string(r.outcome));
+  number("message", r.message);
+  number("part", r.part);
+  flag("in_transaction", r.in_transaction);
+  if (r.text != nullptr) {
+    text("sql", r.text->sql);
+    if (r.text->truncated) flag("truncated", true);
+    if (r.text->redacted) flag("redacted", true);
+  }
+  if (!r.sqlstate.empty()) text("sqlstate", r.sqlstate);
+  if (!r.statement.empty()) text("statement", r.statement);
+  if (!r.portal.empty()) text("portal", r.portal);
+  if (!r.command.empty()) text("command", r.command);
+  if (r.rows) number("rows", *r.rows);
+  if (r.statements > 1) number("statements", r.statements);
+  if (r.skipped > 0) number("skipped", r.skipped);
+  if (r.copy_in_bytes > 0) number("copy_in_bytes", r.copy_in_bytes);
+  if (r.copy_out_bytes > 0) number("copy_out_bytes", r.copy_out_bytes);
+  if (r.function_oid != 0) number("function", r.function_oid);
+  out += "}\n";
+  return out;
 }
 
 }  // namespace
@@ -59,29 +108,34 @@ std::string line_of(const pg::Record& r, base::WallTime now, MonoTime mono) {
 awaitable<void> Session::relay() {
   tap_ = std::make_unique<pg::Tap>();
   reported_ = gate_.clock.mono();
-  loops_done_.emplace(io_);
+  lease_alarm_.emplace(io_, [this] { watch_lease(); });
+  watch_lease();
   const auto self = shared_from_this();
-  const auto done = [self](std::exception_ptr thrown) {
-    if (thrown) {
-      self->gate_.log.error("a relay loop threw", {{"grant", self->grant_ ? self->grant_->id : ""}});
-      self->end("error:exception");
-    }
-    if (--self->loops_ == 0) self->loops_done_->set();
-  };
-  const auto start = [&](awaitable<void> loop) {
-    ++loops_;
-    try {
-      net::spawn(io_, std::move(loop), done);
-    } catch (const std::exception&) {
-      // No memory for it. Those that run are waited for before anything of theirs goes.
-      --loops_;
-      end("error:exception");
-    }
-  };
-  start(client_to_server());
-  start(server_to_client());
-  start(watch_lease());
+  ++loops_;
+  try {
+    net::spawn(io_, client_to_server(), [self](std::exception_ptr thrown) {
+      if (thrown) self->threw("client");
+      if (--self->loops_ == 0 && self->loops_done_) self->loops_done_->set();
+    });
+  } catch (const std::exception&) {
+    --loops_;
+    end("error:exception");
+  }
+  // The other direction needs no coroutine of its own.
+  try {
+    co_await server_to_client();
+  } catch (const std::exception&) {
+    threw("server");
+  }
+  lease_alarm_.reset();
+  loops_done_.emplace(io_);
   while (loops_ > 0) (void)co_await loops_done_->wait(std::chrono::hours(24));
+}
+
+// A bug or no memory.
+void Session::threw(const std::string& where) {
+  gate_.log.error("a relay loop threw", {{"grant", grant_ ? grant_->id : ""}, {"side", where}});
+  end("error:exception");
 }
 
 // True when every finished record has found room on its way to disk.
@@ -93,7 +147,8 @@ bool Session::flush_records() {
   }
   for (;;) {
     if (!held_line_.empty()) {
-      if (!gate_.activity.write({*grant_, connection_}, held_line_)) return false;
+      if (segment_ == nullptr) segment_ = ActivityWriter::open({*grant_, connection_});
+      if (!gate_.activity.write(segment_, held_line_)) return false;
       held_line_.clear();
     }
     auto record = records.pop();
@@ -113,25 +168,22 @@ awaitable<void> Session::wait_for_room(bool full) {
 }
 
 awaitable<void> Session::client_to_server() {
-  char buffer[small];
+  const Inbox inbox(*client_);
   std::string kept = std::move(login_input_);  // what had to be copied because we wait while it is not used up
+  if (kept.empty()) std::string().swap(kept);
   std::string_view in = kept;
   while (!over_) {
     std::string_view more;
     if (in.empty()) {
+      const auto buffer = inbox.buffer();
       const auto got = co_await client_->read_some(buffer);
       if (over_) co_return;
       if (!got.ok() || *got == 0) {
         end("client");
         co_return;
       }
-      in = std::string_view(buffer, *got);
-      // A full buffer means bulk: take what is there in one large bite. It is used up before the next wait, or copied.
-      if (*got == small) {
-        const auto span = large_buffer();
-        const net::Attempt bite = client_->try_read(span);
-        if (bite.ok()) more = std::string_view(span.data(), bite.count);
-      }
+      in = std::string_view(buffer.data(), *got);
+      more = inbox.more(*client_, *got);  // used up before the next wait, or copied
     }
     bytes_in_ += in.size() + more.size();
     const MonoTime now = gate_.clock.mono();
@@ -195,10 +247,11 @@ awaitable<void> Session::client_to_server() {
 }
 
 awaitable<void> Session::server_to_client() {
-  char buffer[small];
+  const Inbox inbox(*upstream_);
   while (!over_) {
     std::string_view first = early_, second;
     if (first.empty()) {
+      const auto buffer = inbox.buffer();
       const auto got = co_await upstream_->read_some(buffer);
       if (over_) co_return;
       if (!got.ok() || *got == 0) {
@@ -206,12 +259,8 @@ awaitable<void> Session::server_to_client() {
         end("upstream");
         co_return;
       }
-      first = std::string_view(buffer, *got);
-      if (*got == small) {
-        const auto span = large_buffer();
-        const net::Attempt bite = upstream_->try_read(span);
-        if (bite.ok()) second = std::string_view(span.data(), bite.count);
-      }
+      first = std::string_view(buffer.data(), *got);
+      second = inbox.more(*upstream_, *got);
     }
     const MonoTime now = gate_.clock.mono();
     pg::Tap::Passed passed = tap_->server(first, now);
@@ -223,7 +272,7 @@ awaitable<void> Session::server_to_client() {
     const std::string_view a = first.substr(0, std::min(good, first.size()));
     const std::string_view b = good > first.size() ? second.substr(0, good - first.size()) : std::string_view();
     bytes_out_ += good;
-    const net::Attempt sent = client_->try_write(a, b);
+    const net::Attempt sent = b.empty() ? client_->try_write(a) : client_->try_write(a, b);
     if (!sent.ok() && !sent.blocked()) {
       end("client");
       co_return;
@@ -258,29 +307,36 @@ bool Session::lapsed(MonoTime now) {
   return true;
 }
 
-awaitable<void> Session::watch_lease() {
-  while (!over_) {
-    const MonoTime now = gate_.clock.mono();
-    if (lapsed(now)) co_return;
-    const MonoTime active{std::chrono::nanoseconds(meter_->last_active_ns.load(std::memory_order_relaxed))};
-    wake_.reset();
-    // Rounded up, or the last wait would spin for less than a millisecond. Never long: timers stand still while the
-    // machine sleeps, and the lease does not.
-    const auto left = std::chrono::ceil<base::Millis>(lease_.deadline(active) - now);
-    (void)co_await wake_.wait(std::clamp<base::Millis>(left, base::Millis(1), std::chrono::minutes(1)));
-  }
+void Session::watch_lease() try {
+  const MonoTime now = gate_.clock.mono();
+  if (over_ || lapsed(now)) return;
+  const MonoTime active{std::chrono::nanoseconds(meter_->last_active_ns.load(std::memory_order_relaxed))};
+  // Rounded up, or the last wait would spin for less than a millisecond. Never long: timers stand still while the
+  // machine sleeps, and the lease does not.
+  const auto left = std::chrono::ceil<base::Millis>(lease_.deadline(active) - now);
+  lease_alarm_->set(std::clamp<base::Millis>(left, base::Millis(1), std::chrono::minutes(1)));
+} catch (const std::exception&) {
+  threw("lease");
 }
 
 void Session::update(const engine::Lease& lease) {
   lease_ = lease;
-  wake_.set();
+  if (lease_alarm_) watch_lease();
 }
 
 void Session::cut(const std::string& sentence) {
+  begin_cut(sentence);
+  end("cut");
+}
+
+// What the client notices, and no more: there may be hundreds to tell.
+void Session::begin_cut(const std::string& sentence) {
   if (over_) return;
   sentence_ = sentence;
   say_goodbye("57P01", sentence);
-  end("cut");
+  stop_client("cut");
+  // Half a message is on its way to the server: the other half must not follow.
+  if (writing_upstream_) end("cut");
 }
 
 // One try, never a wait: a client that does not read learns it from the closed socket.
@@ -293,20 +349,25 @@ void Session::say_goodbye(const std::string& sqlstate, const std::string& senten
   (void)client_->try_write(text);
 }
 
-// Any state, also with the client's stream in a handshake, or the upstream's not there yet. Whatever waits wakes up.
-void Session::end(std::string why) {
-  if (over_) return;
+// No more from the client, nor to it. What the kernel holds of our farewell still goes out.
+void Session::stop_client(std::string why) {
   over_ = true;
   why_ = std::move(why);
-  // The client first: that is the promise. What the kernel holds of our farewell still goes out.
+  if (client_) (void)client_->shutdown();
+  if (handshake_fd_ >= 0) ::shutdown(handshake_fd_, SHUT_RDWR);
+}
+
+// Any state, also with the client's stream in a handshake, or the upstream's not there yet. Whatever waits wakes up.
+void Session::end(std::string why) {
+  // The client first: that is the promise.
+  if (!over_) stop_client(std::move(why));
+  if (std::exchange(ended_, true)) return;
   if (client_) {
-    (void)client_->shutdown();
-    // Bytes left unread would turn the close into a reset, which takes the farewell from a client that is still sending.
+    // Bytes left unread would turn the close into a reset, and that may take the farewell from a client still sending.
     const auto span = large_buffer();
     for (int i = 0; i < 8 && client_->is_open() && client_->try_read(span).ok(); ++i) {}
     client_->close();
   }
-  if (handshake_fd_ >= 0) ::shutdown(handshake_fd_, SHUT_RDWR);
   if (upstream_) {
     // A server that is idle leaves without a line in its log.
     if (tap_ && tap_->server_side_at_boundary() && !writing_upstream_ && !upstream_->write_blocked()) {
@@ -317,7 +378,6 @@ void Session::end(std::string why) {
     upstream_->close();
   }
   if (reached_) reached_->set();
-  wake_.set();
   if (room_) room_->set();
 }
 
@@ -331,12 +391,11 @@ void Session::finish() {
   upstream_.reset();
   if (grant_) give_back();
   left_ = true;
-  gate_.gone(this, address_, logging_in_);
+  gate_.gone(this, address_, logging_in_, spare_);
 }
 
 void Session::give_back() {
   gate_.leave(*grant_, this);
-  const ActivityWriter::File file{*grant_, connection_};
   if (tap_) {
     tap_->records().close(gate_.clock.mono());
     // The end of a session may find the queue full; what is left is written by closing it, and nothing is dropped.
@@ -345,17 +404,22 @@ void Session::give_back() {
       ++statements_;
       lines += line_of(*record, gate_.clock.wall(), gate_.clock.mono());
     }
-    if (!lines.empty()) gate_.activity.write_last(file, std::move(lines));
+    if (!lines.empty()) {
+      if (segment_ == nullptr) segment_ = ActivityWriter::open({*grant_, connection_});
+      gate_.activity.write_last(segment_, std::move(lines));
+    }
   }
   engine::ConnectionStats stats;
   stats.why = why_;
   stats.bytes_in = bytes_in_;
   stats.bytes_out = bytes_out_;
   stats.statements = statements_;
-  if (statements_ != 0 && gate_.activity.enabled()) stats.segment = "activity/" + file.path();
-  gate_.activity.close(file, [access = gate_.access, grant = *grant_, connection = connection_,
-                              stats](std::string digest) mutable {
-    if (digest.empty()) stats.segment.clear();
+  // Who ran no statement has no file to wait for.
+  if (segment_ == nullptr) return gate_.access->closed(*grant_, connection_, std::move(stats));
+  const std::string path = "activity/" + ActivityWriter::File{*grant_, connection_}.path();
+  gate_.activity.close(segment_, [access = gate_.access, grant = *grant_, connection = connection_, stats,
+                                  path](std::string digest) mutable {
+    if (!digest.empty()) stats.segment = path;
     stats.segment_digest = std::move(digest);
     access->closed(grant, connection, std::move(stats));
   });

@@ -35,7 +35,8 @@ struct CancelTarget {
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(std::shared_ptr<PostgresGate::Impl> gate, net::StreamPtr client);
+  /// `spare`: beyond the limits, so it may ask for a cancellation and for nothing else.
+  Session(std::shared_ptr<PostgresGate::Impl> gate, net::StreamPtr client, bool spare);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -45,6 +46,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // From other threads, through net::post on context():
   void cut(const std::string& sentence);
+  /// Its first half: the client is told and its stream ended, and nothing of it goes to the server. cut() follows soon.
+  void begin_cut(const std::string& sentence);
   void update(const engine::Lease& lease);
 
   [[nodiscard]] net::io_context& context() const noexcept { return io_; }
@@ -78,10 +81,12 @@ class Session : public std::enable_shared_from_this<Session> {
   awaitable<void> relay();
   awaitable<void> client_to_server();
   awaitable<void> server_to_client();
-  awaitable<void> watch_lease();
+  void watch_lease();
+  void threw(const std::string& where);
   awaitable<void> wait_for_room(bool full);
   bool flush_records();
   bool lapsed(base::MonoTime now);
+  void stop_client(std::string why);
   void end(std::string why);
   void say_goodbye(const std::string& sqlstate, const std::string& sentence);
   void finish();
@@ -94,6 +99,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string address_, peer_;
   bool tls_ = false;
   bool logging_in_ = true;                      ///< as the register counts it
+  const bool spare_;
   bool left_ = false;                           ///< taken out of the register
   int handshake_fd_ = -1;                       ///< the client's, while the TLS handshake has its stream
   base::MonoTime login_until_{};
@@ -105,17 +111,19 @@ class Session : public std::enable_shared_from_this<Session> {
   core::ConnectionId connection_;
   engine::Lease lease_;
   std::shared_ptr<engine::GrantMeter> meter_;
-  net::Event wake_;                             ///< the lease changed, records were popped, or it is over
+  std::optional<net::Alarm> lease_alarm_;       ///< while it relays
   std::optional<net::Event> room_;              ///< client_to_server waits for room in the records
   std::optional<net::Event> reached_;           ///< log_in_upstream waits for its connection
   std::optional<CancelTarget> cancel_;
   std::uint32_t cancel_pid_ = 0;
   std::unique_ptr<pg::Tap> tap_;
-  int loops_ = 0;                               ///< relay coroutines that still run
-  std::optional<net::Event> loops_done_;
+  int loops_ = 0;                               ///< 1 while client_to_server runs
+  std::optional<net::Event> loops_done_;        ///< once the relay waits for that
   std::atomic<bool> over_{false};
+  bool ended_ = false;                          ///< end() has been here: both sides are closed
   bool writing_client_ = false;                 ///< a write is suspended half way: no message of ours may follow
   bool writing_upstream_ = false;
+  ActivityWriter::SegmentPtr segment_;          ///< from the first record on
   std::string held_line_;                       ///< a record that found no room on its way to disk
   std::string why_;
   std::string sentence_;                        ///< why it was cut, for who is still logging in

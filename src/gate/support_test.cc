@@ -202,7 +202,7 @@ std::string Client::run(const std::string& sql) {
 
 Told Client::await_end() {
   const auto parse = [this] {
-    PQnotifies(conn_);
+    while (PGnotify* heard = PQnotifies(conn_)) PQfreemem(heard);  // also makes libpq parse what has come
     while (PQtransactionStatus(conn_) == PQTRANS_ACTIVE && PQisBusy(conn_) == 0) {
       PGresult* result = PQgetResult(conn_);
       const ExecStatusType status = PQresultStatus(result);

@@ -62,7 +62,7 @@ class FakeAccess final : public engine::Access {
   FakeAccess(const base::Clock& clock, base::Entropy& entropy);
   std::optional<engine::Verifier> lookup(std::string_view user) override;
   void admit(const core::CredentialId& credential, std::string peer, engine::Done<engine::Admission> done) override;
-  void closed(const engine::GrantId& grant, const core::ConnectionId& connection, engine::ConnectionStats stats) override;
+  void closed(const engine::GrantId& g, const core::ConnectionId& connection, engine::ConnectionStats stats) override;
   void active(const engine::GrantId&, base::MonoTime) override { ++active_reports; }
 
   /// The next answers of admit are kept until release().
@@ -147,7 +147,7 @@ class Raw {
   int fd_;
 };
 
-/// A listening socket: silent (accepts in the kernel, says nothing), or deaf (its queue is full: connects stay pending).
+/// A listening socket: silent (accepts in the kernel, says nothing), or deaf (queue full: connects stay pending).
 class Hole {
  public:
   explicit Hole(bool deaf);

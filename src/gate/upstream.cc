@@ -71,7 +71,8 @@ awaitable<Result<net::StreamPtr>> open_upstream(PostgresGate::Impl& gate, net::i
 namespace {
 
 /// Reads until one whole login message of the server is there; keeps what lies behind it in `input`.
-awaitable<Result<std::pair<char, std::string>>> next_message(net::Stream& stream, pg::ServerFramer& framer, std::string& input) {
+awaitable<Result<std::pair<char, std::string>>> next_message(net::Stream& stream, pg::ServerFramer& framer,
+                                                             std::string& input) {
   for (;;) {
     while (!input.empty()) {
       const pg::Step step = framer.next(input, true);
@@ -215,7 +216,7 @@ awaitable<Result<std::string>> Session::log_in_upstream(const pg::StartupMessage
     } else if (type == 'Z') {
       const auto state = pg::parse_ready_for_query(body);
       if (!state.ok()) co_return state.error();
-      early_ = std::move(input);
+      if (!input.empty()) early_ = std::move(input);
       pg::append_ready_for_query(to_client, *state);
       co_return std::move(to_client);
     }

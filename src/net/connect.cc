@@ -93,7 +93,8 @@ awaitable<Result<std::vector<Address>>> resolve(io_context& io, const std::strin
 awaitable<Result<StreamPtr>> connect_address(io_context& io, const Address& address, const std::string& where,
                                              base::Millis timeout) {
   OwnedFd fd(::socket(address.data.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) co_return Error(Code::exhausted, "net.connect", std::string("can't make a socket: ") + std::strerror(errno));
+  if (fd.get() < 0)
+    co_return Error(Code::exhausted, "net.connect", std::string("can't make a socket: ") + std::strerror(errno));
   const int raw = fd.get();
   const auto* target = reinterpret_cast<const sockaddr*>(&address.data);
   int outcome = ::connect(raw, target, address.size) == 0 ? 0 : errno;

@@ -108,7 +108,8 @@ bool may_connect(const EgressPolicy& policy, AddressClass address, std::string_v
   switch (address) {
     case AddressClass::global: return https;
     case AddressClass::loopback: return policy.allow_loopback_http || (https && policy.allow_loopback);
-    case AddressClass::site: return https && std::ranges::find(policy.private_hosts, host) != policy.private_hosts.end();
+    case AddressClass::site:
+      return https && std::ranges::find(policy.private_hosts, host) != policy.private_hosts.end();
     case AddressClass::forbidden: return false;
   }
   return false;

@@ -321,7 +321,8 @@ Result<std::string> canonical_path(std::string_view raw) {
     if (segment->empty() && raw.size() > 1) return path_error("has an empty segment");
     if (*segment == "." || *segment == "..") return path_error("has a dot segment");
     // A slash can only come from %2F here: a handler would take one segment for two.
-    if (segment->contains('/') || segment->contains('\\')) return path_error("has a slash or backslash inside a segment");
+    if (segment->contains('/') || segment->contains('\\'))
+      return path_error("has a slash or backslash inside a segment");
     if (std::ranges::any_of(*segment, is_control)) return path_error("has control characters");
     if (!base::is_utf8(*segment)) return path_error("is not UTF-8");
     out += '/';
@@ -358,7 +359,8 @@ Result<Pairs> parse_form(std::string_view body, std::size_t most) {
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (pairs[i].first == pairs[j].first)
-        return Error(Code::invalid, "http.form_duplicate", "the form has a field more than once", "send each field once");
+        return Error(Code::invalid, "http.form_duplicate", "the form has a field more than once",
+                     "send each field once");
     }
   }
   return pairs;

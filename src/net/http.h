@@ -78,7 +78,8 @@ struct Cookie {
 
 /// The strict default of html(): own scripts, styles, images and requests; no frames, no base, forms to itself.
 inline constexpr std::string_view kStrictCsp =
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src "
+    "'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// A response. Unless set by the handler the server adds cache-control: no-store, x-content-type-options: nosniff,
@@ -118,7 +119,8 @@ int status_of(base::Code code) noexcept;
 std::string_view reason_of(int status) noexcept;
 
 /// Percent-decodes an absolute path once. Refused ("http.path"): no leading slash, a bad or needless second reading
-/// (%2F, %5C, %00, `\`), control characters, bytes that are not UTF-8, empty segments (a trailing slash too, except "/"),
+/// (%2F, %5C, %00, `\`), control characters, bytes that are not UTF-8, empty segments (a trailing slash too, except
+/// "/"),
 /// "." and "..".
 base::Result<std::string> canonical_path(std::string_view raw);
 /// Pairs of a query (without "?") or a form body: "+" and %XX decoded, at most `most` pairs, UTF-8 without NUL.

@@ -21,7 +21,19 @@ class ChunkDecoder {
   Verdict feed(std::string_view bytes, std::string& body, std::size_t& taken);
 
  private:
-  enum class State : std::uint8_t { size, extension, size_lf, data, data_cr, data_lf, line, line_text, line_lf, end_lf, done };
+  enum class State : std::uint8_t {
+    size,
+    extension,
+    size_lf,
+    data,
+    data_cr,
+    data_lf,
+    line,
+    line_text,
+    line_lf,
+    end_lf,
+    done
+  };
 
   /// One byte that isn't content.
   Verdict step(char c, std::size_t body_size);

@@ -36,7 +36,8 @@ class HeaderList {
  public:
   HeaderList() = default;
   ~HeaderList() {
-    for (curl_slist* at = list_; at != nullptr; at = at->next) base::wipe(at->data, std::char_traits<char>::length(at->data));
+    for (curl_slist* at = list_; at != nullptr; at = at->next)
+      base::wipe(at->data, std::char_traits<char>::length(at->data));
     curl_slist_free_all(list_);
   }
   HeaderList(const HeaderList&) = delete;
@@ -152,7 +153,8 @@ int keep_going(void* context, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
 }
 
 Error url_error(std::string why) {
-  return Error(Code::invalid, "http.url", "the URL " + std::move(why), "give an absolute URL such as https://idp.example/");
+  return Error(Code::invalid, "http.url", "the URL " + std::move(why),
+               "give an absolute URL such as https://idp.example/");
 }
 
 std::optional<std::string> url_part(CURLU* url, CURLUPart part) {
@@ -218,7 +220,8 @@ void set_headers(const HttpFetch& request, HeaderList& list) {
 }
 
 void set_body(CURL* easy, const HttpFetch& request) {
-  const std::string_view body = request.secret_body.empty() ? std::string_view(request.body) : request.secret_body.reveal();
+  const std::string_view body =
+      request.secret_body.empty() ? std::string_view(request.body) : request.secret_body.reveal();
   if (request.method == "HEAD") {
     curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
     return;
@@ -263,7 +266,8 @@ void set_trust(CURL* easy, const HttpFetch& request) {
 Error connect_error(const Exchange& exchange) {
   const std::string& host = exchange.host;
   if (exchange.refused && !exchange.opened)
-    return Error(Code::denied, "http.egress", "connecting to " + host + " is not allowed: its address is not a public one",
+    return Error(Code::denied, "http.egress",
+                 "connecting to " + host + " is not allowed: its address is not a public one",
                  "list the host among the private ones if it is meant to be inside the network");
   return Error(Code::unavailable, "http.connect", "can't connect to " + host, "check that it runs and is reachable");
 }
@@ -292,8 +296,10 @@ Error error_of(CURLcode code, const Exchange& exchange) {
     case CURLE_ABORTED_BY_CALLBACK: return Error(Code::unavailable, "http.cancelled", "the request was given up");
     default: break;
   }
-  if (exchange.too_large) return Error(Code::invalid, "http.too_large", "the answer of " + host + " is larger than allowed");
-  return Error(Code::unavailable, "http.protocol", "the exchange with " + host + " failed: " + curl_easy_strerror(code));
+  if (exchange.too_large)
+    return Error(Code::invalid, "http.too_large", "the answer of " + host + " is larger than allowed");
+  return Error(Code::unavailable, "http.protocol",
+               "the exchange with " + host + " failed: " + curl_easy_strerror(code));
 }
 
 void global_init() {
@@ -336,10 +342,13 @@ Result<HttpReply> HttpClient::fetch(const HttpFetch& request) {
   curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent_.c_str());
   if (!request.unix_socket.empty()) curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request.unix_socket.c_str());
   // 0 would mean no limit to curl.
-  const auto positive = [](base::Millis time) { return static_cast<long>(std::max<base::Millis::rep>(1, time.count())); };
+  const auto positive = [](base::Millis time) {
+    return static_cast<long>(std::max<base::Millis::rep>(1, time.count()));
+  };
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, positive(request.timeout));
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, positive(std::min(request.timeout, request.connect_timeout)));
-  curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(std::max<std::size_t>(1, request.max_bytes)));
+  curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
+                   static_cast<curl_off_t>(std::max<std::size_t>(1, request.max_bytes)));
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &exchange);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);

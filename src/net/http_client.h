@@ -1,4 +1,5 @@
-// HttpClient: blocking, egress-guarded HTTP for the identity-provider pool and the CLI. Certificates are always verified.
+// HttpClient: blocking, egress-guarded HTTP for the identity-provider pool and the CLI. Certificates are always
+// verified.
 #pragma once
 
 #include <atomic>

@@ -187,7 +187,8 @@ TEST(HttpClientTest, EgressIsRefusedBeforeAnyConnection) {
   HttpFetch plain("GET", "http://127.0.0.1:" + port + "/");
   EXPECT_EQ(check_of(plain), "http.scheme");
   // Every spelling of this machine, by https (so that only the address is in the way).
-  for (const char* host : {"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "127.1", "2130706433", "0x7f.1", "0.0.0.0"}) {
+  for (const char* host :
+       {"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "127.1", "2130706433", "0x7f.1", "0.0.0.0"}) {
     HttpFetch fetch("GET", "https://" + std::string(host) + ":" + port + "/");
     EXPECT_EQ(check_of(fetch), "http.egress") << host;
   }
@@ -226,9 +227,9 @@ TEST(HttpClientTest, ProxiesFromTheEnvironmentAreIgnored) {
 }
 
 TEST(HttpClientTest, UrlsAreStrict) {
-  for (const char* url : {"", "idp.example", "//idp.example", "https://", "https://user:pw@idp.example/", "https://a b/",
-                          "https://idp.example/#f", "https://idp.example\\@evil/", "https://idp.example:99999/",
-                          "https://idp.example/\r\nx"})
+  for (const char* url : {"", "idp.example", "//idp.example", "https://", "https://user:pw@idp.example/",
+                          "https://a b/", "https://idp.example/#f", "https://idp.example\\@evil/",
+                          "https://idp.example:99999/", "https://idp.example/\r\nx"})
     EXPECT_EQ(check_of(HttpFetch("GET", url)), "http.url") << url;
   for (const char* url : {"ftp://idp.example/", "file:///etc/passwd", "gopher://idp.example/", "http://idp.example/"})
     EXPECT_EQ(check_of(HttpFetch("GET", url)), "http.scheme") << url;

@@ -70,7 +70,8 @@ class RequestParser::Impl final : public http::basic_parser<true> {
     if (code == http::error::body_limit) return too_large_body();
     if (code == http::error::bad_content_length || code == http::error::multiple_content_length ||
         code == http::error::bad_transfer_encoding)
-      return {400, invalid("http.framing", "content-length and transfer-encoding contradict each other or are malformed")};
+      return {400,
+              invalid("http.framing", "content-length and transfer-encoding contradict each other or are malformed")};
     return {400, invalid("http.syntax", "the request is not valid HTTP/1.1")};
   }
 
@@ -169,7 +170,8 @@ class RequestParser::Impl final : public http::basic_parser<true> {
   std::optional<HttpRefusal> check_header() {
     const std::string* const host = find(request_.headers, "host");
     // RFC 9112 section 3.2
-    if (host == nullptr || !is_host(*host)) return HttpRefusal(400, invalid("http.host", "the host header is missing or malformed"));
+    if (host == nullptr || !is_host(*host))
+      return HttpRefusal(400, invalid("http.host", "the host header is missing or malformed"));
     if (const std::string* length = find(request_.headers, "content-length")) {
       const bool digits = !length->empty() && length->size() <= 18 &&
                           std::ranges::all_of(*length, [](char c) { return c >= '0' && c <= '9'; });

@@ -1,4 +1,5 @@
-// RequestParser: bytes of one HTTP/1.1 request in, an HttpRequest with one meaning out. Knows no socket, so it is fuzzed.
+// RequestParser: bytes of one HTTP/1.1 request in, an HttpRequest with one meaning out. Knows no socket, so it is
+// fuzzed.
 #pragma once
 
 #include <memory>

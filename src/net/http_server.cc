@@ -72,7 +72,8 @@ std::string head_of(const HttpResponse& response, const std::string& date, const
   unless_set("cache-control", "no-store");
   unless_set("x-content-type-options", "nosniff");
   unless_set("referrer-policy", "no-referrer");
-  unless_set("content-security-policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
+  unless_set("content-security-policy",
+             "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
   if (!length) {
     add_header(head, "transfer-encoding", "chunked");
   } else if (response.status != 204 && response.status != 304) {
@@ -236,7 +237,8 @@ awaitable<void> HttpServer::Impl::run(std::shared_ptr<Impl> self, std::shared_pt
   const Registration registration(self, connection.get());
   if (connection->tls) {
     connection->handshaking = connection->stream.get();
-    Result<StreamPtr> secure = co_await accept_tls(std::move(connection->stream), *connection->tls, self->limits.tls_time);
+    Result<StreamPtr> secure =
+        co_await accept_tls(std::move(connection->stream), *connection->tls, self->limits.tls_time);
     connection->handshaking = nullptr;
     if (!secure) {
       self->log.debug("tls handshake failed", {{"check", secure.error().check}, {"why", secure.error().message}});
@@ -401,7 +403,8 @@ awaitable<bool> HttpServer::Impl::serve_one(Connection& connection, Deadline& de
   HttpResponse response = co_await answer(std::move(request));
   // Never the query: it may hold codes and states.
   log.debug("http", {{"request_id", id}, {"method", method}, {"path", path}, {"status", response.status}});
-  const bool go_on = co_await respond(connection, deadline, std::move(response), std::move(id), method == "HEAD", keep_alive);
+  const bool go_on =
+      co_await respond(connection, deadline, std::move(response), std::move(id), method == "HEAD", keep_alive);
   co_return go_on;
 }
 

@@ -128,7 +128,8 @@ TEST(HttpServerTest, KeepsAliveAndPipelines) {
     client.send(kGet);
     EXPECT_TRUE(client.receive_response().starts_with("HTTP/1.1 200"));
   }
-  client.send(std::string(kGet) + "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nabGET /last HTTP/1.1\r\nHost: h\r\n"
+  client.send(std::string(kGet) +
+              "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nabGET /last HTTP/1.1\r\nHost: h\r\n"
               "Connection: close\r\n\r\n");
   EXPECT_TRUE(client.receive_response().contains(R"("path":"/x")"));
   EXPECT_TRUE(client.receive_response().contains(R"("path":"/p","body":"ab")"));

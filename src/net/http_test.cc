@@ -25,8 +25,9 @@ TEST(HttpPathTest, CanonicalFormsPass) {
 
 TEST(HttpPathTest, EverythingAmbiguousIsRefused) {
   for (const char* bad :
-       {"", "a", "*", "http://host/", "/a/", "//", "/a//b", "/.", "/..", "/a/./b", "/a/../b", "/%2e", "/%2E%2e", "/a/%2e./b",
-        "/a%2Fb", "/a%2fb", "/a%5Cb", "/a\\b", "/a%00b", "/a%0Ab", "/a%7F", "/a%", "/a%2", "/a%zz", "/%ff", "/%C0%AF"}) {
+       {"",       "a",       "*",     "http://host/", "/a/",       "//",     "/a//b",  "/.",     "/..",
+        "/a/./b", "/a/../b", "/%2e",  "/%2E%2e",      "/a/%2e./b", "/a%2Fb", "/a%2fb", "/a%5Cb", "/a\\b",
+        "/a%00b", "/a%0Ab",  "/a%7F", "/a%",          "/a%2",      "/a%zz",  "/%ff",   "/%C0%AF"}) {
     const auto result = canonical_path(bad);
     ASSERT_FALSE(result.ok()) << bad;
     EXPECT_EQ(result.error().check, "http.path") << bad;

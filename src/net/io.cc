@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
@@ -145,5 +146,50 @@ void Event::set() {
 
 bool Event::is_set() const noexcept { return state_->set; }
 void Event::reset() noexcept { state_->set = false; }
+
+struct Alarm::State : std::enable_shared_from_this<State> {
+  using Steady = std::chrono::steady_clock;
+  State(io_context& io, std::function<void()> call) : timer(io), ring(std::move(call)) {}
+
+  void arm() {
+    const auto mine = ++armed;
+    timer.expires_at(due);
+    timer.async_wait([self = shared_from_this(), mine](const boost::system::error_code&) {
+      if (self->armed == mine) self->fire();
+    });
+  }
+  void fire() {
+    armed_now = false;
+    if (!ring || due == Steady::time_point::max()) return;
+    if (Steady::now() < due) return again();
+    due = Steady::time_point::max();
+    // By value: it may destroy the alarm.
+    const auto call = ring;
+    call();
+  }
+  void again() {
+    armed_now = true;
+    arm();
+  }
+
+  asio::basic_waitable_timer<Steady, asio::wait_traits<Steady>, io_context::executor_type> timer;
+  std::function<void()> ring;
+  Steady::time_point due = Steady::time_point::max();
+  std::uint64_t armed = 0;
+  bool armed_now = false;
+};
+
+Alarm::Alarm(io_context& io, std::function<void()> ring) : state_(std::make_shared<State>(io, std::move(ring))) {}
+
+Alarm::~Alarm() {
+  state_->ring = nullptr;
+  state_->timer.cancel();
+}
+
+void Alarm::set(base::Millis timeout) {
+  State& state = *state_;
+  state.due = State::Steady::now() + timeout;
+  if (!state.armed_now || state.due < state.timer.expiry()) state.again();
+}
 
 }  // namespace daypass::net

@@ -1,4 +1,5 @@
-// Io threads: N threads with one io_context each. A connection and its upstream live and die on one of them, so no locks.
+// Io threads: N threads with one io_context each. A connection and its upstream live and die on one of them, so no
+// locks.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -67,6 +68,23 @@ class Event {
   [[nodiscard]] bool is_set() const noexcept;
   /// Own thread: makes it wait again.
   void reset() noexcept;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+/// Calls back when its time has come, on the thread of `io`; everything about it belongs to that thread. Cheaper than a
+/// coroutine that sleeps. Destroying it is silence.
+class Alarm {
+ public:
+  Alarm(io_context& io, std::function<void()> ring);
+  ~Alarm();
+  Alarm(const Alarm&) = delete;
+  Alarm& operator=(const Alarm&) = delete;
+  /// From now on; replaces what was set. Moving the time forward costs a clock reading: the timer is armed again only
+  /// when it fires too early.
+  void set(base::Millis timeout);
 
  private:
   struct State;

@@ -43,7 +43,8 @@ Error listen_error(int errno_value, const std::string& address) {
       return Error(Code::conflict, "net.address_in_use", "can't listen on " + address + ": the address is in use",
                    "stop what listens on " + address + ", or choose another address");
     case EADDRNOTAVAIL:
-      return Error(Code::invalid, "net.address_not_here", "can't listen on " + address + ": not an address of this machine",
+      return Error(Code::invalid, "net.address_not_here",
+                   "can't listen on " + address + ": not an address of this machine",
                    "use an address that `ip address` shows");
     case EACCES:
     case EPERM:
@@ -175,7 +176,8 @@ Status Listener::Impl::clear_stale_socket() const {
   struct stat found{};
   if (::lstat(path.c_str(), &found) != 0) return errno == ENOENT ? Status() : listen_error(errno, path);
   if (!S_ISSOCK(found.st_mode))
-    return Error(Code::conflict, "net.not_a_socket", "can't listen on " + path + ": something that is no socket is there",
+    return Error(Code::conflict, "net.not_a_socket",
+                 "can't listen on " + path + ": something that is no socket is there",
                  "remove it, or choose another path");
   sockaddr_un where{};
   where.sun_family = AF_UNIX;
@@ -192,7 +194,8 @@ Status Listener::Impl::clear_stale_socket() const {
 Status Listener::Impl::bind_unix(std::uint32_t mode) {
   sockaddr_un where{};
   if (path.empty() || path.size() >= sizeof where.sun_path || path.find('\0') != std::string::npos)
-    return Error(Code::invalid, "net.path_too_long", "a socket path has 1 to 107 bytes: " + path, "choose a shorter path");
+    return Error(Code::invalid, "net.path_too_long", "a socket path has 1 to 107 bytes: " + path,
+                 "choose a shorter path");
   DP_CHECK(clear_stale_socket());
   where.sun_family = AF_UNIX;
   path.copy(where.sun_path, path.size());
@@ -213,7 +216,8 @@ Status Listener::Impl::bind_unix(std::uint32_t mode) {
 
 void Listener::Impl::deliver(std::size_t thread, OwnedFd fd) {
   auto ticket = std::make_shared<Ticket>(shared_from_this());
-  Result<std::unique_ptr<SocketStream>> stream = SocketStream::adopt(threads.at(thread), std::move(fd), std::move(ticket));
+  Result<std::unique_ptr<SocketStream>> stream =
+      SocketStream::adopt(threads.at(thread), std::move(fd), std::move(ticket));
   if (stream && !stopping) on_accept(std::move(stream).value());
 }
 

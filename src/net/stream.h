@@ -44,8 +44,9 @@ struct TlsInfo {
 /// threads post_to() it. At most one reader and one writer at a time; reading while a write is blocked works (TLS too).
 /// The owner keeps the Stream alive until awaited calls have returned.
 ///
-/// Awaited calls return an Error, never throw: "net.closed" (closed, interrupted or cancelled on this side), "net.reset"
-/// (the peer or the network broke the connection), "net.truncated" (TLS ended without close_notify), "tls.record".
+/// Awaited calls return an Error, never throw: "net.closed" (closed, interrupted or cancelled on this side),
+/// "net.reset" (the peer or the network broke the connection), "net.truncated" (TLS ended without close_notify),
+/// "tls.record".
 class Stream {
  public:
   virtual ~Stream() = default;
@@ -54,6 +55,8 @@ class Stream {
 
   /// Waits for at least one byte, fills up to `buffer` (not empty). 0 means the end of the stream.
   virtual awaitable<base::Result<std::size_t>> read_some(std::span<char> buffer) = 0;
+  /// True when read_some touches `buffer` only after its last wait (TLS): readers that wait on one thread may share one.
+  [[nodiscard]] virtual bool reads_after_waiting() const noexcept { return false; }
   /// Like read_some, but leaves the bytes for the next read (MSG_PEEK); plain streams only, else Error "net.peek".
   virtual awaitable<base::Result<std::size_t>> peek(std::span<char> buffer) = 0;
   /// Sends all of `data`; the view must stay valid until it returns. An empty view is fine.
@@ -105,7 +108,8 @@ using StreamPtr = std::unique_ptr<Stream>;
 /// Fills `buffer` completely, or fails: "net.eof" when the stream ends first.
 awaitable<base::Status> read_exact(Stream& stream, std::span<char> buffer);
 
-/// Two unix streams that are connected to each other, both on `io`: a real descriptor pair for tests and in-process use.
+/// Two unix streams that are connected to each other, both on `io`: a real descriptor pair for tests and in-process
+/// use.
 base::Result<std::pair<StreamPtr, StreamPtr>> stream_pair(io_context& io);
 
 /// Interrupts a stream when time is up. Lives on the stream's thread; destroy it before the stream.

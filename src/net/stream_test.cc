@@ -5,6 +5,7 @@
 
 #include <array>
 #include <boost/asio/io_context.hpp>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -106,6 +107,34 @@ TEST(EventTest, SetBeforeWaitIsNotLost) {
   loop.add(wait_event(event, Millis(60'000), outcome));
   loop.run();
   EXPECT_EQ(outcome, 1);
+}
+
+// Set, put off, brought forward, set again from its own call, and silent once it is gone.
+TEST(AlarmTest, RingsWhenItsTimeHasCome) {
+  io_context io;
+  const auto begun = std::chrono::steady_clock::now();
+  int rung = 0;
+  std::optional<Alarm> again;
+  again.emplace(io, [&] {
+    if (++rung < 3) again->set(Millis(1));
+    else again.reset();  // from inside its own call
+  });
+  again->set(Millis(60'000));
+  again->set(Millis(1));
+  int late = 0;
+  Alarm put_off(io, [&] { ++late; });
+  put_off.set(Millis(1));
+  put_off.set(Millis(30));
+  {
+    Alarm silent(io, [] { ADD_FAILURE() << "it is gone"; });
+    silent.set(Millis(1));
+  }
+  io.run();
+  EXPECT_EQ(rung, 3);
+  EXPECT_EQ(late, 1);
+  const auto took = std::chrono::steady_clock::now() - begun;
+  EXPECT_GE(took, Millis(30));
+  EXPECT_LT(took, Millis(50'000));
 }
 
 TEST(StreamTest, CarriesBytesAndTheEnd) {

@@ -91,7 +91,8 @@ Result<CtxPtr> base_context(const SSL_METHOD* method) {
   SSL_CTX_set_read_ahead(ctx.get(), 1);
   SSL_CTX_set_mode(ctx.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  // Without it a read returns when a buffer held nothing but messages without data, and so can be counted: see read_ssl.
+  // Without it a read returns when a buffer held nothing but messages without data, and so can be counted: see
+  // read_ssl.
   SSL_CTX_clear_mode(ctx.get(), SSL_MODE_AUTO_RETRY);
   SSL_CTX_set_security_level(ctx.get(), 2);
   SSL_CTX_set_session_cache_mode(ctx.get(), SSL_SESS_CACHE_OFF);
@@ -269,6 +270,7 @@ class TlsStream final : public Stream {
   awaitable<Status> handshake(base::Millis timeout);
 
   awaitable<Result<std::size_t>> read_some(std::span<char> buffer) override;
+  [[nodiscard]] bool reads_after_waiting() const noexcept override { return true; }
   awaitable<Result<std::size_t>> peek(std::span<char>) override {
     co_return Error(Code::internal, "net.peek", "a TLS stream can't be peeked at");
   }
@@ -456,7 +458,8 @@ awaitable<Status> TlsStream::write_all(std::string_view data) {
     if (attempt.kind == Attempt::Kind::error || attempt.kind == Attempt::Kind::eof) co_return failure(attempt);
     data.remove_prefix(attempt.count);
     if (data.empty()) break;
-    const Status ready = need_ == Need::readable ? co_await socket_->wait_readable() : co_await socket_->wait_writable();
+    const Status ready =
+        need_ == Need::readable ? co_await socket_->wait_readable() : co_await socket_->wait_writable();
     if (!ready) co_return ready.error();
   }
   co_return Status();

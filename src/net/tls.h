@@ -65,8 +65,8 @@ class TlsClientContext {
 awaitable<base::Result<StreamPtr>> accept_tls(StreamPtr stream, TlsServerContext context, base::Millis timeout);
 
 /// Server handshake after a request in plain text (PostgreSQL's SSLRequest): refuses when the peer has sent anything
-/// behind the request (CVE-2021-23214), sends `reply` in plain text ("S"), then shakes hands. `buffered`: what the caller
-/// has read beyond the request; must be empty. Errors: "tls.stuffed_plaintext" and those of accept_tls.
+/// behind the request (CVE-2021-23214), sends `reply` in plain text ("S"), then shakes hands. `buffered`: what the
+/// caller has read beyond the request; must be empty. Errors: "tls.stuffed_plaintext" and those of accept_tls.
 awaitable<base::Result<StreamPtr>> upgrade_tls(StreamPtr stream, TlsServerContext context, std::string_view reply,
                                                std::string_view buffered, base::Millis timeout);
 

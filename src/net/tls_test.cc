@@ -292,8 +292,11 @@ TEST(TlsTest, BrokenMaterialIsNamed) {
   EXPECT_EQ(TlsServerContext::make(good.certificate_pem, make_identity({"DNS:x"}).key(), {}).error().check,
             "tls.key_mismatch");
   EXPECT_EQ(TlsServerContext::make(good.certificate_pem, good.key(), {""}).error().check, "tls.alpn");
-  EXPECT_EQ(TlsServerContext::make(good.certificate_pem + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-                                   good.key(), {}).error().check, "tls.certificate_pem");
+  EXPECT_EQ(TlsServerContext::make(
+                good.certificate_pem + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", good.key(), {})
+                .error()
+                .check,
+            "tls.certificate_pem");
   TlsClientOptions options;
   options.ca_pem = "nothing";
   EXPECT_EQ(TlsClientContext::make(options).error().check, "tls.ca");
@@ -555,7 +558,8 @@ TEST(TlsTest, RenegotiationIsRefused) {
 TEST(TlsTest, KeyUpdatesWorkAndAFloodIsRefused) {
   const auto update = [](OddClient& client, int times) {
     for (int i = 0; i < times; ++i) {
-      if (SSL_key_update(client.ssl(), SSL_KEY_UPDATE_NOT_REQUESTED) != 1 || SSL_do_handshake(client.ssl()) != 1) return;
+      if (SSL_key_update(client.ssl(), SSL_KEY_UPDATE_NOT_REQUESTED) != 1 || SSL_do_handshake(client.ssl()) != 1)
+        return;
     }
   };
   const std::string fine = against_echo([&](OddClient& client) {
