@@ -1,6 +1,7 @@
 // Our own login on the target, with a secret that the client never sees.
 #include <algorithm>
 
+#include "crypto/x509.h"
 #include "gate/impl.h"
 #include "net/connect.h"
 #include "wire/postgres/build.h"
@@ -163,10 +164,14 @@ awaitable<Result<std::string>> Session::log_in_upstream(const pg::StartupMessage
       reply.clear();
       switch (auth->kind) {
         case Kind::sasl: {
-          const bool offered = std::ranges::find(auth->mechanisms, "SCRAM-SHA-256") != auth->mechanisms.end();
-          if (!offered || scram) co_return odd("offers no SCRAM-SHA-256");
-          scram.emplace(admission.upstream.password, "", false, gate_.entropy);
-          pg::append_sasl_initial_response(reply, "SCRAM-SHA-256", scram->first());
+          const auto offers = [&](std::string_view m) { return std::ranges::find(auth->mechanisms, m) != auth->mechanisms.end(); };
+          // Bound to the certificate, the exchange is worth nothing to whoever sits between us and the server. A
+          // certificate that can't be bound to (Ed25519) leaves the name in it and the chain, which were checked.
+          const auto binding = crypto::server_end_point(upstream_->peer_certificate_pem());
+          const bool plus = binding.ok() && offers("SCRAM-SHA-256-PLUS");
+          if ((!plus && !offers("SCRAM-SHA-256")) || scram) co_return odd("offers no SCRAM-SHA-256");
+          scram.emplace(admission.upstream.password, binding.ok() ? *binding : "", plus, gate_.entropy);
+          pg::append_sasl_initial_response(reply, plus ? "SCRAM-SHA-256-PLUS" : "SCRAM-SHA-256", scram->first());
           break;
         }
         case Kind::sasl_continue: {

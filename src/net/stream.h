@@ -97,6 +97,8 @@ class Stream {
   [[nodiscard]] virtual int native_fd() const noexcept = 0;
   /// nullptr on plain streams.
   [[nodiscard]] virtual const TlsInfo* tls_info() const noexcept = 0;
+  /// The certificate that the peer showed; empty on plain streams and when it showed none. Made anew by each call.
+  [[nodiscard]] virtual std::string peer_certificate_pem() const { return {}; }
   [[nodiscard]] virtual io_context& context() const noexcept = 0;
 
  protected:

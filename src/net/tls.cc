@@ -291,6 +291,7 @@ class TlsStream final : public Stream {
   [[nodiscard]] std::optional<std::uint32_t> peer_uid() const noexcept override { return socket_->peer_uid(); }
   [[nodiscard]] int native_fd() const noexcept override { return socket_->native_fd(); }
   [[nodiscard]] const TlsInfo* tls_info() const noexcept override { return &info_; }
+  [[nodiscard]] std::string peer_certificate_pem() const override;
   [[nodiscard]] io_context& context() const noexcept override { return socket_->context(); }
 
  private:
@@ -323,6 +324,15 @@ class TlsStream final : public Stream {
   unsigned long reason_ = 0;
   TlsInfo info_;
 };
+
+std::string TlsStream::peer_certificate_pem() const {
+  X509* const certificate = SSL_get0_peer_certificate(ssl_.get());
+  const std::unique_ptr<BIO, decltype(&BIO_free)> out(BIO_new(BIO_s_mem()), &BIO_free);
+  if (certificate == nullptr || !out || PEM_write_bio_X509(out.get(), certificate) != 1) return {};
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &text);
+  return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
+}
 
 int TlsStream::read_ssl(Read call, void* out, std::size_t size) noexcept {
   // Tickets and key updates carry no data; a peer that sends buffers full of them only wants to keep a thread busy.

@@ -1,0 +1,74 @@
+// Asks the official Cedar engine (npm @cedar-policy/cedar-wasm 4.10.0): one JSON question a line on standard input, one
+// JSON answer a line on standard output. First argument: the folder whose node_modules has the engine.
+//   {"schema": text or object, "policies": text, "entities"?, "requests"?} ->
+//   {"schema": error or null, "json": object, "policies": error or null, "errors": {id: [kind]}, "warnings": {id: [kind]},
+//    "entities": error or null, "requests": [error or null]}
+'use strict';
+const path = require('path');
+const readline = require('readline');
+const cedar = require(path.join(path.resolve(process.argv[2]), 'node_modules/@cedar-policy/cedar-wasm/nodejs'));
+
+// Kinds by the wording of the messages; the package hands out no codes.
+const kinds = [
+  [/unrecognized entity type/, 'unknown_entity_type'],
+  [/unrecognized action/, 'unknown_action'],
+  [/unable to find an applicable action/, 'never_applies'],
+  [/unexpected type/, 'unexpected_type'],
+  [/the types .* are not compatible/s, 'incompatible_types'],
+  [/unable to guarantee safety of access to optional attribute/, 'optional_attribute'],
+  [/unable to guarantee safety of access to tag/, 'unsafe_tag'],
+  [/attribute .* not found/s, 'unknown_attribute'],
+  [/tags? .*not (have|allowed)|cannot have tags|does not have tags|no tags/s, 'no_tags'],
+  [/wrong number of arguments/, 'wrong_arity'],
+  [/extension function argument validation/, 'bad_literal'],
+  [/empty set literals are forbidden/, 'empty_set'],
+  [/non-literal expressions/, 'not_literal'],
+  [/enumerated|invalid .*enum/i, 'bad_enum_id'],
+  [/policy is impossible/, 'impossible'],
+  [/string .* contains mixed scripts/s, 'mixed_script'],
+  [/identifier .* contains mixed scripts/s, 'mixed_script_name'],
+  [/string .* contains BIDI/s, 'bidi'],
+  [/identifier .* contains BIDI/s, 'bidi_name'],
+  [/General Security Profile/, 'confusable_name'],
+];
+const kindOf = (message) => (kinds.find(([wording]) => wording.test(message)) || [null, message])[1];
+
+function grouped(list) {
+  const out = {};
+  for (const one of list) (out[one.policyId] = out[one.policyId] || new Set()).add(kindOf(one.error.message));
+  for (const id of Object.keys(out)) out[id] = [...out[id]].sort();
+  return out;
+}
+const failure = (answer) => (answer.type === 'success' ? null : answer.errors.map((e) => e.message).join('; '));
+
+function answer(q) {
+  const out = { schema: failure(cedar.checkParseSchema(q.schema)) };
+  if (out.schema !== null) return out;
+  const json = cedar.schemaToJson(q.schema);
+  if (json.type === 'success') out.json = json.json;
+  if (q.policies !== undefined) {
+    const policies = { staticPolicies: q.policies, templates: {}, templateLinks: [] };
+    const verdict = cedar.validate({ schema: q.schema, policies });
+    out.policies = failure(verdict);
+    if (out.policies === null) {
+      out.errors = grouped(verdict.validationErrors);
+      out.warnings = grouped(verdict.validationWarnings);
+    }
+  }
+  if (q.entities !== undefined) out.entities = failure(cedar.checkParseEntities({ entities: q.entities, schema: q.schema }));
+  if (q.requests !== undefined)
+    out.requests = q.requests.map((r) =>
+      failure(cedar.isAuthorized({ ...r, schema: q.schema, validateRequest: true, entities: [],
+                                   policies: { staticPolicies: '', templates: {}, templateLinks: [] } })));
+  return out;
+}
+
+readline.createInterface({ input: process.stdin }).on('line', (line) => {
+  let out;
+  try {
+    out = answer(JSON.parse(line));
+  } catch (e) {
+    out = { thrown: String(e) };
+  }
+  process.stdout.write(JSON.stringify(out) + '\n');
+});
