@@ -125,7 +125,7 @@ void Story::sign_in(std::size_t n) {
       const std::string state = url->substr(url->find("state=") + 6);
       world_.in_process(world_.delay(500, 4000), [this, n, browser, state] {
         engine::FinishLogin finish{tenant, "demo", {{{"state", state}, {"user", people[n].name}}}, browser, "10.0.0.7"};
-        if (!world_.settings.steady && world_.dice.chance(20))
+        if (!world_.settings.steady && !winding_up_ && world_.dice.chance(20))
           finish.callback.query.emplace_back("error", "access_denied");
         world_.engine()->finish_login(std::move(finish), [this, n](base::Result<engine::LoginFinished> done) {
           if (!done.ok()) return world_.say("sign-in failed: " + done.error().check);
@@ -404,6 +404,7 @@ void Story::play() {
 }
 
 void Story::wind_up() {
+  winding_up_ = true;
   world_.calm();
   if (world_.engine() == nullptr) world_.run_for(std::chrono::seconds(61));
   // Everything has an end of its own: the logins', at the latest. Comparing with the targets comes every three minutes.
