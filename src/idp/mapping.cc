@@ -184,17 +184,18 @@ bool source_marker(const Value& claims, std::string_view prefix) {
 
 /// Whether the value of the top-level claim `name` is held elsewhere. Entra ID says so in four ways: `_claim_names`,
 /// `hasgroups`, a `groups:src1` member, and `groups` naming a source; other providers put a link in the claim's place.
-bool overage(const Value& claims, const std::string& name, bool groups) {
+bool overage(const Value& claims, const std::string& name) {
   if (named_elsewhere(claims, name) || source_marker(claims, name + ":src")) return true;
   const Value* value = claims.find(name);
-  if (value != nullptr) {
-    if (is_link(*value)) return true;
-    const std::string* text = value->as_string();
-    const Value* sources = claims.find("_claim_sources");
-    return text != nullptr && sources != nullptr && sources->find(*text) != nullptr;
-  }
-  // Groups may be emitted under another name ("roles"); the marker still says groups.
-  if (!groups) return false;
+  if (value == nullptr) return false;
+  if (is_link(*value)) return true;
+  const std::string* text = value->as_string();
+  const Value* sources = claims.find("_claim_sources");
+  return text != nullptr && sources != nullptr && sources->find(*text) != nullptr;
+}
+
+/// Groups may be emitted under another name ("roles"); the marker still says groups. It counts unless they are there.
+bool groups_marker(const Value& claims) {
   if (named_elsewhere(claims, "groups") || source_marker(claims, "groups:")) return true;
   if (source_marker(claims, "http://schemas.microsoft.com/claims/groups.link")) return true;
   const Value* has = claims.find("hasgroups");
@@ -228,9 +229,10 @@ Found walk(const Value& claims, const Path& path) {
 }
 
 Found look_up(const Value& claims, const Path& path, bool groups) {
-  if (overage(claims, path.front(), groups)) return {Where::elsewhere, nullptr, {}};
+  if (overage(claims, path.front())) return {Where::elsewhere, nullptr, {}};
   Found found = walk(claims, path);
-  if (found.where == Where::here && is_link(*found.value)) found = {Where::elsewhere, nullptr, {}};
+  const bool here = found.where == Where::here;
+  if (here ? is_link(*found.value) : groups && groups_marker(claims)) return {Where::elsewhere, nullptr, {}};
   return found;
 }
 

@@ -312,6 +312,13 @@ TEST(Mapping, OverageIsNeverNoGroups) {
   }
   EXPECT_EQ(groups_outcome(spec, with({{"hasgroups", false}})), "[]");
   EXPECT_EQ(groups_outcome(spec, with({{"hasgroups", true}, {"groups", Array{"a"}}})), "[a]");
+
+  // An object on the way to the groups is not the groups: the marker holds until they are there.
+  const IdpSpec nested = spec_with({}, "/realm_access/roles");
+  const Value half = with({{"groups:src1", "x"}, {"realm_access", Object{{"other", "y"}}}});
+  EXPECT_TRUE(Mapping::compile(nested)->groups_overage(half));
+  const Value whole = with({{"groups:src1", "x"}, {"realm_access", Object{{"roles", Array{"a"}}}}});
+  EXPECT_EQ(groups_outcome(nested, whole), "[a]");
   EXPECT_EQ(groups_outcome(spec, with({{"_claim_names", Object{{"address", "src1"}}}})), "[]");
   // Groups emitted under another name: the marker still speaks of groups.
   const IdpSpec roles = spec_with({}, "roles");
