@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "base/encoding.h"
 #include "cedar/parser_impl.h"
+#include "cedar/source.h"
 
 namespace daypass::cedar {
 
@@ -14,26 +14,11 @@ namespace {
 
 constexpr std::string_view template_hint = "link the template by writing the entity in the slot's place";
 
-std::size_t code_points(std::string_view text) noexcept {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
-}
-
 std::string shortened(std::string_view text) {
   if (text.size() <= 40) return std::string(text);
   std::size_t n = 40;
   while (n > 0 && (static_cast<unsigned char>(text[n]) & 0xc0U) == 0x80U) --n;
   return std::string(text.substr(0, n)) + "…";
-}
-
-std::shared_ptr<Source> make_source(std::string_view text, std::string file) {
-  auto source = std::make_shared<Source>();
-  source->file = std::move(file);
-  source->text = std::string(text);
-  source->line_starts.push_back(0);
-  for (std::size_t i = 0; i < text.size(); ++i)
-    if (text[i] == '\n') source->line_starts.push_back(static_cast<std::uint32_t>(i + 1));
-  return source;
 }
 
 }  // namespace
@@ -67,11 +52,7 @@ Span Parser::since(Span begin) const noexcept {
 
 void Parser::report(Span span, std::string check, std::string message, std::string hint) {
   if (diagnostics_.size() >= max_diagnostics_) return;
-  const auto [line, column] = source_->place(span.begin);
-  const std::string_view text = source_->slice(span);
-  const auto length = static_cast<std::uint32_t>(code_points(text.substr(0, text.find('\n'))));
-  diagnostics_.push_back(
-      {source_->file, line, column, std::move(check), std::move(message), std::move(hint), std::max(length, 1U)});
+  diagnostics_.push_back(source_->diagnose(span, std::move(check), std::move(message), std::move(hint)));
 }
 
 bool Parser::syntax(Span at, std::string message, std::string hint) {
@@ -322,37 +303,9 @@ bool Parser::conditions(Policy::Data& data) {
 
 namespace {
 
-// The offset where `text` stops being UTF-8.
-std::uint32_t first_bad_byte(std::string_view text) {
-  std::size_t good = 0;
-  std::size_t bad = text.size();
-  // Longest valid prefix; a cut through a character is invalid too, so step back to its start at the end.
-  while (good < bad) {
-    const std::size_t middle = good + (bad - good + 1) / 2;
-    std::size_t whole = middle;
-    while (whole > good && whole < text.size() && (static_cast<unsigned char>(text[whole]) & 0xc0U) == 0x80U) --whole;
-    if (base::is_utf8(text.substr(good, whole - good))) {
-      if (whole == good) break;
-      good = whole;
-    } else
-      bad = whole - 1;
-  }
-  return static_cast<std::uint32_t>(good);
-}
-
-bool readable(std::string_view text, const std::string& file, const ParseOptions& options,
-              std::vector<Diagnostic>& diagnostics) {
-  if (text.size() > std::min<std::size_t>(options.max_bytes, UINT32_MAX - 1)) {
-    diagnostics.push_back({file, 1, 1, "cedar.too_large",
-                           "a policy text of " + std::to_string(text.size()) + " bytes; at most " +
-                               std::to_string(options.max_bytes) + " are read",
-                           "split it into several files", 1});
-    return false;
-  }
-  if (base::is_utf8(text)) return true;
-  const auto [line, column] = make_source(text, file)->place(first_bad_byte(text));
-  diagnostics.push_back({file, line, column, "cedar.utf8", "not UTF-8", "save the file as UTF-8", 1});
-  return false;
+bool is_policy_text(std::string_view text, const std::string& file, const ParseOptions& options,
+                    std::vector<Diagnostic>& diagnostics) {
+  return readable(text, file, options.max_bytes, "a policy text", "split it into several files", diagnostics);
 }
 
 }  // namespace
@@ -360,7 +313,7 @@ bool readable(std::string_view text, const std::string& file, const ParseOptions
 ParsedText parse_policies(std::string_view text, std::string file, const ParseOptions& options, std::size_t already,
                           std::vector<Diagnostic>& diagnostics) {
   ParsedText out;
-  if (!readable(text, file, options, diagnostics)) return out;
+  if (!is_policy_text(text, file, options, diagnostics)) return out;
   const std::shared_ptr<const Source> source = make_source(text, std::move(file));
   std::vector<LexError> lex_errors;
   auto tokens = tokenize(source->text, lex_errors);
@@ -390,7 +343,7 @@ ParsedText parse_policies(std::string_view text, std::string file, const ParseOp
 
 base::Result<EntityUid> parse_entity_uid(std::string_view text) {
   std::vector<Diagnostic> diagnostics;
-  if (readable(text, "", {}, diagnostics)) {
+  if (is_policy_text(text, "", {}, diagnostics)) {
     const std::shared_ptr<const Source> source = make_source(text, "");
     std::vector<LexError> lex_errors;
     auto tokens = tokenize(source->text, lex_errors);

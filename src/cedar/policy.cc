@@ -4,6 +4,7 @@
 
 #include "base/encoding.h"
 #include "cedar/parser.h"
+#include "cedar/source.h"
 
 namespace daypass::cedar {
 
@@ -18,10 +19,6 @@ constexpr std::size_t window = 120;  // code points of a source line that are sh
 
 bool continues(char c) noexcept {
   return (static_cast<unsigned char>(c) & 0xc0U) == 0x80U;
-}
-
-std::size_t code_points(std::string_view text) noexcept {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !continues(c); }));
 }
 
 // The code points of `line`, each as its bytes. What would move or hide text on a terminal becomes U+FFFD.
@@ -81,18 +78,6 @@ std::string render(const Diagnostic& diagnostic, std::string_view source_text) {
   return out;
 }
 
-Source::Place Source::place(std::uint32_t offset) const noexcept {
-  const auto after = std::upper_bound(line_starts.begin(), line_starts.end(), offset);
-  const auto line = static_cast<std::uint32_t>(after - line_starts.begin());
-  const std::uint32_t start = line == 0 ? 0 : *std::prev(after);
-  const auto column = code_points(std::string_view(text).substr(start, offset - start));
-  return {std::max(line, 1U), static_cast<std::uint32_t>(column) + 1};
-}
-
-std::string_view Source::slice(Span span) const noexcept {
-  return std::string_view(text).substr(span.begin, span.end - span.begin);
-}
-
 const std::string* Policy::annotation(std::string_view key) const noexcept {
   const auto found = data_->annotations.find(key);
   return found == data_->annotations.end() ? nullptr : &found->second;
@@ -114,14 +99,6 @@ std::string bad_id(const std::string& id) {
   const bool control =
       std::ranges::any_of(id, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
   return control ? "a policy id holds no control characters" : "";
-}
-
-Error first_error(const std::vector<Diagnostic>& found) {
-  const Diagnostic& first = found.front();
-  std::string message =
-      first.file + ":" + std::to_string(first.line) + ":" + std::to_string(first.column) + ": " + first.message;
-  if (found.size() > 1) message += " (and " + std::to_string(found.size() - 1) + " more)";
-  return {Code::invalid, first.check, std::move(message), first.hint};
 }
 
 }  // namespace
@@ -152,7 +129,7 @@ Status PolicySet::add(std::string_view text, std::string file, const ParseOption
   if (found.empty()) return {};
   std::erase_if(by_id_, [&](const auto& entry) { return entry.second >= before; });
   policies_.erase(policies_.begin() + static_cast<std::ptrdiff_t>(before), policies_.end());
-  Error error = first_error(found);
+  Error error = error_of(found);
   if (diagnostics != nullptr)
     diagnostics->insert(diagnostics->end(), std::make_move_iterator(found.begin()),
                         std::make_move_iterator(found.end()));

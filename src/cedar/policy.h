@@ -59,6 +59,8 @@ struct Source {
   /// Line and column (code points, from 1) of a byte offset.
   [[nodiscard]] Place place(std::uint32_t offset) const noexcept;
   [[nodiscard]] std::string_view slice(Span span) const noexcept;
+  /// What is wrong there, with its place; the mark ends with the line.
+  [[nodiscard]] Diagnostic diagnose(Span span, std::string check, std::string message, std::string hint) const;
 };
 
 /// One of the three tests in a policy's head.
@@ -111,6 +113,7 @@ class Policy {
   /// The policy's own source text, annotations to semicolon.
   [[nodiscard]] std::string_view text() const noexcept { return slice(data_->span); }
   [[nodiscard]] std::string_view slice(Span span) const noexcept { return data_->source->slice(span); }
+  [[nodiscard]] const Source& source() const noexcept { return *data_->source; }
   [[nodiscard]] Source::Place place(Span span) const noexcept { return data_->source->place(span.begin); }
 
  private:

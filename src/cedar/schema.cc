@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <map>
 
-#include "base/encoding.h"
 #include "cedar/schema_raw.h"
 #include "cedar/schema_resolve.h"
+#include "cedar/source.h"
 
 namespace daypass::cedar {
 
@@ -14,11 +14,6 @@ using base::Error;
 using base::Result;
 
 namespace {
-
-std::size_t code_points(std::string_view text) noexcept {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
-}
 
 // Who writes an attribute twice in the text gets the last one, as the official engine has it.
 void drop_repeated(RawType& type) {
@@ -45,33 +40,10 @@ void drop_repeated(RawSchema& schema) {
   }
 }
 
-Error first_of(const std::vector<Diagnostic>& found) {
-  const Diagnostic& first = found.front();
-  std::string message =
-      first.file + ":" + std::to_string(first.line) + ":" + std::to_string(first.column) + ": " + first.message;
-  if (found.size() > 1) message += " (and " + std::to_string(found.size() - 1) + " more)";
-  return {Code::invalid, first.check, std::move(message), first.hint};
-}
-
-// Whether the text may be read at all; what is wrong is in `found`.
-bool readable(std::string_view text, const std::string& file, const SchemaOptions& options,
-              std::vector<Diagnostic>& found) {
-  if (text.size() > std::min<std::size_t>(options.max_bytes, UINT32_MAX - 1)) {
-    found.push_back({file, 1, 1, "cedar.too_large",
-                     "a schema of " + std::to_string(text.size()) + " bytes; at most " +
-                         std::to_string(options.max_bytes) + " are read",
-                     "", 1});
-    return false;
-  }
-  if (base::is_utf8(text)) return true;
-  found.push_back({file, 1, 1, "cedar.utf8", "not UTF-8", "save the file as UTF-8", 1});
-  return false;
-}
-
 std::shared_ptr<const Schema::Data> read(std::string_view text, std::string file, const SchemaOptions& options,
                                          bool as_json, std::vector<Diagnostic>& found) {
-  if (!readable(text, file, options, found)) return nullptr;
-  const auto source = make_schema_source(text, std::move(file));
+  if (!readable(text, file, options.max_bytes, "a schema", "", found)) return nullptr;
+  const auto source = make_source(text, std::move(file));
   auto data = std::make_shared<Schema::Data>();
   const std::size_t most = std::max<std::size_t>(options.max_diagnostics, 1);
   SchemaProblems problems(source, most, found);
@@ -92,21 +64,7 @@ std::shared_ptr<const Schema::Data> read(std::string_view text, std::string file
 void SchemaProblems::report(Span span, std::string check, std::string message, std::string hint) {
   ++count_;
   if (full()) return;
-  const auto [line, column] = source_->place(span.begin);
-  const std::string_view text = source_->slice(span);
-  const auto length = static_cast<std::uint32_t>(code_points(text.substr(0, text.find('\n'))));
-  out_.push_back(
-      {source_->file, line, column, std::move(check), std::move(message), std::move(hint), std::max(length, 1U)});
-}
-
-std::shared_ptr<const Source> make_schema_source(std::string_view text, std::string file) {
-  auto source = std::make_shared<Source>();
-  source->file = std::move(file);
-  source->text = std::string(text);
-  source->line_starts.push_back(0);
-  for (std::size_t i = 0; i < text.size(); ++i)
-    if (text[i] == '\n') source->line_starts.push_back(static_cast<std::uint32_t>(i + 1));
-  return source;
+  out_.push_back(source_->diagnose(span, std::move(check), std::move(message), std::move(hint)));
 }
 
 bool is_schema_keyword(std::string_view name) noexcept {
@@ -127,7 +85,7 @@ Result<Schema> Schema::parse(std::string_view text, std::string file, const Sche
   auto data = read(text, std::move(file), options, false, found);
   if (data != nullptr) return Schema(std::move(data));
   if (diagnostics != nullptr) diagnostics->insert(diagnostics->end(), found.begin(), found.end());
-  return first_of(found);
+  return error_of(found);
 }
 
 Result<Schema> Schema::parse_json(std::string_view text, std::string file, const SchemaOptions& options,
@@ -136,7 +94,7 @@ Result<Schema> Schema::parse_json(std::string_view text, std::string file, const
   auto data = read(text, std::move(file), options, true, found);
   if (data != nullptr) return Schema(std::move(data));
   if (diagnostics != nullptr) diagnostics->insert(diagnostics->end(), found.begin(), found.end());
-  return first_of(found);
+  return error_of(found);
 }
 
 base::json::Value Schema::to_json() const {

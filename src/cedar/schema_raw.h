@@ -130,8 +130,6 @@ class SchemaProblems {
   std::vector<Diagnostic>& out_;
 };
 
-std::shared_ptr<const Source> make_schema_source(std::string_view text, std::string file);
-
 /// Names that no common type may have, in either format.
 bool is_schema_keyword(std::string_view name) noexcept;
 

@@ -123,6 +123,9 @@ TEST(Schema, TextThatIsRefused) {
       {"\xff", "cedar.utf8"},
   };
   for (const auto& [text, check] : cases) EXPECT_EQ(check_of(text), check) << text;
+  std::vector<Diagnostic> found;
+  ASSERT_FALSE(Schema::parse("entity A;\n// \u00e9 \xff\n", "s", {}, &found).ok());
+  EXPECT_EQ(std::pair(found.at(0).line, found.at(0).column), std::pair(2U, 6U));
 }
 
 // `{"x": …}` around the type of one attribute.

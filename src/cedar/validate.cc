@@ -11,11 +11,6 @@ namespace {
 
 constexpr std::size_t max_environments = 1'000'000;
 
-std::size_t code_points(std::string_view text) noexcept {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
-}
-
 // The scope test of one variable as an expression. Heights stay far below the limit, so that add() can't fail.
 ExprId scope_expr(ExprTree& tree, Op variable, const ScopeTest& test) {
   const ExprId self = *tree.add(variable, test.span, {});
@@ -234,12 +229,8 @@ void PolicyValidator::environments() {
 }
 
 Diagnostic diagnostic_of(const Policy& policy, TypeProblem problem) {
-  const auto [line, column] = policy.place(problem.span);
-  const std::string_view text = policy.slice(problem.span);
-  const auto length = static_cast<std::uint32_t>(code_points(text.substr(0, text.find('\n'))));
-  return {
-      policy.file(),       line, column, std::move(problem.check), std::move(problem.message), std::move(problem.hint),
-      std::max(length, 1U)};
+  return policy.source().diagnose(problem.span, std::move(problem.check), std::move(problem.message),
+                                  std::move(problem.hint));
 }
 
 void append(const Policy& policy, std::vector<TypeProblem>& found, std::size_t most,

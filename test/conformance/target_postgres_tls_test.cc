@@ -2,9 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
+#include <memory>
 
+#include "conformance/store_files.h"
 #include "conformance/target_postgres_world.h"
 #include "crypto/x509.h"
 
@@ -14,10 +15,7 @@ namespace {
 class PgTls : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    const char* tmp = std::getenv("TMPDIR");
-    std::string name = std::string(tmp == nullptr ? "/tmp" : tmp) + "/daypass-tls-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
+    folder_ = std::make_unique<store::conformance::TemporaryFolder>();
     write("server", {"localhost"});
     write("stranger", {"localhost"});
     write("othername", {"db.example"});
@@ -27,19 +25,19 @@ class PgTls : public ::testing::Test {
   static void TearDownTestSuite() {
     server_.reset();
     misnamed_.reset();
-    std::filesystem::remove_all(folder_);
+    folder_.reset();
   }
   static void write(const std::string& name, const std::vector<std::string>& names) {
     base::SystemEntropy entropy;
     const auto now = base::SystemClock().wall();
     const auto made = crypto::self_signed(names, now - std::chrono::hours(1), now + std::chrono::hours(24));
-    std::ofstream(folder_ + "/" + name + ".crt") << made.certificate_pem;
-    std::ofstream(folder_ + "/" + name + ".key") << made.key_pem.reveal();
+    std::ofstream(folder_->path(name + ".crt")) << made.certificate_pem;
+    std::ofstream(folder_->path(name + ".key")) << made.key_pem.reveal();
   }
   static std::unique_ptr<PgServer> start(const std::string& certificate) {
     PgOptions options;
-    options.tls_cert = folder_ + "/" + certificate + ".crt";
-    options.tls_key = folder_ + "/" + certificate + ".key";
+    options.tls_cert = folder_->path(certificate + ".crt");
+    options.tls_key = folder_->path(certificate + ".key");
     options.hba = {"hostssl all all 127.0.0.1/32 scram-sha-256", "hostnossl all all all reject"};
     auto server = PgServer::start(options);
     if (!server.ok()) throw std::runtime_error(server.error().message);
@@ -56,7 +54,7 @@ class PgTls : public ::testing::Test {
                      {"database", "postgres"},
                      {"admin_user", "dp_admin"},
                      {"admin_password", "env:X"}};
-    if (!ca.empty()) spec.settings.set("ca_file", folder_ + "/" + ca + ".crt");
+    if (!ca.empty()) spec.settings.set("ca_file", folder_->path(ca + ".crt"));
     for (const auto& [key, value] : more) spec.settings.set(key, value);
     const auto driver = target::postgres::make_postgres_driver(
         clock_, entropy_, log_,
@@ -70,7 +68,7 @@ class PgTls : public ::testing::Test {
   base::SystemClock clock_;
   base::SystemEntropy entropy_;
   base::Log log_{clock_, base::Level::error, base::log_to_nowhere()};
-  static inline std::string folder_;
+  static inline std::unique_ptr<store::conformance::TemporaryFolder> folder_;
   static inline std::unique_ptr<PgServer> server_, misnamed_;
 };
 
