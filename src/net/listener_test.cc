@@ -11,9 +11,10 @@
 #include <array>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
-#include <filesystem>
+#include <cerrno>
 #include <fstream>
 #include <set>
+#include <vector>
 
 #include "net/test_support.h"
 
@@ -230,6 +231,7 @@ TEST(ListenerTest, StopLeavesTheSocketOfASuccessor) {
 /// In a process of its own, because it lowers the limit of descriptors: 0 when all went well.
 int run_out_of_descriptors() {
   constexpr int kClients = 12;
+  constexpr std::size_t kRoom = 3;
   Echoer echoer(1);
   auto listener = Listener::listen_tcp(echoer.threads, echoer.lines.log(), "127.0.0.1", 0);
   if (!listener.ok()) return 2;
@@ -241,26 +243,21 @@ int run_out_of_descriptors() {
   to.sin_port = htons((*listener)->port());
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   for (int i = 0; i < kClients; ++i) clients.emplace_back(::socket(AF_INET, SOCK_STREAM, 0));
-  // Room for what is open and for three accepted connections, without gaps below.
-  int highest = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
-    highest = std::max(highest, std::stoi(entry.path().filename().string()));
-  while (true) {
-    const int fd = ::dup(0);
-    if (fd < highest) continue;  // a gap: filled
-    ::close(fd);
-    break;
-  }
-  // The hard limit stays: whoever has no CAP_SYS_RESOURCE may not raise it, and the soft one is what counts.
+  // Room for what is open and for three accepted connections, whatever was inherited. The hard limit stays: whoever has
+  // no CAP_SYS_RESOURCE may not raise it, and the soft one is what counts.
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 3;
-  limit.rlim_cur = static_cast<rlim_t>(highest) + 4;
+  limit.rlim_cur = 256;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return 3;
+  std::vector<int> fillers;
+  for (int fd = 0; (fd = ::dup(clients.front().fd())) >= 0;) fillers.push_back(fd);
+  if (errno != EMFILE || fillers.size() < kRoom) return 3;
+  for (std::size_t i = 0; i < kRoom; ++i) ::close(fillers[i]);
   for (RawClient& client : clients) {
     if (::connect(client.fd(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) return 4;
   }
   if (!echoer.lines.wait_for("can't accept", 3)) return 5;  // it goes on trying …
-  if (echoer.accepted != 3) return 6;
+  if (echoer.accepted != static_cast<int>(kRoom)) return 6;
   if (echoer.lines.count("can't accept") > 8) return 7;  // … and rests in between
   for (RawClient& client : clients) {
     client.send("x");
