@@ -3,6 +3,7 @@
 #include "net/ask.h"
 #include "api/views.h"
 #include "base/encoding.h"
+#include "engine/schema.h"
 
 namespace daypass::api {
 
@@ -30,25 +31,60 @@ awaitable<HttpResponse> Api::end_session(Call call) {
   co_return HttpResponse::json(200, json::Object{{"grants_ended", *ended}});
 }
 
+namespace {
+
+/// The texts of a folder, by name.
+base::Result<std::map<std::string, std::string>> files_of(const json::Value& body) {
+  const json::Value* files = body.find("files");
+  if (files == nullptr || files->as_object() == nullptr)
+    return Error{Code::invalid, "body.files", "\"files\" must be an object of names and texts"};
+  std::map<std::string, std::string> texts;
+  for (const auto& [name, text] : *files->as_object()) {
+    if (text.as_string() == nullptr) return Error{Code::invalid, "body.files", "file " + name + " is not a text"};
+    texts.emplace(name, *text.as_string());
+  }
+  return texts;
+}
+
+}  // namespace
+
 awaitable<HttpResponse> Api::apply(Call call) {
   const auto body = call.request.json();
   if (!body.ok()) co_return problem(body.error(), call);
-  const json::Value* files = body->find("files");
-  if (files == nullptr || files->as_object() == nullptr)
-    co_return problem(Error{Code::invalid, "body.files", "\"files\" must be an object of names and texts"}, call);
-  std::map<std::string, std::string> texts;
-  for (const auto& [name, text] : *files->as_object()) {
-    if (text.as_string() == nullptr) co_return problem(Error{Code::invalid, "body.files", "file " + name + " is not a text"}, call);
-    texts.emplace(name, *text.as_string());
-  }
+  auto texts = files_of(*body);
+  if (!texts.ok()) co_return problem(texts.error(), call);
   const bool dry_run = body->bool_or("dry_run", true);
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<engine::Applied>)> start = [this, call, texts = std::move(texts), dry_run](engine::Done<engine::Applied> done) mutable {
+  std::move_only_function<void(engine::Done<engine::Applied>)> start = [this, call, texts = std::move(*texts), dry_run](engine::Done<engine::Applied> done) mutable {
     engine_.apply(call.tenant, std::move(texts), call.caller.actor(), dry_run, std::move(done));
   };
   const auto applied = co_await net::ask<engine::Applied>(*io, std::move(start), std::chrono::seconds(60));
   if (!applied.ok()) co_return problem(applied.error(), call);
   co_return HttpResponse::json(applied->problems.empty() ? 200 : 422, view(*applied));
+}
+
+awaitable<HttpResponse> Api::simulate(Call call) {
+  const auto body = call.request.json();
+  if (!body.ok()) co_return problem(body.error(), call);
+  auto texts = files_of(*body);
+  if (!texts.ok()) co_return problem(texts.error(), call);
+  auto* io = co_await net::current_io();
+  std::move_only_function<void(engine::Done<engine::Simulated>)> start = [this, call, texts = std::move(*texts)](engine::Done<engine::Simulated> done) mutable {
+    engine_.simulate(call.tenant, std::move(texts), std::move(done));
+  };
+  const auto simulated = co_await net::ask<engine::Simulated>(*io, std::move(start), std::chrono::seconds(60));
+  if (!simulated.ok()) co_return problem(simulated.error(), call);
+  co_return HttpResponse::json(simulated->problems.empty() ? 200 : 422, view(*simulated));
+}
+
+awaitable<HttpResponse> Api::policy_schema(Call call) {
+  const auto tenant = engine_.tenant(call.tenant);
+  if (tenant == nullptr)
+    co_return problem(Error{Code::not_found, "tenant.unknown", "nothing was applied yet", "daypass apply FOLDER, or daypass policy schema FOLDER"}, call);
+  const engine::TenantSchema schema = engine::tenant_schema(tenant->spec);
+  if (!schema.problems.empty())
+    co_return problem(Error{Code::conflict, "policy.schema", schema.problems.front().message, schema.problems.front().hint}, call);
+  co_return HttpResponse::json(200, json::Object{{"text", schema.text}, {"schema", schema.schema.to_json()}});
 }
 
 awaitable<HttpResponse> Api::targets(Call call) {

@@ -104,6 +104,8 @@ class Api {
   awaitable<HttpResponse> sessions(Call call);
   awaitable<HttpResponse> end_session(Call call);
   awaitable<HttpResponse> apply(Call call);
+  awaitable<HttpResponse> simulate(Call call);
+  awaitable<HttpResponse> policy_schema(Call call);
   awaitable<HttpResponse> targets(Call call);
   awaitable<HttpResponse> check_target(Call call);
   awaitable<HttpResponse> idps(Call call);

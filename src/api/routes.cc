@@ -30,6 +30,8 @@ const std::vector<Route>& route_table() {
       {"GET", "/t/{tenant}/api/v1/sessions", Need::administer, &Api::sessions, "Live login sessions", "", "Sessions"},
       {"POST", "/t/{tenant}/api/v1/sessions/{id}/end", Need::administer, &Api::end_session, "End a login session and every grant of it", "", "Ended"},
       {"POST", "/t/{tenant}/api/v1/apply", Need::administer, &Api::apply, "Apply a tenant's folder, or show what it would change", "Apply", "Applied"},
+      {"POST", "/t/{tenant}/api/v1/policy/simulate", Need::administer, &Api::simulate, "What recorded decisions would become under a tenant's folder", "Simulate", "Simulated"},
+      {"GET", "/t/{tenant}/api/v1/policy/schema", Need::administer, &Api::policy_schema, "What the tenant's policies can speak of, as a Cedar schema", "", "PolicySchema"},
       {"GET", "/t/{tenant}/api/v1/targets", Need::administer, &Api::targets, "Targets and their roles", "", "Targets"},
       {"POST", "/t/{tenant}/api/v1/targets/{kind}/{name}/check", Need::administer, &Api::check_target, "Test a target's admin login, rights and group roles", "", "Findings"},
       {"GET", "/t/{tenant}/api/v1/idps", Need::administer, &Api::idps, "Identity providers", "", "Idps"},
@@ -87,6 +89,10 @@ json::Object schemas() {
   s.set("Apply", object({{"files", json::Object{{"type", "object"}, {"additionalProperties", text()}}}, {"dry_run", flag()}}, {"files"}));
   s.set("FileProblem", object({{"file", text()}, {"line", number()}, {"column", number()}, {"message", text()}, {"hint", text()}, {"text", text()}}));
   s.set("Applied", object({{"version", number()}, {"plan", list(text())}, {"problems", list(ref("FileProblem"))}, {"warnings", list(text())}, {"grants_ended", number()}}, {"version", "plan", "problems"}));
+  s.set("Simulate", object({{"files", json::Object{{"type", "object"}, {"additionalProperties", text()}}}}, {"files"}));
+  s.set("Shift", object({{"record", text()}, {"principal", text()}, {"at", time()}, {"role", text()}, {"verdict", json::Object{{"enum", json::Array{"allow", "deny"}}}}, {"policies", list(text())}, {"why", text()}}, {"record", "role", "verdict", "policies"}));
+  s.set("Simulated", object({{"records", number()}, {"unreadable", number()}, {"complete", flag()}, {"newly_allowed", number()}, {"newly_denied", number()}, {"unchanged", number()}, {"shifts", list(ref("Shift"))}, {"unchanged_by", list(object({{"policies", text()}, {"decisions", number()}}))}, {"problems", list(ref("FileProblem"))}, {"warnings", list(text())}}, {"newly_allowed", "newly_denied", "unchanged", "problems"}));
+  s.set("PolicySchema", object({{"text", text()}, {"schema", any()}}, {"text", "schema"}));
   s.set("Targets", object({{"targets", list(object({{"target", text()}, {"attributes", any()}, {"roles", list(text())}}))}}, {"targets"}));
   s.set("Findings", object({{"ok", flag()}, {"findings", list(object({{"grade", json::Object{{"enum", json::Array{"ok", "warn", "fail"}}}}, {"check", text()}, {"subject", text()}, {"message", text()}, {"fix", text()}}))}}, {"ok", "findings"}));
   s.set("Idps", object({{"idps", list(object({{"name", text()}, {"display", text()}, {"protocol", text()}, {"issuer", text()}}))}}, {"idps"}));

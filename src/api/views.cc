@@ -86,13 +86,44 @@ json::Value view(const target::Finding& f) {
   return json::Object{{"grade", grades[static_cast<int>(f.grade)]}, {"check", f.check}, {"subject", f.subject}, {"message", f.message}, {"fix", f.fix}};
 }
 
+namespace {
+json::Array view(const std::vector<config::Problem>& list) {
+  json::Array out;
+  for (const auto& p : list)
+    out.push_back(json::Object{{"file", p.file}, {"line", p.line}, {"column", p.column}, {"message", p.message}, {"hint", p.hint}, {"text", p.render()}});
+  return out;
+}
+}  // namespace
+
+json::Value view(const engine::Simulated& s) {
+  json::Array shifts, unchanged_by;
+  for (const auto& one : s.shifts)
+    shifts.push_back(json::Object{{"record", one.record},
+                                  {"principal", one.principal},
+                                  {"at", base::to_rfc3339(one.at)},
+                                  {"role", one.role.str()},
+                                  {"verdict", one.allowed ? "allow" : "deny"},
+                                  {"policies", strings(one.policies)},
+                                  {"why", one.why}});
+  const auto count = [](std::size_t n) { return static_cast<std::int64_t>(n); };
+  for (const auto& [policies, n] : s.unchanged_by)
+    unchanged_by.push_back(json::Object{{"policies", policies}, {"decisions", count(n)}});
+  return json::Object{{"records", count(s.records)},
+                      {"unreadable", count(s.unreadable)},
+                      {"complete", s.complete},
+                      {"newly_allowed", count(s.newly_allowed)},
+                      {"newly_denied", count(s.newly_denied)},
+                      {"unchanged", count(s.unchanged)},
+                      {"shifts", std::move(shifts)},
+                      {"unchanged_by", std::move(unchanged_by)},
+                      {"problems", view(s.problems)},
+                      {"warnings", strings(s.warnings)}};
+}
+
 json::Value view(const engine::Applied& a) {
-  json::Array problems;
-  for (const auto& p : a.problems)
-    problems.push_back(json::Object{{"file", p.file}, {"line", p.line}, {"column", p.column}, {"message", p.message}, {"hint", p.hint}, {"text", p.render()}});
   return json::Object{{"version", a.version},
                       {"plan", strings(a.plan)},
-                      {"problems", std::move(problems)},
+                      {"problems", view(a.problems)},
                       {"warnings", strings(a.warnings)},
                       {"grants_ended", static_cast<std::int64_t>(a.grants_ended)}};
 }

@@ -12,6 +12,7 @@ base::json::Value view(const core::Grant& grant, base::WallTime now);
 base::json::Value view(const core::RoleDecision& decision, const core::RoleSpec* spec);
 base::json::Value view(const core::Offers& offers);
 base::json::Value view(const target::Finding& finding);
+base::json::Value view(const engine::Simulated& s);
 base::json::Value view(const engine::Applied& applied);
 
 }  // namespace daypass::api

@@ -1,4 +1,4 @@
-// The conformance corpus for the tests that run it: unpacked once, and how its cases name their files.
+// The conformance corpus for the tests that run it: unpacked once.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,17 +9,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iostream>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include "base/json.h"
-
 namespace daypass::cedar::testing {
 
 namespace fs = std::filesystem;
-namespace json = base::json;
 
 inline std::string slurp(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -78,15 +75,10 @@ inline const Corpus& unpacked_corpus() {
   return corpus;
 }
 
-// Looked up below each folder above the case file, nearest first; else its last component beside the case file.
-inline fs::path resolve(const fs::path& case_file, const std::string& named, const fs::path& top) {
-  for (fs::path at = case_file.parent_path(); at != top.parent_path(); at = at.parent_path())
-    if (fs::exists(at / named)) return at / named;
-  return case_file.parent_path() / fs::path(named).filename();
+/// For run_corpus_case.
+inline std::optional<std::string> read_if_there(const std::string& path) {
+  if (!fs::is_regular_file(path)) return std::nullopt;
+  return slurp(path);
 }
-
-/// As large as the corpus' files need.
-inline constexpr json::Limits corpus_limits{
-    .bytes = std::size_t{64} << 20U, .depth = 256, .nodes = 1'000'000, .members = 4096};
 
 }  // namespace daypass::cedar::testing

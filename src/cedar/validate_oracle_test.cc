@@ -17,6 +17,7 @@
 #include <set>
 
 #include "cedar/cedar.h"
+#include "cedar/corpus.h"
 #include "cedar/corpus_test_support.h"
 #include "cedar/schema.h"
 #include "cedar/schema_entities.h"

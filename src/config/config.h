@@ -21,7 +21,9 @@ struct Problem {
   std::size_t column = 0;  ///< 1-based, in code points
   std::string message;     ///< `unknown key "isuer"`
   std::string hint;        ///< `did you mean "issuer"?`
-  /// `tenant.toml:14: unknown key "isuer", did you mean "issuer"?`
+  std::string excerpt = {};  ///< the line itself and a caret below it, for policies; may be empty
+  /// `tenant.toml:14: unknown key "isuer", did you mean "issuer"?`; with an excerpt the column too, then the excerpt,
+  /// then the hint, a line each.
   [[nodiscard]] std::string render() const;
   bool operator==(const Problem&) const = default;
 };

@@ -9,6 +9,10 @@ namespace daypass::config {
 std::string Problem::render() const {
   std::string out = file;
   if (line != 0) out += ":" + std::to_string(line);
+  if (!excerpt.empty()) {
+    out += ":" + std::to_string(column) + ": " + message + "\n" + excerpt;
+    return hint.empty() ? out : out + "\n  hint: " + hint;
+  }
   out += (out.empty() ? "" : ": ") + message;
   return hint.empty() ? out : out + ", " + hint;
 }

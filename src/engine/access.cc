@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "crypto/digest.h"
 #include "engine/turn.h"
 
 namespace daypass::engine {
@@ -81,6 +82,7 @@ void Engine::issue_credential(LoginSession session, WantCredential want, Done<Cr
     if (decision.verdict != core::Verdict::allow) {
       impl.metrics.denials.fetch_add(1, std::memory_order_relaxed);
       turn.keep = true;
+      DP_CHECK(impl.keep_refusal(turn, alive->who, request));
       DP_CHECK(turn.audit(session.who.tenant, "access.denied", want.target.str(), "denied",
                           {{"roles", names_of(want.roles)}, {"why", decision.why}, {"policy_version", decision.policy_version}}));
       return Error{Code::denied, "policy.denied", decision.why, decision.ask};
@@ -163,7 +165,27 @@ Error full(const Grant& grant, WallTime now) {
           "close one; policy sets the number (@connections)"};
 }
 
+// "192.0.2.7:5432" → "192.0.2.7", "[2001:db8::1]:5432" → "2001:db8::1".
+std::string address_of(const std::string& peer) {
+  const std::string host = peer.substr(0, peer.rfind(':'));
+  return host.starts_with('[') && host.ends_with(']') ? host.substr(1, host.size() - 2) : host;
+}
+
 }  // namespace
+
+Status Engine::Impl::keep_refusal(Turn& turn, const core::Identity& who, const core::AccessRequest& request) {
+  // What does not exist is refused under any policy, and could be named in endless ways.
+  const auto world = tenant(who.tenant);
+  if (world == nullptr || std::ranges::any_of(request.roles, [&](const core::RoleId& r) { return world->spec.role(r) == nullptr; }))
+    return {};
+  std::string what = who.principal() + "\n" + request.target.str();
+  for (const auto& role : request.roles) what += "\n" + role.str();
+  const std::string key = "dn_" + base::hex_encode(crypto::sha256(what)).substr(0, 32);
+  return turn.put_document(who.tenant, doc_decision, key,
+                           p.sealer.seal(base::Secret(json::dump(facts_of(who, request, turn.now))),
+                                         "decision " + who.tenant.str() + "/" + key),
+                           turn.now + std::chrono::days(30));
+}
 
 Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, const std::string& peer,
                            std::shared_ptr<Done<Admission>> done) {
@@ -174,8 +196,7 @@ Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, 
   if (world == nullptr) return Error{Code::unavailable, "tenant.unknown", "the tenant is not configured"};
   turn.actor = s->who.principal();
 
-  const std::size_t colon = peer.rfind(':');
-  core::AccessRequest request{c->target, c->roles, c->reason, c->wanted, peer.substr(0, colon)};
+  core::AccessRequest request{c->target, c->roles, c->reason, c->wanted, address_of(peer)};
   core::Decision decision = decide(*world, s->who, request, turn.now);
   const auto deny = [&](Error error) -> Status {
     metrics.denials.fetch_add(1, std::memory_order_relaxed);
@@ -186,8 +207,10 @@ Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, 
     });
     return {};
   };
-  if (decision.verdict != core::Verdict::allow)
+  if (decision.verdict != core::Verdict::allow) {
+    DP_CHECK(keep_refusal(turn, s->who, request));
     return deny({Code::denied, "policy.denied", decision.why, decision.ask});
+  }
 
   std::vector<core::RoleId> roles;
   for (const auto& role : decision.roles) roles.push_back(role.role);

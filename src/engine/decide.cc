@@ -2,100 +2,18 @@
 
 #include <algorithm>
 
+#include "engine/flip.h"
+#include "engine/question.h"
+
 namespace daypass::engine {
 namespace {
 
 using base::Code;
 using base::Error;
-using cedar::EntityUid;
-using cedar::Record;
-using cedar::Value;
 using core::Decision;
 using core::RoleDecision;
 using core::Verdict;
 namespace json = base::json;
-
-Value to_value(const core::AttributeValue& attribute) {
-  return std::visit(
-      [](const auto& v) -> Value {
-        using T = std::decay_t<decltype(v)>;
-        if constexpr (std::is_same_v<T, std::string>) return Value::string(v);
-        else if constexpr (std::is_same_v<T, std::int64_t>) return Value::long_(v);
-        else if constexpr (std::is_same_v<T, bool>) return Value::boolean(v);
-        else {
-          std::vector<Value> items;
-          for (const auto& s : v) items.push_back(Value::string(s));
-          return Value::set(std::move(items));
-        }
-      },
-      attribute);
-}
-
-Record to_record(const core::Attributes& attributes) {
-  Record out;
-  for (const auto& [name, value] : attributes) out.insert_or_assign(name, to_value(value));
-  return out;
-}
-
-// The facts of one person, one request and one instant as Cedar sees them. Built once, asked for many roles.
-struct World {
-  const Tenant& tenant;
-  const core::Identity& who;
-  cedar::Entities entities;
-  EntityUid principal;
-  Record context;
-
-  World(const Tenant& t, const core::Identity& identity, const core::AccessRequest& request, base::WallTime now)
-      : tenant(t), who(identity), principal{"User", identity.principal()} {
-    std::vector<cedar::Entity> all;
-    cedar::Entity user;
-    user.uid = principal;
-    user.attrs = to_record(who.attributes);
-    user.attrs.insert_or_assign("groups", to_value(core::AttributeValue(who.groups)));
-    user.attrs.insert_or_assign("idp", Value::string(who.idp));
-    user.attrs.insert_or_assign("subject", Value::string(who.subject));
-    for (const auto& group : who.groups) user.parents.push_back({"Group", who.idp + "/" + group});
-    all.push_back(std::move(user));
-    for (const auto& target : t.spec.targets) {
-      cedar::Entity entity;
-      entity.uid = {"Target", target.id.str()};
-      entity.attrs = to_record(target.attributes);
-      all.push_back(std::move(entity));
-    }
-    for (const auto& role : t.spec.roles) {
-      cedar::Entity entity;
-      entity.uid = {"Role", role.id.str()};
-      entity.attrs = to_record(role.attributes);
-      entity.attrs.insert_or_assign("target", Value::entity({"Target", core::target_of(role.id).str()}));
-      entity.attrs.insert_or_assign("elevated", Value::boolean(role.elevated));
-      entity.parents.push_back({"Target", core::target_of(role.id).str()});
-      all.push_back(std::move(entity));
-    }
-    auto built = cedar::Entities::build(std::move(all));
-    DP_ASSERT(built.ok());  // our own entities: unique ids, two levels, no cycle
-    entities = std::move(*built);
-
-    context.insert_or_assign("time", Value::datetime(now));
-    context.insert_or_assign("auth_time", Value::datetime(who.auth_time));
-    context.insert_or_assign("reason", Value::string(request.reason));
-    const core::Millis wanted = request.wanted_duration.value_or(core::DefaultLimits{}.duration);
-    context.insert_or_assign("requested_duration", Value::duration(wanted));
-    if (auto ip = Value::ipaddr(request.client_address); ip.ok()) context.insert_or_assign("client_ip", std::move(*ip));
-    // RFC 8176: the methods that say a second factor was used.
-    const bool mfa = std::any_of(who.amr.begin(), who.amr.end(), [](const std::string& m) {
-      return m == "mfa" || m == "otp" || m == "hwk" || m == "swk" || m == "fpt" || m == "face" || m == "sms";
-    });
-    context.insert_or_assign("mfa", Value::boolean(mfa));
-    context.insert_or_assign("acr", Value::string(who.acr));
-    std::vector<Value> amr;
-    for (const auto& m : who.amr) amr.push_back(Value::string(m));
-    context.insert_or_assign("amr", Value::set(std::move(amr)));
-  }
-
-  [[nodiscard]] cedar::Request ask(const core::RoleId& role) const {
-    return {principal, {"Action", "assume"}, {"Role", role.str()}, context};
-  }
-};
 
 std::string joined(const std::vector<std::string>& list) {
   std::string out;
@@ -118,11 +36,11 @@ core::Offer offer_of(const Tenant& tenant, const std::string& policy, const core
 }
 
 // A refused person learns which permits speak of the role, and what would make them fit; not their text.
-void suggest(const World& world, const core::RoleSpec& role, RoleDecision& out) {
+void suggest(const Question& question, const core::RoleSpec& role, RoleDecision& out) {
   using Part = cedar::ExplainedPart;
-  for (const auto& policy : world.tenant.policies.policies()) {
+  for (const auto& policy : question.tenant.policies.policies()) {
     if (policy.effect() != cedar::Effect::permit) continue;
-    const cedar::Explanation e = cedar::explain(policy, world.entities, world.ask(role.id));
+    const cedar::Explanation e = cedar::explain(policy, question.entities, question.ask(role.id));
     const auto failed = [&](Part::Kind kind) {
       return std::any_of(e.parts.begin(), e.parts.end(),
                          [&](const Part& p) { return p.kind == kind && p.outcome != Part::Outcome::held; });
@@ -139,8 +57,8 @@ void suggest(const World& world, const core::RoleSpec& role, RoleDecision& out) 
   if (!out.policies.empty()) out.why = "policy " + joined(out.policies) + " gives it, but does not apply to you";
 }
 
-RoleDecision decide_role(const World& world, const core::RoleSpec& role) {
-  const cedar::Answer answer = cedar::authorize(world.tenant.policies, world.entities, world.ask(role.id));
+RoleDecision decide_role(const Question& question, const core::RoleSpec& role) {
+  const cedar::Answer answer = cedar::authorize(question.tenant.policies, question.entities, question.ask(role.id));
   RoleDecision out;
   out.role = role.id;
   for (const auto& error : answer.errors) out.erred.push_back(error.policy);
@@ -153,12 +71,12 @@ RoleDecision decide_role(const World& world, const core::RoleSpec& role) {
   if (answer.decision == cedar::Decision::deny) {
     out.policies = answer.satisfied_forbids;
     out.why = out.policies.empty() ? "no policy permits it" : "forbidden by policy " + joined(out.policies);
-    if (out.policies.empty()) suggest(world, role, out);
+    if (out.policies.empty()) suggest(question, role, out);
     return out;
   }
   out.verdict = Verdict::allow;
   out.policies = answer.satisfied_permits;
-  for (const auto& policy : out.policies) out.offers.push_back(offer_of(world.tenant, policy, role));
+  for (const auto& policy : out.policies) out.offers.push_back(offer_of(question.tenant, policy, role));
   out.why = "permitted by policy " + joined(out.policies);
   return out;
 }
@@ -173,9 +91,9 @@ Decision refuse(Decision decision, std::string why) {
 
 std::vector<RoleDecision> decide_all(const Tenant& tenant, const core::Identity& who, const core::AccessRequest& request,
                                      base::WallTime now) {
-  const World world(tenant, who, request, now);
+  const Question question(tenant, who, request, now);
   std::vector<RoleDecision> out;
-  for (const auto& role : tenant.spec.roles) out.push_back(decide_role(world, role));
+  for (const auto& role : tenant.spec.roles) out.push_back(decide_role(question, role));
   return out;
 }
 
@@ -184,13 +102,13 @@ Decision decide(const Tenant& tenant, const core::Identity& who, const core::Acc
   decision.policy_version = tenant.spec.version;
   if (tenant.spec.target(request.target) == nullptr)
     return refuse(std::move(decision), "there is no target " + request.target.str());
-  const World world(tenant, who, request, now);
+  const Question question(tenant, who, request, now);
   const bool named = !request.roles.empty();
   for (const auto& role : tenant.spec.roles) {
     if (core::target_of(role.id) != request.target) continue;
     const bool asked = std::find(request.roles.begin(), request.roles.end(), role.id) != request.roles.end();
     if (named ? !asked : role.elevated) continue;
-    decision.roles.push_back(decide_role(world, role));
+    decision.roles.push_back(decide_role(question, role));
   }
   if (named && decision.roles.size() < request.roles.size()) {
     for (const auto& role : request.roles)
@@ -231,10 +149,10 @@ Decision decide(const Tenant& tenant, const core::Identity& who, const core::Acc
 
 bool may_administer(const Tenant& tenant, const core::Identity& who, const core::AccessRequest& request,
                     base::WallTime now) {
-  const World world(tenant, who, request, now);
-  const cedar::Request ask{world.principal, {"Action", "administer"}, {"Tenant", tenant.spec.tenant.str()}, world.context};
-  const cedar::Answer answer = cedar::authorize(tenant.policies, world.entities, ask);
-  return answer.decision == cedar::Decision::allow && answer.erred_forbids.empty();
+  const Question question(tenant, who, request, now);
+  const cedar::Request ask{question.principal, {"Action", "administer"}, {"Tenant", tenant.spec.tenant.str()}, question.context};
+  const cedar::Answer answer = cedar::authorize(tenant.policies, question.entities, ask);
+  return allows(answer);
 }
 
 namespace {
@@ -258,14 +176,14 @@ json::Value part_to_json(const cedar::ExplainedPart& part, bool full) {
 
 json::Value explain(const Tenant& tenant, const core::Identity& who, const core::AccessRequest& request,
                     const core::RoleId& role, base::WallTime now, bool full) {
-  const World world(tenant, who, request, now);
+  const Question question(tenant, who, request, now);
   const core::RoleSpec* spec = tenant.spec.role(role);
   DP_ASSERT(spec != nullptr);
-  const RoleDecision decision = decide_role(world, *spec);
-  const cedar::Request ask = world.ask(role);
+  const RoleDecision decision = decide_role(question, *spec);
+  const cedar::Request ask = question.ask(role);
   json::Array policies;
   for (const auto& policy : tenant.policies.policies()) {
-    const cedar::Explanation e = cedar::explain(policy, world.entities, ask);
+    const cedar::Explanation e = cedar::explain(policy, question.entities, ask);
     const auto scope_held = [](const cedar::ExplainedPart& p) {
       using Kind = cedar::ExplainedPart::Kind;
       return (p.kind != Kind::action && p.kind != Kind::resource) || p.outcome == cedar::ExplainedPart::Outcome::held;
@@ -288,7 +206,21 @@ json::Value explain(const Tenant& tenant, const core::Identity& who, const core:
                    {"policy_version", tenant.spec.version},
                    {"offers", core::to_json(decision.offers)},
                    {"policies", std::move(policies)}};
-  if (full) out.set("context", json::Value(ask.to_json()));
+  json::Array deciding;
+  // A refusal also names the permits that did not apply: those are among `policies`, they decided nothing.
+  const bool by_forbid = decision.verdict != Verdict::allow;
+  for (const auto& id : decision.policies)
+    if (const auto* policy = tenant.policies.find(id); policy != nullptr && (policy->effect() == cedar::Effect::forbid) == by_forbid)
+      deciding.emplace_back(id);
+  out.set("deciding", std::move(deciding));
+  if (!decision.ask.empty()) out.set("ask", decision.ask);
+  if (!full) return out;
+  out.set("context", json::Value(ask.to_json()));
+  json::Array changes;
+  for (const auto& change : smallest_flip(tenant, who, request, role, now))
+    changes.push_back(json::Object{{"fact", change.fact}, {"now", change.now}, {"would_be", change.would_be}});
+  if (!changes.empty())
+    out.set("flip", json::Object{{"verdict", decision.verdict == Verdict::allow ? "deny" : "allow"}, {"changes", std::move(changes)}});
   return out;
 }
 

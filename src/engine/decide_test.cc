@@ -108,14 +108,14 @@ TEST(Decide, ForbidWins) {
 
 TEST(Decide, AForbidThatCantBeEvaluatedForbids) {
   const auto d = decide(
-      *tenant(read + R"(@id("odd") forbid (principal, action, resource) when { principal.no_such_thing == 1 };)"),
+      *tenant(read + R"(@id("odd") forbid (principal, action, resource) when { context.weekday + 9223372036854775807 > 0 };)"),
       person("corp", "ann", {"data"}), ask(), now);
   EXPECT_EQ(d.verdict, Verdict::deny);
   EXPECT_NE(d.why.find("odd"), std::string::npos);
 }
 
 TEST(Decide, APermitThatCantBeEvaluatedPermitsNothing) {
-  const auto t = tenant(R"(@id("odd") permit (principal, action, resource) when { principal.no_such_thing == 1 };)");
+  const auto t = tenant(R"(@id("odd") permit (principal, action, resource) when { context.weekday + 9223372036854775807 > 0 };)");
   EXPECT_EQ(decide(*t, person("corp", "ann", {"data"}), ask(), now).verdict, Verdict::deny);
 }
 
@@ -130,7 +130,8 @@ TEST(Decide, PoliciesSeeAttributesContextAndTarget) {
   const auto t = tenant(R"(
 @id("all") permit (principal, action == Action::"assume", resource is Role)
 when { principal has level && principal.level >= 3 && principal.groups.contains("data") && principal.idp == "corp" &&
-       resource.target.env == "prod" && resource.team == "sales" && context.mfa && context.client_ip.isInRange(ip("10.0.0.0/8")) &&
+       resource.target.env == "prod" && resource.team == "sales" && context.mfa &&
+       context has client_ip && context.client_ip.isInRange(ip("10.0.0.0/8")) &&
        context.requested_duration <= duration("2h") && context.reason like "*ticket*" };)");
   core::Identity ann = person("corp", "ann", {"data"});
   ann.attributes["level"] = std::int64_t{3};
@@ -186,7 +187,7 @@ TEST(MayAdminister, IsAPolicyOfItsOwn) {
   EXPECT_EQ(decide(*t, person("corp", "root", {"admins"}), ask(), now).verdict, Verdict::deny)
       << "administering is not access";
   const auto broken = tenant(
-      R"(@id("adm") permit (principal, action == Action::"administer", resource); @id("no") forbid (principal, action, resource) when { context.nothing == 1 };)");
+      R"(@id("adm") permit (principal, action == Action::"administer", resource); @id("no") forbid (principal, action, resource) when { context.weekday + 9223372036854775807 > 0 };)");
   EXPECT_FALSE(may_administer(*broken, person("corp", "root", {"admins"}), {}, now));
 }
 
@@ -196,8 +197,10 @@ TEST(Explain, KeepsTextFromThoseWhoAreNoAdministrators) {
   const std::string brief = base::json::dump(explain(*t, bob, ask(), RoleId("pg/orders/reader"), now, false));
   const std::string full = base::json::dump(explain(*t, bob, ask(), RoleId("pg/orders/reader"), now, true));
   EXPECT_NE(brief.find("\"deny\""), std::string::npos);
-  EXPECT_EQ(brief.find("corp/data"), std::string::npos) << brief;
-  EXPECT_NE(full.find("corp/data"), std::string::npos);
+  EXPECT_EQ(brief.find("principal in"), std::string::npos) << brief;
+  EXPECT_EQ(brief.find("\"text\""), std::string::npos) << brief;
+  EXPECT_NE(brief.find("\"ask\":\"ask for membership in Group"), std::string::npos) << brief;
+  EXPECT_NE(full.find("principal in Group::\\\"corp/data"), std::string::npos) << full;
 }
 
 TEST(Facts, ReadBackAndDecideTheSame) {

@@ -3,6 +3,7 @@
 //   login.cc    sign-in, tokens, logout            access.cc     credentials, admit, connections (the gate's side)
 //   grants.cc   extend, end, list                  reload.cc     apply a tenant's folder, decide live grants again
 //   recover.cc  after a restart                    reconcile.cc  compare targets with the store
+//   simulate.cc replay recorded decisions under another folder
 //   turn.h      one batch: one transaction, a savepoint per event, effects after the commit; cuts before it
 #pragma once
 
@@ -22,6 +23,7 @@
 #include "crypto/seal.h"
 #include "engine/decide.h"
 #include "engine/ports.h"
+#include "engine/simulate.h"
 #include "engine/world.h"
 #include "store/store.h"
 
@@ -175,6 +177,8 @@ class Engine final : public Access {
 
   // -- tenant (reload.cc) ------------------------------------------------------------------------------------------
   void apply(core::TenantId tenant, std::map<std::string, std::string> files, std::string actor, bool dry_run, Done<Applied> done);
+  /// What the recorded decisions would become under a folder, before it is applied (simulate.cc).
+  void simulate(core::TenantId tenant, std::map<std::string, std::string> files, Done<Simulated> done);
   std::shared_ptr<const Tenant> tenant(const core::TenantId& id);           ///< any thread; null: none
   void check_target(core::TenantId tenant, core::TargetId target, Done<std::vector<target::Finding>> done);
   void probe_idp(core::TenantId tenant, std::string idp, Done<std::string> done);

@@ -52,7 +52,8 @@ Status Engine::recover() {
     if (spec) {
       DP_TRY(const json::Value body, json::parse(spec->body, config::spec_limits));
       DP_TRY(core::TenantSpec value, config::tenant_from_json(body));
-      Compiled compiled = compile(std::move(value), impl.p.catalog);
+      Compiled compiled = compile(std::move(value), impl.p.catalog, nullptr, Origin::stored);
+      for (const auto& problem : compiled.warnings) impl.p.log.warn("tenant: the next apply may be refused", {{"tenant", tenant.str()}, {"problem", problem.render()}});
       for (const auto& problem : compiled.problems) impl.p.log.error("tenant can't be loaded", {{"tenant", tenant.str()}, {"problem", problem.render()}});
       if (compiled.tenant != nullptr) impl.tenants.insert_or_assign(tenant, compiled.tenant);
     }

@@ -75,6 +75,7 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
   out.plan = plan(old, parsed.value);
   parsed.value.version = old.version + 1;
   Compiled compiled = compile(std::move(parsed.value), impl.p.catalog, before.get());
+  for (const auto& warning : compiled.warnings) out.warnings.push_back(warning.render());
   if (compiled.tenant == nullptr) {
     out.problems = std::move(compiled.problems);
     return done(std::move(out));

@@ -66,7 +66,7 @@ inline Catalog catalog() {
   return c;
 }
 
-/// Two identity providers, two targets; pg/orders: reader, writer (20 min cap), schema (elevated); pg/stock: reader.
+/// Two identity providers that map `level`, two targets; pg/orders: reader, writer (20 min cap), schema (elevated); pg/stock: reader.
 inline core::TenantSpec spec(const std::string& policies) {
   core::TenantSpec s;
   s.tenant = core::TenantId("default");
@@ -74,6 +74,7 @@ inline core::TenantSpec spec(const std::string& policies) {
   for (const char* name : {"corp", "partner"}) {
     core::IdpSpec idp;
     idp.name = name;
+    idp.attributes.push_back({"level", "level", core::AttributeType::integer, false, ""});
     s.idps.push_back(idp);
   }
   for (const char* name : {"pg/orders", "pg/stock"}) {

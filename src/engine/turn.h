@@ -178,6 +178,8 @@ struct Engine::Impl {
                      const std::string& actor, int* grants_ended);
   Result<Token> issue_token(Turn& turn, const LoginSession& session);
   // reload.cc
+  /// Keeps the facts of a refusal, sealed, for Engine::simulate: one record for each person and set of roles.
+  Status keep_refusal(Turn& turn, const core::Identity& who, const core::AccessRequest& request);
   Status redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& tenant, std::size_t* ended);
   // reconcile.cc
   void reconcile(const core::TenantId& tenant);

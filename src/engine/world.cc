@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <set>
 
 #include "base/encoding.h"
+#include "cedar/validate.h"
+#include "engine/schema.h"
 
 namespace daypass::engine {
 namespace {
@@ -86,6 +90,35 @@ void check_names(const cedar::Policy& policy, const core::TenantSpec& spec, Comp
   }
 }
 
+// The line and its caret as cedar::render draws them; the hint has a place of its own in a problem.
+config::Problem shown(cedar::Diagnostic d, std::string_view text, const std::string& policy) {
+  config::Problem out{d.file, d.line, d.column, (policy.empty() ? "" : "policy " + policy + ": ") + d.message, d.hint, {}};
+  d.hint.clear();
+  std::string drawn = cedar::render(d, text);
+  drawn.erase(0, drawn.find('\n') + 1);
+  if (drawn.ends_with('\n')) drawn.pop_back();
+  out.excerpt = std::move(drawn);
+  return out;
+}
+
+// Whether the policies make sense of what decisions are really made on. `named` holds the policies that check_names has
+// found fault with: what follows from a name that does not exist is not told twice.
+void check_types(const Tenant& tenant, const std::set<std::string>& named, std::vector<config::Problem>& errors,
+                 std::vector<config::Problem>& warnings) {
+  constexpr std::array<std::string_view, 3> follows{"cedar.unknown_action", "cedar.unknown_entity_type", "cedar.never_applies"};
+  const cedar::ValidationResult result = cedar::validate(tenant.policies, tenant.schema);
+  const auto tell = [&](const std::vector<cedar::ValidationProblem>& found, std::vector<config::Problem>& out) {
+    for (const auto& p : found) {
+      const bool twice = named.contains(p.policy) && (std::ranges::find(follows, p.diagnostic.check) != follows.end() || &found == &result.warnings);
+      if (twice) continue;
+      const cedar::Policy* policy = tenant.policies.find(p.policy);
+      out.push_back(shown(p.diagnostic, policy == nullptr ? std::string_view() : std::string_view(policy->source().text), p.policy));
+    }
+  };
+  tell(result.errors, errors);
+  tell(result.warnings, warnings);
+}
+
 config::Problem in_spec(const std::string& what, const Error& error) {
   return {"tenant.toml", 0, 0, what + ": " + error.message, error.hint};
 }
@@ -148,7 +181,7 @@ void plan_list(std::vector<std::string>& out, const std::string& what, const Lis
 
 }  // namespace
 
-Compiled compile(core::TenantSpec spec, const Catalog& catalog, const Tenant* before) {
+Compiled compile(core::TenantSpec spec, const Catalog& catalog, const Tenant* before, Origin origin) {
   Compiled out;
   auto tenant = std::make_shared<Tenant>();
   tenant->spec = std::move(spec);
@@ -157,12 +190,20 @@ Compiled compile(core::TenantSpec spec, const Catalog& catalog, const Tenant* be
   for (const auto& file : tenant->spec.policies) {
     std::vector<cedar::Diagnostic> diagnostics;
     if (tenant->policies.add(file.text, file.file, options, &diagnostics).ok()) continue;
-    for (const auto& d : diagnostics) out.problems.push_back({d.file, d.line, d.column, d.message, d.hint});
+    for (const auto& d : diagnostics) out.problems.push_back(shown(d, file.text, ""));
   }
+  std::set<std::string> named;
   for (const auto& policy : tenant->policies.policies()) {
     read_annotations(policy, out, tenant->limits);
+    const std::size_t before_names = out.problems.size();
     check_names(policy, tenant->spec, out);
+    if (out.problems.size() != before_names) named.insert(policy.id());
   }
+  std::vector<config::Problem>& type_errors = origin == Origin::stored ? out.warnings : out.problems;
+  TenantSchema schema = tenant_schema(tenant->spec);
+  tenant->schema = std::move(schema.schema);
+  if (schema.problems.empty()) check_types(*tenant, named, type_errors, out.warnings);
+  else std::ranges::move(schema.problems, std::back_inserter(type_errors));
   make_drivers(*tenant, catalog, before, out);
   if (out.problems.empty()) out.tenant = std::move(tenant);
   return out;

@@ -28,6 +28,7 @@ struct PolicyLimits {
 
 struct Tenant {
   core::TenantSpec spec;
+  cedar::Schema schema;                         ///< what its policies can speak of (schema.h)
   cedar::PolicySet policies;
   std::map<std::string, PolicyLimits> limits;   ///< by policy id
   std::map<std::string, std::shared_ptr<idp::IdentityProvider>> idps;
@@ -37,12 +38,17 @@ struct Tenant {
 struct Compiled {
   std::shared_ptr<const Tenant> tenant;          ///< null when there are problems
   std::vector<config::Problem> problems;
+  std::vector<config::Problem> warnings;         ///< policies that can never apply, letters that deceive the eye
 };
 
-/// Parses policies, checks their annotations and every name they use in a scope, and builds the drivers' objects. All
-/// problems are found in one run. Blocks on nothing but reading secrets. Objects whose spec did not change since `before`
-/// are kept, with their connections and caches.
-Compiled compile(core::TenantSpec spec, const Catalog& catalog, const Tenant* before = nullptr);
+/// Where a spec comes from. A `stored` one was accepted by whoever wrote it down: what only a later version finds wrong
+/// with the types of its policies is a warning, for a tenant that does not load could not even end its grants.
+enum class Origin : std::uint8_t { applied, stored };
+
+/// Parses policies, checks their annotations, every name they use in a scope and their types under the tenant's schema,
+/// and builds the drivers' objects. All problems are found in one run. Blocks on nothing but reading secrets. Objects whose
+/// spec did not change since `before` are kept, with their connections and caches.
+Compiled compile(core::TenantSpec spec, const Catalog& catalog, const Tenant* before = nullptr, Origin origin = Origin::applied);
 
 /// What apply would change, a line each: "+ role pg/orders/reader", "~ policy data-read", "- target pg/old".
 std::vector<std::string> plan(const core::TenantSpec& before, const core::TenantSpec& after);

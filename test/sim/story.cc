@@ -34,8 +34,8 @@ std::map<std::string, std::string> PolicyText::files(int variant) {
   // A prohibition that can't be evaluated prohibits.
   if (variant == 4)
     text +=
-        "@id(\"broken\") forbid (principal, action == Action::\"assume\", resource) when { context.no_such_thing > 1 "
-        "};\n";
+        "@id(\"broken\") forbid (principal, action == Action::\"assume\", resource) when { context.weekday + "
+        "9223372036854775807 > 0 };\n";
   const std::string toml = R"(
 [[idp]]
 name = "demo"

@@ -2,6 +2,7 @@
 // used up.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -285,6 +286,42 @@ TEST_F(UseCase, ApplyIsAllOrNothing) {
   EXPECT_EQ(one, "ok");
   EXPECT_EQ(two, "apply.conflict");
   EXPECT_EQ(engine().tenant(tenant)->spec.version, before->spec.version + 1);
+}
+
+TEST_F(UseCase, SimulateReplaysWhatWasGivenAndWhatWasRefused) {
+  const auto ann = signed_in(0), eve = signed_in(3);
+  (void)granted(0, {});
+  EXPECT_EQ(check_of(credential(eve, "pg/orders", {core::RoleId("pg/orders/reader")})), "policy.denied");
+  EXPECT_EQ(check_of(credential(eve, "pg/orders", {core::RoleId("pg/orders/reader")})), "policy.denied") << "kept once";
+  EXPECT_EQ(check_of(credential(eve, "pg/orders", {core::RoleId("pg/orders/nothing")})), "policy.denied") << "not kept";
+  const auto before = engine().tenant(tenant);
+  const auto simulate = [&](std::map<std::string, std::string> files) {
+    return ask<engine::Simulated>([&](auto done) { engine().simulate(tenant, std::move(files), std::move(done)); });
+  };
+  const auto same = simulate(PolicyText::files(0));
+  ASSERT_TRUE(same.ok()) << check_of(same);
+  EXPECT_EQ(same->records, 2U);
+  EXPECT_EQ(same->unreadable, 0U);
+  EXPECT_TRUE(same->shifts.empty());
+  EXPECT_GT(same->unchanged, 1U);
+  const auto frozen = simulate(PolicyText::files(3));
+  ASSERT_TRUE(frozen.ok()) << check_of(frozen);
+  EXPECT_GT(frozen->newly_denied, 0U);
+  EXPECT_EQ(frozen->newly_allowed, 0U);
+  for (const auto& shift : frozen->shifts) EXPECT_EQ(shift.policies, std::vector<std::string>{"freeze"});
+  auto open = PolicyText::files(0);
+  open["policies/all.cedar"] += "@id(\"open\") permit (principal, action == Action::\"assume\", resource is Role);";
+  const auto opened = simulate(open);
+  ASSERT_TRUE(opened.ok()) << check_of(opened);
+  EXPECT_TRUE(std::ranges::any_of(opened->shifts, [&](const engine::Shift& s) {
+    return s.principal == eve.who.principal() && s.allowed && s.policies == std::vector<std::string>{"open"};
+  }));
+  open["policies/all.cedar"] += "permit (principal, action, resource) when { principal.nothing };";
+  const auto broken = simulate(open);
+  ASSERT_TRUE(broken.ok());
+  EXPECT_FALSE(broken->problems.empty());
+  EXPECT_EQ(broken->records, 0U);
+  EXPECT_EQ(engine().tenant(tenant), before) << "nothing was applied";
 }
 
 TEST_F(UseCase, ATargetInUseStaysWhereItIs) {

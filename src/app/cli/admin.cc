@@ -21,40 +21,6 @@ namespace {
 std::string text_of(const json::Value& value) {
   return value.as_string() == nullptr ? json::dump(value) : *value.as_string();
 }
-}  // namespace
-
-int policy_explain(Io& io, const Globals& g, const std::string& user, const std::string& role, const std::string& at) {
-  Client client(io, g);
-  net::Pairs query{{"role", role}};
-  if (!user.empty()) query.emplace_back("principal", user);
-  if (!at.empty()) query.emplace_back("at", at);
-  const auto answer = client.call("GET", "/explain?" + net::encode_query(query));
-  if (!answer.ok()) return fail(io, g, answer.error(), "no explanation", client.request_id());
-  if (g.json()) {
-    print_json(io, {{"explanation", *answer}});
-    return Exit::done;
-  }
-  std::string out = answer->string_or("principal") +
-                    (answer->string_or("verdict") == "allow" ? " may have " : " may not have ") +
-                    answer->string_or("role") + ": " + answer->string_or("why") + "\n";
-  for (const auto& policy : items(*answer, "policies")) {
-    out += "\n" + policy.string_or("effect") + " " + policy.string_or("policy") + " (" + policy.string_or("outcome") +
-           ")" + (policy.string_or("place").empty() ? "" : "  " + policy.string_or("place")) + "\n";
-    for (const auto& part : items(policy, "parts")) {
-      const std::string outcome = part.string_or("outcome");
-      out += std::string("  ") +
-             (outcome == "held"     ? "✓"
-              : outcome == "failed" ? "✗"
-                                    : "!") +
-             " " + part.string_or("part") + (part.string_or("text").empty() ? "" : "  " + part.string_or("text")) +
-             (part.string_or("error").empty() ? "" : "  — " + part.string_or("error")) + "\n";
-    }
-  }
-  io.out(out);
-  return Exit::done;
-}
-
-namespace {
 
 int show_applied(Io& io, const Globals& g, const json::Value& applied, bool dry_run) {
   const auto lines = [&](const char* key) -> const json::Array& { return items(applied, key); };
@@ -76,18 +42,21 @@ int show_applied(Io& io, const Globals& g, const json::Value& applied, bool dry_
 
 }  // namespace
 
-int apply(Io& io, const Globals& g, const std::string& folder, bool dry_run, bool yes) {
-  const auto files = config::read_folder(folder);
+Result<std::map<std::string, std::string>> read_tenant_folder(const std::string& folder) {
+  auto files = config::read_folder(folder);
   constexpr const char* hint = "name the folder that has tenant.toml and policies/";
   if (!files.ok())
-    return fail(io, g,
-                {files.error().code, files.error().check, files.error().message,
-                 files.error().hint.empty() ? hint : files.error().hint},
-                folder + " can't be applied");
+    return Error{files.error().code, files.error().check, files.error().message,
+                 files.error().hint.empty() ? hint : files.error().hint};
   // Else the plan would be to remove all that there is.
   if (std::none_of(files->begin(), files->end(), [](const auto& file) { return file.first.ends_with(".toml"); }))
-    return fail(io, g, {Code::invalid, "apply.no_tenant", folder + " has no tenant.toml", hint},
-                folder + " can't be applied");
+    return Error{Code::invalid, "apply.no_tenant", folder + " has no tenant.toml", hint};
+  return files;
+}
+
+int apply(Io& io, const Globals& g, const std::string& folder, bool dry_run, bool yes) {
+  const auto files = read_tenant_folder(folder);
+  if (!files.ok()) return fail(io, g, files.error(), folder + " can't be applied");
   Client client(io, g);
   json::Object texts;
   for (const auto& [name, text] : *files) texts.set(name, text);

@@ -60,6 +60,7 @@ struct CommandLine {
   }
   void people();
   void grants_and_sessions();
+  void policies();
   void administration();
   void tools();
   void server();
@@ -73,8 +74,9 @@ struct CommandLine {
   demo::DemoOptions demo_options;
   LoginOptions login_options;
   WantOptions want;
-  bool all = false, closed = false, overdue = false, dry_run = false, yes = false, undo = false;
-  std::string id, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token;
+  bool all = false, closed = false, overdue = false, dry_run = false, yes = false, undo = false, as_json = false;
+  PolicyFiles policy_files;
+  std::string id, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to;
   std::vector<std::string> user_role, topic;
   std::size_t n = 20;
 };
@@ -91,6 +93,7 @@ CommandLine::CommandLine(Io& process) : io(process) {
   app.add_option("-o,--output", g.output, "table, json or name")->check(CLI::IsMember({"table", "json", "name"}));
   people();
   grants_and_sessions();
+  policies();
   administration();
   tools();
   server();
@@ -171,7 +174,7 @@ void CommandLine::grants_and_sessions() {
   on(session_end, [this] { return sessions_end(io, g, id); });
 }
 
-void CommandLine::administration() {
+void CommandLine::policies() {
   auto* policy = add(&app, "policy", "Policies", admin_group);
   policy->require_subcommand(1);
   auto* explain = add(policy, "explain", "Why or why not: policy explain [USER] ROLE");
@@ -181,7 +184,41 @@ void CommandLine::administration() {
   explain->add_option("--at", at, "At another time (RFC 3339)");
   on(explain,
      [this] { return policy_explain(io, g, user_role.size() == 2 ? user_role[0] : "", user_role.back(), at); });
+  auto* simulate = add(policy, "simulate", "What recorded decisions would become under a folder, before it is applied");
+  simulate->add_option("folder", folder, "The folder with tenant.toml and policies/")->required();
+  on(simulate, [this] { return policy_simulate(io, g, folder); });
+  auto* schema = add(policy, "schema", "What policies can speak of, as a Cedar schema");
+  schema->add_option("folder", folder, "Of a tenant's folder; without it the server's tenant");
+  schema->add_flag("--json", as_json, "In the JSON form of schemas");
+  on(schema, [this] { return policy_schema(io, g, folder, as_json); });
 
+  const auto reads = [this](CLI::App* c) {
+    c->add_option("--policies", policy_files.policies, "Cedar policies; - reads stdin")->required();
+    c->add_flag("--ids-by-annotation", policy_files.ids_by_annotation, "Name policies by their @id, as a tenant's are");
+  };
+  auto* authorize = add(policy, "authorize", "Decide one request over files, without a server");
+  reads(authorize);
+  authorize->add_option("--entities", policy_files.entities, "Entities JSON")->required();
+  authorize->add_option("--schema", policy_files.schema, "Read entities and request with its types, and check them");
+  authorize->add_option("--request", policy_files.request, "{\"principal\", \"action\", \"resource\", \"context\"}")
+      ->required();
+  on(authorize, [this] { return policy_authorize(io, g, policy_files); });
+  auto* validate = add(policy, "validate", "Check policies against a schema, without a server");
+  reads(validate);
+  validate->add_option("--schema", policy_files.schema, "Cedar schema, as text or JSON")->required();
+  validate->add_option("--level", policy_files.level, "At most that many steps from the request's entities");
+  on(validate, [this] { return policy_validate(io, g, policy_files); });
+  auto* translate = add(policy, "translate", "Between Cedar's text and its JSON forms");
+  translate->add_option("kind", kind, "schema")->required()->check(CLI::IsMember({"schema"}));
+  translate->add_option("file", file, "What to translate; - reads stdin")->required();
+  translate->add_option("--to", to, "json or text; without it the other one")->check(CLI::IsMember({"json", "text"}));
+  on(translate, [this] { return policy_translate(io, g, kind, file, to); });
+  auto* corpus = add(policy, "corpus", "Run every case of Cedar's conformance format below a folder");
+  corpus->add_option("folder", folder, "The folder with the cases")->required();
+  on(corpus, [this] { return policy_corpus(io, g, folder); });
+}
+
+void CommandLine::administration() {
   auto* apply_cmd = add(&app, "apply", "Apply a tenant's folder; the plan is shown first", admin_group);
   apply_cmd->add_option("folder", folder, "The folder with tenant.toml and policies/")->required();
   apply_cmd->add_flag("--dry-run", dry_run, "Only show the plan");

@@ -36,6 +36,11 @@ class Cli : public testing_support::User {
     server.on("POST" + api + "/sessions/ls_1/end", R"({"grants_ended":1})");
     server.on("POST" + api + "/apply",
               R"({"version":3,"plan":["role pg/orders/reader: new"],"problems":[],"warnings":["w"],"grants_ended":0})");
+    server.on(
+        "POST" + api + "/policy/simulate",
+        R"({"records":2,"unreadable":0,"complete":true,"newly_allowed":0,"newly_denied":0,"unchanged":2,"shifts":[],"unchanged_by":[{"policies":"p","decisions":2}],"problems":[],"warnings":[]})");
+    server.on("GET" + api + "/policy/schema",
+              R"({"text":"entity User;\n","schema":{"":{"entityTypes":{"User":{}},"actions":{}}}})");
     server.on("GET" + api + "/targets", R"({"targets":[{"target":"pg/orders","roles":[]}]})");
     server.on(
         "POST" + api + "/targets/pg/orders/check",
@@ -68,6 +73,8 @@ class Cli : public testing_support::User {
             {"sessions", "end", "ls_1"},
             {"policy", "explain", "pg/orders/reader"},
             {"policy", "explain", "demo/sam", "pg/orders/reader", "--at", "2026-03-01T00:00:00Z"},
+            {"policy", "simulate", folder},
+            {"policy", "schema"},
             {"apply", folder, "--dry-run"},
             {"apply", folder, "--yes"},
             {"target", "check", "pg/orders"},
@@ -141,6 +148,13 @@ TEST_F(Cli, WhatNeedsNoServerFailsWithOneJsonDocumentToo) {
                {{"audit", "verify", "--file", none}, 1},
                {{"audit", "verify", "--file", none, "--root", "00"}, 1},
                {{"apply", none}, 1},
+               {{"policy", "simulate", none}, 2},
+               {{"policy", "schema", none}, 2},
+               {{"policy", "corpus", none}, 2},
+               {{"policy", "authorize", "--policies", none, "--entities", none, "--request", none}, 2},
+               {{"policy", "validate", "--policies", none, "--schema", none}, 2},
+               {{"policy", "translate", "schema", none}, 2},
+               {{"policy", "authorize"}, 2},
                {{"help", "nothing"}, 6},
                {{"connect", "kafka/x"}, 1},
                {{}, 2},
@@ -369,6 +383,43 @@ TEST_F(Cli, ProblemsOfAFolderAreShownAndNothingIsApplied) {
   EXPECT_EQ(run({"apply", folder, "--yes"}), Exit::usage);
   EXPECT_NE(err.find("tenant.toml:3:1: unknown key\n"), std::string::npos) << err;
   EXPECT_EQ(server.count("POST /t/default/api/v1/apply"), 1U);
+}
+
+TEST_F(Cli, SimulateSaysWhoWouldGainAndLoseAndExitsOne) {
+  server.on(
+      "POST /t/default/api/v1/policy/simulate",
+      R"({"records":9,"unreadable":1,"complete":false,"newly_allowed":1,"newly_denied":1,"unchanged":7,"shifts":[{"record":"dc_1","principal":"corp/ann","at":"2026-03-01T12:00:00Z","role":"pg/orders/reader","verdict":"deny","policies":["night","freeze"],"why":"w"},{"record":"dn_2","principal":"corp/bob","at":"2026-03-01T13:00:00Z","role":"pg/orders/writer","verdict":"allow","policies":["all"],"why":"w"}],"unchanged_by":[{"policies":"data-read","decisions":7}],"problems":[],"warnings":["policies/p.cedar:1:1: never applies"]})");
+  EXPECT_EQ(run({"policy", "simulate", folder}), Exit::failed);
+  EXPECT_EQ(out,
+            "newly denied   2026-03-01T12:00:00Z  corp/ann  pg/orders/reader  (night, freeze)\n"
+            "newly allowed  2026-03-01T13:00:00Z  corp/bob  pg/orders/writer  (all)\n"
+            "unchanged      7 by data-read\n"
+            "1 newly allowed, 1 newly denied, 7 unchanged\n");
+  EXPECT_NE(err.find("warning: policies/p.cedar:1:1: never applies\n"), std::string::npos) << err;
+  EXPECT_NE(err.find("1 decision records can't be read"), std::string::npos) << err;
+  EXPECT_NE(err.find("more records than were replayed (9)"), std::string::npos) << err;
+  EXPECT_EQ(run({"policy", "simulate", folder, "-o", "json"}), Exit::failed);
+  EXPECT_EQ(document().int_or("newly_denied", 0), 1);
+  server.on(
+      "POST /t/default/api/v1/policy/simulate",
+      R"({"newly_allowed":0,"newly_denied":0,"unchanged":0,"problems":[{"text":"policies/p.cedar:3:9: x"}],"warnings":[]})",
+      422);
+  EXPECT_EQ(run({"policy", "simulate", folder}), Exit::usage);
+  EXPECT_NE(err.find("policies/p.cedar:3:9: x\n"), std::string::npos) << err;
+  EXPECT_EQ(out, "");
+}
+
+TEST_F(Cli, ExplainShowsWhatWouldTurnIt) {
+  server.on(
+      "GET /t/default/api/v1/explain",
+      R"({"principal":"demo/sam","role":"pg/orders/reader","verdict":"deny","why":"no policy permits it","ask":"ask for more","policies":[{"policy":"p","effect":"permit","outcome":"not satisfied","place":"policies/p.cedar:1","parts":[{"part":"when","text":"when { a && b && c }","outcome":"failed","terms":[{"part":"term","text":"a","outcome":"held"},{"part":"term","text":"b","outcome":"failed"},{"part":"term","text":"c","outcome":"not_reached"}]}]}],"flip":{"verdict":"allow","changes":[{"fact":"context.mfa","now":"false","would_be":"true"}]}})");
+  ASSERT_EQ(run({"policy", "explain", "pg/orders/reader"}), 0) << err;
+  EXPECT_EQ(out,
+            "demo/sam may not have pg/orders/reader: no policy permits it\nask for more\n\n"
+            "permit p (not satisfied)  policies/p.cedar:1\n"
+            "  ✗ when  when { a && b && c }\n"
+            "      ✓ term  a\n      ✗ term  b\n      · term  c\n\n"
+            "It would be allowed with:\n  context.mfa: true (now false)\n");
 }
 
 TEST_F(Cli, ADamagedAuditLogIsExitOne) {

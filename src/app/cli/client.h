@@ -1,6 +1,7 @@
 // The API's client: finds the server and the login, speaks JSON, turns problems into errors.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "app/cli/context.h"
@@ -61,6 +62,8 @@ class Client {
   std::string request_id_;
 };
 
+/// What a folder of a tenant holds. Errors: those of config::read_folder, "apply.no_tenant". (admin.cc)
+base::Result<std::map<std::string, std::string>> read_tenant_folder(const std::string& folder);
 /// Fetches the whole audit log and recomputes it: "12 records, root 0f…", or the first record that is wrong. (admin.cc)
 base::Result<std::string> verify_audit(Client& client);
 

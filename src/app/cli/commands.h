@@ -34,8 +34,29 @@ int grants_show(Io& io, const Globals& g, const std::string& id);
 int grants_extend(Io& io, const Globals& g, const std::string& id, const std::string& by);
 int grants_end(Io& io, const Globals& g, const std::string& id);
 
-// admin.cc
+// policy_server.cc: what a server is asked about policies
 int policy_explain(Io& io, const Globals& g, const std::string& user, const std::string& role, const std::string& at);
+/// Exit 1 when something would change.
+int policy_simulate(Io& io, const Globals& g, const std::string& folder);
+/// Of a folder, else of the server's tenant.
+int policy_schema(Io& io, const Globals& g, const std::string& folder, bool as_json);
+
+// policy.cc, policy_corpus.cc: Cedar without a server
+struct PolicyFiles {
+  std::string policies, entities, schema, request;
+  bool ids_by_annotation = false;
+  std::optional<std::uint32_t> level;
+};
+/// Exit 0: allow, 1: deny, 2: something can't be read.
+int policy_authorize(Io& io, const Globals& g, const PolicyFiles& files);
+/// Exit 1 when a policy does not parse or validate; warnings leave it 0. 2: the schema or a file can't be read.
+int policy_validate(Io& io, const Globals& g, const PolicyFiles& files);
+/// `kind`: "schema"; `to`: "json", "text" or empty, the other one then.
+int policy_translate(Io& io, const Globals& g, const std::string& kind, const std::string& file, std::string to);
+/// Exit 1 when a case failed.
+int policy_corpus(Io& io, const Globals& g, const std::string& folder);
+
+// admin.cc
 int apply(Io& io, const Globals& g, const std::string& folder, bool dry_run, bool yes);
 int target_check(Io& io, const Globals& g, const std::string& target);
 int sessions_ls(Io& io, const Globals& g);

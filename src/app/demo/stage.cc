@@ -61,7 +61,7 @@ std::map<std::string, std::string> tenant_files(const Stage& stage) {
       "\n"
       "@id(\"data-write\") @duration(\"15m\") @idle(\"5m\") @connections(\"1\")\n"
       "permit(principal in Group::\"demo/data\", action == Action::\"assume\", resource == Role::\"pg/orders/writer\")\n"
-      "when { principal.department == resource.team };\n";
+      "when { principal has department && principal.department == resource.team };\n";
   return {{"tenant.toml", tenant}, {"policies/orders.cedar", policies}};
 }
 
