@@ -533,6 +533,7 @@ TEST(Problem, RendersOnOneLine) {
             "tenant.toml:14: unknown key \"isuer\", did you mean \"issuer\"?");
   EXPECT_EQ((Problem{"f", 0, 0, "m", ""}).render(), "f: m");
   EXPECT_EQ((Problem{"", 0, 0, "m", ""}).render(), "m");
+  EXPECT_EQ((Problem{"f.cedar", 2, 3, "m", "h", "  x y\n    ^"}).render(), "f.cedar:2:3: m\n  x y\n    ^\n  hint: h");
   EXPECT_THAT(problems_of("\"a\\nb\\u001b[31m\" = 1\n"),
               ElementsAre("tenant.toml:1: unknown key \"a\\nb\\u001b[31m\", known are: idp, target, role"));
 }

@@ -14,7 +14,7 @@ using cedar::Value;
 using core::AttributeType;
 using core::AttributeValue;
 
-constexpr std::size_t max_questions = 4'000, max_policy_looks = 20'000'000, max_candidates = 400, max_constants = 64;
+constexpr std::size_t max_questions = 4'000, max_policy_looks = 3'000'000, max_candidates = 400, max_constants = 64;
 
 // Everything a decision depends on that may be imagined otherwise.
 struct World {

@@ -159,3 +159,30 @@ test('apply: a bad folder is told file by file, and nothing changes', async () =
   const missing = await w.cli('operator', ['apply', path.join(w.folder, 'nowhere'), '--yes']);
   assert.notEqual(missing.code, 0);
 });
+
+test('policy: the schema, a slip refused with its caret, what a change would do, and what would turn a refusal', async () => {
+  const schema = await w.cli('operator', ['policy', 'schema']);
+  assert.equal(schema.code, 0, schema.err);
+  assert.match(schema.out, /entity User in \[Group\]/);
+  const folder = path.join(w.folder, 'next');
+  const main = path.join(folder, 'policies', 'main.cedar');
+  fs.cpSync(w.tenant, folder, { recursive: true });
+  const same = await w.cli('operator', ['policy', 'simulate', folder]);
+  assert.equal(same.code, 0, same.out + same.err);
+  fs.appendFileSync(main, '\n@id("freeze") forbid(principal, action == Action::"assume", resource is Role);\n');
+  const frozen = await w.cli('operator', ['policy', 'simulate', folder, '-o', 'json']);
+  assert.equal(frozen.code, 1, frozen.out + frozen.err);
+  const { newly_denied: denied, shifts } = JSON.parse(frozen.out);
+  assert.ok(denied > 0 && shifts.every((s) => s.verdict === 'deny' && s.policies.join() === 'freeze'), frozen.out);
+  fs.appendFileSync(main, '@id("slip") permit(principal, action == Action::"assume", resource is Role) when { context.mfaa };\n');
+  const refused = await w.cli('operator', ['apply', folder, '--yes']);
+  assert.equal(refused.code, 2, refused.out);
+  assert.match(refused.err, /policies\/main\.cedar:\d+:\d+: policy slip: context has no attribute "mfaa"\n.*\n *\^+\n {2}hint: did you mean "mfa"\?/);
+  assert.equal((await w.login('ada')).code, 0);
+  assert.equal((await w.login('sam')).code, 0);
+  const why = await w.cli('ada', ['policy', 'explain', 'demo/sam', 'pg/orders/reader', '-o', 'json']);
+  assert.equal(why.code, 0, why.err);
+  assert.deepEqual(JSON.parse(why.out).explanation.flip, { verdict: 'allow', changes: [{ fact: 'principal in Group::"demo/data"', now: 'false', would_be: 'true' }] });
+  const own = await w.cli('sam', ['policy', 'explain', 'pg/orders/reader', '-o', 'json']);
+  assert.equal(JSON.parse(own.out).explanation.flip, undefined);
+});
