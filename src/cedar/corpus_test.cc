@@ -8,6 +8,7 @@
 #include <map>
 
 #include "cedar/cedar.h"
+#include "cedar/compile_test_support.h"
 #include "cedar/corpus_test_support.h"
 #include "cedar/schema_entities.h"
 
@@ -75,6 +76,7 @@ void run_requests(const Case& one, Tally& tally) {
   const bool real = has_real_condition(one.policies);
   ++tally.cases;
   tally.real_cases += real ? 1U : 0U;
+  const BothEvaluators evaluators(one.policies);
   const auto* requests = one.file.find("requests")->as_array();
   for (std::size_t i = 0; requests != nullptr && i < requests->size(); ++i) {
     const json::Value& expected = (*requests)[i];
@@ -85,7 +87,7 @@ void run_requests(const Case& one, Tally& tally) {
       tally.miss(one.name, "request not read: " + request.error().message);
       continue;
     }
-    const Answer answer = authorize(one.policies, one.entities, *request);
+    const Answer answer = evaluators.authorize(one.entities, *request);
     tally.with_reasons += answer.reasons.empty() ? 0U : 1U;
     tally.with_errors += answer.errors.empty() ? 0U : 1U;
     if (auto what = expected_and_got(expected, answer); !what.empty())

@@ -56,23 +56,8 @@ struct World {
     user.attrs.insert_or_assign("subject", Value::string(who.subject));
     for (const auto& group : who.groups) user.parents.push_back({"Group", who.idp + "/" + group});
     all.push_back(std::move(user));
-    for (const auto& target : t.spec.targets) {
-      cedar::Entity entity;
-      entity.uid = {"Target", target.id.str()};
-      entity.attrs = to_record(target.attributes);
-      all.push_back(std::move(entity));
-    }
-    for (const auto& role : t.spec.roles) {
-      cedar::Entity entity;
-      entity.uid = {"Role", role.id.str()};
-      entity.attrs = to_record(role.attributes);
-      entity.attrs.insert_or_assign("target", Value::entity({"Target", core::target_of(role.id).str()}));
-      entity.attrs.insert_or_assign("elevated", Value::boolean(role.elevated));
-      entity.parents.push_back({"Target", core::target_of(role.id).str()});
-      all.push_back(std::move(entity));
-    }
-    auto built = cedar::Entities::build(std::move(all));
-    DP_ASSERT(built.ok());  // our own entities: unique ids, two levels, no cycle
+    auto built = cedar::Entities::build_over(t.resources, std::move(all));
+    DP_ASSERT(built.ok());  // our own entities: a person is none of the resources
     entities = std::move(*built);
 
     context.insert_or_assign("time", Value::datetime(now));
@@ -120,14 +105,18 @@ core::Offer offer_of(const Tenant& tenant, const std::string& policy, const core
 // A refused person learns which permits speak of the role, and what would make them fit; not their text.
 void suggest(const World& world, const core::RoleSpec& role, RoleDecision& out) {
   using Part = cedar::ExplainedPart;
+  const cedar::Request ask = world.ask(role.id);
   for (const auto& policy : world.tenant.policies.policies()) {
     if (policy.effect() != cedar::Effect::permit) continue;
-    const cedar::Explanation e = cedar::explain(policy, world.entities, world.ask(role.id));
+    // Most policies speak of other roles: those are not worth an account.
+    if (!cedar::holds(policy.resource(), world.entities, ask.resource) ||
+        !cedar::holds(policy.action(), world.entities, ask.action))
+      continue;
+    const cedar::Explanation e = cedar::explain(policy, world.entities, ask);
     const auto failed = [&](Part::Kind kind) {
       return std::any_of(e.parts.begin(), e.parts.end(),
                          [&](const Part& p) { return p.kind == kind && p.outcome != Part::Outcome::held; });
     };
-    if (failed(Part::Kind::action) || failed(Part::Kind::resource)) continue;
     out.policies.push_back(policy.id());
     if (!out.ask.empty()) continue;
     const cedar::ScopeTest& scope = policy.principal();
@@ -140,7 +129,7 @@ void suggest(const World& world, const core::RoleSpec& role, RoleDecision& out) 
 }
 
 RoleDecision decide_role(const World& world, const core::RoleSpec& role) {
-  const cedar::Answer answer = cedar::authorize(world.tenant.policies, world.entities, world.ask(role.id));
+  const cedar::Answer answer = cedar::authorize(*world.tenant.compiled, world.entities, world.ask(role.id));
   RoleDecision out;
   out.role = role.id;
   for (const auto& error : answer.errors) out.erred.push_back(error.policy);
@@ -170,6 +159,28 @@ Decision refuse(Decision decision, std::string why) {
 }
 
 }  // namespace
+
+std::shared_ptr<const cedar::Entities> resources_of(const core::TenantSpec& spec) {
+  std::vector<cedar::Entity> all;
+  for (const auto& target : spec.targets) {
+    cedar::Entity entity;
+    entity.uid = {"Target", target.id.str()};
+    entity.attrs = to_record(target.attributes);
+    all.push_back(std::move(entity));
+  }
+  for (const auto& role : spec.roles) {
+    cedar::Entity entity;
+    entity.uid = {"Role", role.id.str()};
+    entity.attrs = to_record(role.attributes);
+    entity.attrs.insert_or_assign("target", Value::entity({"Target", core::target_of(role.id).str()}));
+    entity.attrs.insert_or_assign("elevated", Value::boolean(role.elevated));
+    entity.parents.push_back({"Target", core::target_of(role.id).str()});
+    all.push_back(std::move(entity));
+  }
+  auto built = cedar::Entities::build(std::move(all));
+  DP_ASSERT(built.ok());  // our own entities: unique ids, two levels, no cycle
+  return std::make_shared<const cedar::Entities>(std::move(*built));
+}
 
 std::vector<RoleDecision> decide_all(const Tenant& tenant, const core::Identity& who, const core::AccessRequest& request,
                                      base::WallTime now) {
@@ -233,7 +244,7 @@ bool may_administer(const Tenant& tenant, const core::Identity& who, const core:
                     base::WallTime now) {
   const World world(tenant, who, request, now);
   const cedar::Request ask{world.principal, {"Action", "administer"}, {"Tenant", tenant.spec.tenant.str()}, world.context};
-  const cedar::Answer answer = cedar::authorize(tenant.policies, world.entities, ask);
+  const cedar::Answer answer = cedar::authorize(*tenant.compiled, world.entities, ask);
   return answer.decision == cedar::Decision::allow && answer.erred_forbids.empty();
 }
 

@@ -6,6 +6,9 @@
 
 namespace daypass::engine {
 
+/// A tenant's targets and roles as Cedar sees them: what every decision knows, made once.
+std::shared_ptr<const cedar::Entities> resources_of(const core::TenantSpec& spec);
+
 /// Decides `request` for `who` under the tenant's policies. An evaluation error in a forbid denies.
 core::Decision decide(const Tenant& tenant, const core::Identity& who, const core::AccessRequest& request,
                       base::WallTime now);

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/encoding.h"
+#include "engine/decide.h"
 
 namespace daypass::engine {
 namespace {
@@ -164,7 +165,10 @@ Compiled compile(core::TenantSpec spec, const Catalog& catalog, const Tenant* be
     check_names(policy, tenant->spec, out);
   }
   make_drivers(*tenant, catalog, before, out);
-  if (out.problems.empty()) out.tenant = std::move(tenant);
+  if (!out.problems.empty()) return out;
+  tenant->compiled = cedar::CompiledPolicies::compile(tenant->policies);
+  tenant->resources = resources_of(tenant->spec);
+  out.tenant = std::move(tenant);
   return out;
 }
 

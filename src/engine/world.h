@@ -29,6 +29,8 @@ struct PolicyLimits {
 struct Tenant {
   core::TenantSpec spec;
   cedar::PolicySet policies;
+  std::shared_ptr<const cedar::CompiledPolicies> compiled;   ///< the same, as decisions use them
+  std::shared_ptr<const cedar::Entities> resources;          ///< targets and roles: what every decision knows
   std::map<std::string, PolicyLimits> limits;   ///< by policy id
   std::map<std::string, std::shared_ptr<idp::IdentityProvider>> idps;
   std::map<core::TargetId, std::shared_ptr<target::Target>> targets;
