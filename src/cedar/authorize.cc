@@ -25,18 +25,6 @@ bool in_scope(const Policy& policy, const Evaluator& evaluator, const Request& r
   return true;
 }
 
-enum class Applies : std::uint8_t { no, yes, erred };
-
-Applies applies(const Policy& policy, Evaluator& evaluator, const Request& request) {
-  if (!in_scope(policy, evaluator, request)) return Applies::no;
-  for (const Condition& condition : policy.conditions()) {
-    bool value = false;
-    if (!evaluator.evaluate_bool(policy.exprs(), condition.body, value)) return Applies::erred;
-    if (value == condition.unless) return Applies::no;
-  }
-  return Applies::yes;
-}
-
 Result<EntityUid> read_uid(const json::Value& json, std::string_view field) {
   const json::Value* uid = json.find(field);
   if (uid == nullptr)
@@ -47,6 +35,20 @@ Result<EntityUid> read_uid(const json::Value& json, std::string_view field) {
 }
 
 }  // namespace
+
+Holds conditions_hold(const Policy& policy, Evaluator& evaluator) {
+  for (const Condition& condition : policy.conditions()) {
+    bool value = false;
+    if (!evaluator.evaluate_bool(policy.exprs(), condition.body, value)) return Holds::erred;
+    if (value == condition.unless) return Holds::no;
+  }
+  return Holds::yes;
+}
+
+PolicyError error_of(const Policy& policy, const Evaluator::Failure& failure) {
+  const auto place = policy.place(failure.span);
+  return {policy.id(), failure.message, place.line, place.column};
+}
 
 std::string_view to_string(Decision decision) noexcept {
   return decision == Decision::allow ? "allow" : "deny";
@@ -75,18 +77,17 @@ Answer authorize(const PolicySet& policies, const Entities& entities, const Requ
   Evaluator evaluator(entities, request);
   for (const Policy& policy : policies.policies()) {
     const bool forbid = policy.effect() == Effect::forbid;
-    switch (applies(policy, evaluator, request)) {
-      case Applies::no:
+    if (!in_scope(policy, evaluator, request)) continue;
+    switch (conditions_hold(policy, evaluator)) {
+      case Holds::no:
         break;
-      case Applies::yes:
+      case Holds::yes:
         (forbid ? answer.satisfied_forbids : answer.satisfied_permits).push_back(policy.id());
         break;
-      case Applies::erred: {
-        const auto place = policy.place(evaluator.failure().span);
-        answer.errors.push_back({policy.id(), evaluator.failure().message, place.line, place.column});
+      case Holds::erred:
+        answer.errors.push_back(error_of(policy, evaluator.failure()));
         if (forbid) answer.erred_forbids.push_back(policy.id());
         break;
-      }
     }
   }
   const bool allow = answer.satisfied_forbids.empty() && !answer.satisfied_permits.empty();

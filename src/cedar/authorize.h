@@ -51,6 +51,9 @@ struct Answer {
 /// Never fails: what goes wrong in a policy is part of the answer.
 Answer authorize(const PolicySet& policies, const Entities& entities, const Request& request);
 
+/// One test of a policy's head, for the uid in its place. Cannot fail.
+bool holds(const ScopeTest& test, const Entities& entities, const EntityUid& uid) noexcept;
+
 /// One part of a policy, looked at by itself.
 struct ExplainedPart {
   enum class Kind : std::uint8_t { principal, action, resource, when, unless, term };

@@ -1,8 +1,10 @@
-// The shape Daypass decides with: N policies that map a group to a role, one of which fits, for one request.
+// The shape Daypass decides with: N policies that map a group to a role, one of which fits, for one request. What the
+// index gains and what the code gains stand apart: reference, reference on the index's candidates, compiled.
 #include <benchmark/benchmark.h>
 
 #include <string>
 
+#include "base/json.h"
 #include "cedar/cedar.h"
 
 namespace daypass::cedar {
@@ -19,11 +21,15 @@ std::string role_mapping(std::int64_t policies) {
   return text;
 }
 
-PolicySet parsed(std::int64_t policies) {
+ParseOptions large() {
   ParseOptions options;
   options.ids_from_annotation = true;
   options.max_bytes = std::size_t{64} << 20U;
-  return PolicySet::parse(role_mapping(policies), "roles.cedar", options).value();
+  return options;
+}
+
+PolicySet parsed(std::int64_t policies) {
+  return PolicySet::parse(role_mapping(policies), "roles.cedar", large()).value();
 }
 
 std::vector<Entity> facts(std::int64_t which) {
@@ -40,31 +46,125 @@ Request asked(std::int64_t which) {
           {{"mfa", Value::boolean(true)}, {"reason", Value::string("ticket 42")}}};
 }
 
-void authorize_one(benchmark::State& state) {
-  const PolicySet policies = parsed(state.range(0));
-  const Entities entities = Entities::build(facts(state.range(0) / 2)).value();
-  const Request request = asked(state.range(0) / 2);
+/// The world that one benchmark decides in; for 100,000 policies it is made once.
+struct World {
+  explicit World(std::int64_t policies)
+      : compiled(CompiledPolicies::compile(parsed(policies))),
+        entities(Entities::build(facts(policies / 2)).value()),
+        request(asked(policies / 2)) {}
+  std::shared_ptr<const CompiledPolicies> compiled;
+  Entities entities;
+  Request request;
+};
+const World& world(std::int64_t policies) {
+  static const World one(1), ten(10), thousand(1000), many(100'000);
+  return policies == 1 ? one : policies == 10 ? ten : policies == 1000 ? thousand : many;
+}
+
+void must_allow(benchmark::State& state, Decision decision) {
+  if (decision != Decision::allow) state.SkipWithError("denied");
+}
+
+void reference(benchmark::State& state) {
+  const World& in = world(state.range(0));
   for (auto _ : state) {
-    const Answer answer = authorize(policies, entities, request);
-    if (answer.decision != Decision::allow) state.SkipWithError("denied");
+    const Answer answer = authorize(in.compiled->policies(), in.entities, in.request);
+    must_allow(state, answer.decision);
     benchmark::DoNotOptimize(answer.reasons.data());
   }
 }
-BENCHMARK(authorize_one)->Arg(1)->Arg(10)->Arg(1000);
+BENCHMARK(reference)->Arg(1)->Arg(10)->Arg(1000)->Arg(100'000);
+
+// What indexing is worth without the code: the reference evaluates what the index lets through.
+void reference_on_index(benchmark::State& state) {
+  const World& in = world(state.range(0));
+  Scratch scratch;
+  for (auto _ : state) {
+    const auto all = in.compiled->policies().policies();
+    std::size_t satisfied = 0;
+    for (const std::uint32_t policy : candidates(*in.compiled, in.entities, in.request, scratch))
+      satisfied += explain(all[policy], in.entities, in.request).satisfied ? 1U : 0U;
+    must_allow(state, satisfied == 1 ? Decision::allow : Decision::deny);
+  }
+}
+BENCHMARK(reference_on_index)->Arg(1)->Arg(10)->Arg(1000)->Arg(100'000);
+
+// The request parsed, the entities built, the result by index.
+void decided(benchmark::State& state) {
+  const World& in = world(state.range(0));
+  Scratch scratch;
+  for (auto _ : state) must_allow(state, decide(*in.compiled, in.entities, in.request, scratch).decision);
+}
+BENCHMARK(decided)->Arg(1)->Arg(10)->Arg(1000)->Arg(100'000);
+BENCHMARK(decided)->Arg(100'000)->Threads(2)->UseRealTime();
+
+// The same with names: the whole Answer.
+void answered(benchmark::State& state) {
+  const World& in = world(state.range(0));
+  for (auto _ : state) {
+    const Answer answer = authorize(*in.compiled, in.entities, in.request);
+    must_allow(state, answer.decision);
+    benchmark::DoNotOptimize(answer.reasons.data());
+  }
+}
+BENCHMARK(answered)->Arg(1)->Arg(10)->Arg(1000)->Arg(100'000);
+BENCHMARK(answered)->Arg(100'000)->Threads(2)->UseRealTime();
+
+// The context comes as JSON text.
+void answered_from_json(benchmark::State& state) {
+  const World& in = world(state.range(0));
+  const std::string context = base::json::dump(record_to_json(in.request.context));
+  for (auto _ : state) {
+    Request request{in.request.principal, in.request.action, in.request.resource, {}};
+    request.context = record_from_json(base::json::parse(context).value()).value();
+    const Answer answer = authorize(*in.compiled, in.entities, request);
+    must_allow(state, answer.decision);
+    benchmark::DoNotOptimize(answer.reasons.data());
+  }
+}
+BENCHMARK(answered_from_json)->Arg(1)->Arg(10)->Arg(1000)->Arg(100'000);
+
+// And the three entities are built for it: all that a decision of the official engine through npm does.
+void answered_from_json_with_entities(benchmark::State& state) {
+  const World& in = world(state.range(0));
+  const std::string context = base::json::dump(record_to_json(in.request.context));
+  const std::vector<Entity> three = facts(state.range(0) / 2);
+  for (auto _ : state) {
+    const Entities entities = Entities::build(three).value();
+    Request request{in.request.principal, in.request.action, in.request.resource, {}};
+    request.context = record_from_json(base::json::parse(context).value()).value();
+    const Answer answer = authorize(*in.compiled, entities, request);
+    must_allow(state, answer.decision);
+    benchmark::DoNotOptimize(answer.reasons.data());
+  }
+}
+BENCHMARK(answered_from_json_with_entities)->Arg(1)->Arg(10)->Arg(1000)->Arg(100'000);
 
 void build_entities(benchmark::State& state) {
-  for (auto _ : state) benchmark::DoNotOptimize(Entities::build(facts(0)).value().size());
+  const std::vector<Entity> three = facts(0);
+  for (auto _ : state) benchmark::DoNotOptimize(Entities::build(three).value().size());
 }
 BENCHMARK(build_entities);
 
 void parse_policies(benchmark::State& state) {
   const std::string text = role_mapping(state.range(0));
-  ParseOptions options;
-  options.max_bytes = text.size();
-  for (auto _ : state) benchmark::DoNotOptimize(PolicySet::parse(text, "roles.cedar", options).value().size());
+  for (auto _ : state) benchmark::DoNotOptimize(PolicySet::parse(text, "roles.cedar", large()).value().size());
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * static_cast<std::int64_t>(text.size()));
 }
-BENCHMARK(parse_policies)->Arg(1)->Arg(10)->Arg(1000);
+BENCHMARK(parse_policies)->Arg(1)->Arg(1000)->Arg(100'000)->Unit(benchmark::kMillisecond);
+
+// Text to what decides; freeing it is not counted.
+void load(benchmark::State& state) {
+  const std::string text = role_mapping(state.range(0));
+  for (auto _ : state) {
+    auto compiled = CompiledPolicies::compile(PolicySet::parse(text, "roles.cedar", large()).value());
+    benchmark::DoNotOptimize(compiled.get());
+    state.PauseTiming();
+    compiled.reset();
+    state.ResumeTiming();
+  }
+}
+BENCHMARK(load)->Arg(100'000)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace daypass::cedar

@@ -12,7 +12,7 @@ using testing::world;
 Answer ask(std::string_view policies, const Request& with = request()) {
   const auto set = PolicySet::parse(policies, "t.cedar");
   EXPECT_TRUE(set.ok()) << policies;
-  return set.ok() ? authorize(*set, world(), with) : Answer{};
+  return set.ok() ? testing::BothEvaluators(*set).authorize(world(), with) : Answer{};
 }
 
 TEST(CedarAuthorize, NothingMeansDeny) {

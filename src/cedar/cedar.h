@@ -4,9 +4,11 @@
 #pragma once
 
 #include "cedar/authorize.h"        // IWYU pragma: export
+#include "cedar/compile.h"          // IWYU pragma: export
 #include "cedar/entities.h"         // IWYU pragma: export
 #include "cedar/policy.h"           // IWYU pragma: export
 #include "cedar/schema.h"           // IWYU pragma: export
 #include "cedar/schema_entities.h"  // IWYU pragma: export
+#include "cedar/snapshot.h"         // IWYU pragma: export
 #include "cedar/validate.h"         // IWYU pragma: export
 #include "cedar/value.h"            // IWYU pragma: export

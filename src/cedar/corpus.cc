@@ -4,6 +4,8 @@
 #include <filesystem>
 
 #include "cedar/authorize.h"
+#include "cedar/compile.h"
+#include "cedar/compile_compare.h"
 #include "cedar/schema.h"
 #include "cedar/schema_entities.h"
 #include "cedar/validate.h"
@@ -194,6 +196,7 @@ class Run {
 
   void decide(const PolicySet& policies, const Entities& entities) {
     const json::Array& requests = *file_.find("requests")->as_array();
+    const auto compiled = CompiledPolicies::compile(policies);
     for (std::size_t i = 0; i < requests.size(); ++i) {
       const std::string name = "request " + std::to_string(i) + ": ";
       const auto request = Request::from_json(requests[i]);
@@ -201,13 +204,16 @@ class Run {
         miss(name + "not read: " + request.error().message);
         continue;
       }
-      compare(name, policies, entities, *request, requests[i]);
+      compare(name, *compiled, entities, *request, requests[i]);
     }
   }
 
-  void compare(const std::string& name, const PolicySet& policies, const Entities& entities, const Request& request,
-               const json::Value& expected) {
+  void compare(const std::string& name, const CompiledPolicies& compiled, const Entities& entities,
+               const Request& request, const json::Value& expected) {
+    const PolicySet& policies = compiled.policies();
     const Answer answer = authorize(policies, entities, request);
+    if (auto what = testing::disagreement(compiled, answer, entities, request); !what.empty())
+      miss(name + "the compiled evaluator disagrees: " + std::move(what));
     std::vector<std::string> erred;
     for (const PolicyError& error : answer.errors) erred.push_back(error.policy);
     const auto reason = ids_of(expected.find("reason")), errors = ids_of(expected.find("errors"));

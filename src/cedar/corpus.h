@@ -32,7 +32,8 @@ struct CorpusCase {
 
 /// Runs the case file at `path` (absolute): every request's decision, reasons and erring policies, `shouldValidate`,
 /// and what the official engine said beside it or in a folder go-results above (NAME.validation.json,
-/// NAME.cedarschema.json). explain() must see what authorize() saw, and what is written must read back the same.
+/// NAME.cedarschema.json). Both evaluators, and explain(), must see the same, and what
+/// is written must read back the same.
 ///
 /// A file that the case names is looked up below each folder above it, nearest first, else its last component beside
 /// it. Entities are read with the schema where they conform to it, else without. Cases written for a validator alone

@@ -10,84 +10,86 @@ using base::Error;
 using base::Result;
 namespace json = base::json;
 
-namespace {
-
-// Ids count entities first, then uids that are only named as parents; those have no parents of their own.
-using Graph = std::vector<std::vector<std::uint32_t>>;
-
-struct Closure {
-  Graph ancestors;
-  std::size_t cycle_at = SIZE_MAX;
-  bool too_many = false;
-};
-
 // Depth first without recursion: a chain of a million groups must not need a million stack frames.
 class Closing {
  public:
-  explicit Closing(const Graph& parents) : parents_(parents), state_(parents.size(), State::fresh) {
-    out_.ancestors.resize(parents.size());
-  }
+  /// The parents of entity `e` are parents[begins[e]] up to begins[e + 1].
+  Closing(Entities& store, const std::vector<std::uint32_t>& begins, const std::vector<std::uint32_t>& parents)
+      : store_(store), begins_(begins), parents_(parents), state_(begins.size() - 1, State::fresh) {}
 
-  Closure run() && {
-    for (std::uint32_t e = 0; e < parents_.size() && good(); ++e)
+  /// False when there is a cycle or too much.
+  bool run() {
+    for (std::uint32_t e = 0; e < state_.size() && good(); ++e)
       if (state_[e] == State::fresh) visit(e);
-    return std::move(out_);
+    return good();
   }
+  std::size_t cycle_at = SIZE_MAX;
+  bool too_many = false;
 
  private:
   enum class State : std::uint8_t { fresh, open, done };
   struct Frame {
     std::uint32_t entity;
-    std::size_t next = 0;
+    std::uint32_t next;
   };
 
-  [[nodiscard]] bool good() const { return out_.cycle_at == SIZE_MAX && !out_.too_many; }
+  [[nodiscard]] bool good() const { return cycle_at == SIZE_MAX && !too_many; }
 
   void visit(std::uint32_t root) {
-    std::vector<Frame> stack{{root}};
+    stack_.assign(1, {root, begins_[root]});
     state_[root] = State::open;
-    while (!stack.empty() && good()) {
-      auto& [entity, next] = stack.back();
-      if (next == parents_[entity].size()) {
+    while (!stack_.empty() && good()) {
+      auto& [entity, next] = stack_.back();
+      if (next == begins_[entity + 1]) {
         finish(entity);
-        stack.pop_back();
+        stack_.pop_back();
         continue;
       }
-      const std::uint32_t parent = parents_[entity][next++];
-      if (parent >= parents_.size() || state_[parent] == State::done) continue;
+      const std::uint32_t parent = parents_[next++];
+      if (parent >= state_.size() || state_[parent] == State::done) continue;
       if (state_[parent] == State::open) {
-        out_.cycle_at = parent;
+        cycle_at = parent;
         return;
       }
       state_[parent] = State::open;
-      stack.push_back({parent});
+      stack_.push_back({parent, begins_[parent]});
     }
   }
 
   void finish(std::uint32_t entity) {
-    auto& mine = out_.ancestors[entity];
-    for (const std::uint32_t parent : parents_[entity]) {
-      mine.push_back(parent);
-      if (parent < parents_.size())
-        mine.insert(mine.end(), out_.ancestors[parent].begin(), out_.ancestors[parent].end());
+    mine_.clear();
+    for (std::uint32_t at = begins_[entity]; at < begins_[entity + 1]; ++at) {
+      const std::uint32_t parent = parents_[at];
+      mine_.push_back(parent);
+      if (parent < state_.size()) {
+        const auto [begin, size] = store_.ranges_[parent];
+        const auto first = store_.ancestors_.begin() + static_cast<std::ptrdiff_t>(begin);
+        mine_.insert(mine_.end(), first, first + static_cast<std::ptrdiff_t>(size));
+      }
       // Counted before duplicates go: this bounds the work too.
-      if (work_ + mine.size() > Entities::max_ancestors) {
-        out_.too_many = true;
+      if (work_ + mine_.size() > Entities::max_ancestors) {
+        too_many = true;
         return;
       }
     }
-    work_ += mine.size();
-    std::sort(mine.begin(), mine.end());
-    mine.erase(std::unique(mine.begin(), mine.end()), mine.end());
-    mine.shrink_to_fit();
+    work_ += mine_.size();
+    std::sort(mine_.begin(), mine_.end());
+    mine_.erase(std::unique(mine_.begin(), mine_.end()), mine_.end());
+    store_.ranges_[entity] = {store_.ancestors_.size(), mine_.size()};
+    store_.ancestors_.insert(store_.ancestors_.end(), mine_.begin(), mine_.end());
     state_[entity] = State::done;
   }
 
-  const Graph& parents_;
+  Entities& store_;
+  const std::vector<std::uint32_t>& begins_;
+  const std::vector<std::uint32_t>& parents_;
   std::vector<State> state_;
-  Closure out_;
+  std::vector<Frame> stack_;
+  std::vector<std::uint32_t> mine_;
   std::size_t work_ = 0;
 };
+
+namespace {
 
 bool same(const Entity& a, const Entity& b) {
   const std::unordered_set<EntityUid> mine(a.parents.begin(), a.parents.end());
@@ -97,6 +99,11 @@ bool same(const Entity& a, const Entity& b) {
 
 bool is_action(const EntityUid& uid) noexcept {
   return uid.type == "Action" || uid.type.ends_with("::Action");
+}
+
+Error too_many_pairs() {
+  return {Code::exhausted, "cedar.entities_too_many",
+          "the hierarchy has more than " + std::to_string(Entities::max_ancestors) + " pairs of entity and ancestor"};
 }
 
 Error malformed(std::size_t index, std::string what) {
@@ -150,62 +157,101 @@ json::Value members_to_json(const Record& record) {
 }  // namespace
 
 Result<Entities> Entities::build(std::vector<Entity> entities) {
+  return build_layer(std::move(entities), nullptr);
+}
+
+Result<Entities> Entities::build_over(std::shared_ptr<const Entities> below, std::vector<Entity> more) {
+  DP_ASSERT(below != nullptr && below->below_ == nullptr);
+  for (const Entity& entity : more) {
+    const std::uint32_t known = below->number_of(entity.uid, hash_uid(entity.uid));
+    // Somebody below is in it: what it is in itself would be missing there.
+    if (known != HashIndex::none && known >= below->entities_.size() && !entity.parents.empty())
+      return below->with(std::move(more));
+  }
+  return build_layer(std::move(more), std::move(below));
+}
+
+std::uint32_t Entities::number_for(const EntityUid& uid) {
+  const std::uint64_t hash = hash_uid(uid);
+  if (const std::uint32_t known = number_of(uid, hash); known != HashIndex::none) return known;
+  named_.push_back(uid);
+  return index_.add(hash);
+}
+
+Result<Entities> Entities::build_layer(std::vector<Entity> entities, std::shared_ptr<const Entities> below) {
   if (entities.size() > max_entities)
     return Error{Code::exhausted, "cedar.entities_too_many",
                  std::to_string(entities.size()) + " entities; at most " + std::to_string(max_entities) + " are taken"};
   Entities out;
+  out.below_ = std::move(below);
   out.entities_.reserve(entities.size());
+  out.index_.reserve(entities.size());
+  std::size_t links = 0;
   for (Entity& entity : entities) {
-    const auto [at, fresh] = out.ids_.try_emplace(entity.uid, static_cast<std::uint32_t>(out.entities_.size()));
-    if (fresh) {
+    const std::uint64_t hash = hash_uid(entity.uid);
+    const Entity* known = out.locate(entity.uid, hash).entity;
+    if (known == nullptr) {
+      links += entity.parents.size();
+      out.index_.add(hash);
       out.entities_.push_back(std::move(entity));
-      continue;
-    }
-    if (!same(out.entities_[at->second], entity))
+      out.ranges_.emplace_back();
+    } else if (!same(*known, entity)) {
       return Error{Code::invalid, "cedar.entity_duplicate",
                    "two different entities are named " + entity.uid.to_string()};
+    }
   }
-  Graph parents(out.entities_.size());
-  for (std::size_t e = 0; e < parents.size(); ++e) {
-    const EntityUid& uid = out.entities_[e].uid;
-    for (const EntityUid& parent : out.entities_[e].parents) {
+  if (links > max_ancestors) return too_many_pairs();
+  std::vector<std::uint32_t> begins{0};
+  std::vector<std::uint32_t> parents;
+  begins.reserve(out.entities_.size() + 1);
+  parents.reserve(links);
+  for (const Entity& entity : out.entities_) {
+    const EntityUid& uid = entity.uid;
+    for (const EntityUid& parent : entity.parents) {
       if (is_action(uid) && !is_action(parent))
         return Error{
             Code::invalid, "cedar.action_parent",
             "the action " + uid.to_string() + " has the parent " + parent.to_string() + ", which is no action"};
-      parents[e].push_back(out.ids_.try_emplace(parent, static_cast<std::uint32_t>(out.ids_.size())).first->second);
+      parents.push_back(out.number_for(parent));
+      if (out.below_ == nullptr) continue;
+      const Located under = out.below_->locate(parent, hash_uid(parent));
+      for (const std::uint32_t ancestor : under.ancestors)
+        parents.push_back(out.number_for(out.below_->uid_of(ancestor)));
+      if (parents.size() > max_ancestors) return too_many_pairs();
     }
+    begins.push_back(static_cast<std::uint32_t>(parents.size()));
   }
-  Closure closure = Closing(parents).run();
-  if (closure.cycle_at != SIZE_MAX)
-    return Error{Code::invalid, "cedar.entity_cycle",
-                 out.entities_[closure.cycle_at].uid.to_string() + " is an ancestor of itself"};
-  if (closure.too_many)
-    return Error{Code::exhausted, "cedar.entities_too_many",
-                 "the hierarchy has more than " + std::to_string(max_ancestors) + " pairs of entity and ancestor"};
-  out.ancestors_ = std::move(closure.ancestors);
-  return out;
+  Closing closing(out, begins, parents);
+  if (closing.run()) return out;
+  if (closing.too_many) return too_many_pairs();
+  return Error{Code::invalid, "cedar.entity_cycle",
+               out.entities_[closing.cycle_at].uid.to_string() + " is an ancestor of itself"};
 }
 
 Result<Entities> Entities::with(std::vector<Entity> more) const {
   std::vector<Entity> all = entities_;
+  if (below_ != nullptr) all.insert(all.end(), below_->entities_.begin(), below_->entities_.end());
   all.insert(all.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   return build(std::move(all));
 }
 
 const Entity* Entities::find(const EntityUid& uid) const noexcept {
-  const auto found = ids_.find(uid);
-  return found == ids_.end() || found->second >= entities_.size() ? nullptr : &entities_[found->second];
+  return locate(uid, hash_uid(uid)).entity;
+}
+
+Entities::Located Entities::locate(const EntityUid& uid, std::uint64_t hash) const noexcept {
+  const std::uint32_t number = number_of(uid, hash);
+  if (number >= entities_.size()) return below_ == nullptr ? Located() : below_->locate(uid, hash);
+  const auto [begin, size] = ranges_[number];
+  return {&entities_[number], this, std::span(ancestors_).subspan(begin, size)};
 }
 
 bool Entities::is_in(const EntityUid& descendant, const EntityUid& ancestor) const noexcept {
   if (descendant == ancestor) return true;
-  const auto from = ids_.find(descendant);
-  if (from == ids_.end() || from->second >= entities_.size()) return false;
-  const auto& ancestors = ancestors_[from->second];
-  if (ancestors.empty()) return false;
-  const auto to = ids_.find(ancestor);
-  return to != ids_.end() && std::binary_search(ancestors.begin(), ancestors.end(), to->second);
+  const Located at = locate(descendant, hash_uid(descendant));
+  if (at.ancestors.empty()) return false;
+  const std::uint32_t to = at.layer->number_of(ancestor, hash_uid(ancestor));
+  return to != HashIndex::none && std::ranges::binary_search(at.ancestors, to);
 }
 
 Result<Entities> Entities::from_json(const json::Value& json) {
@@ -221,14 +267,16 @@ Result<Entities> Entities::from_json(const json::Value& json) {
 
 json::Value Entities::to_json() const {
   json::Array array;
-  for (const Entity& entity : entities_) {
+  const auto write = [&](const Entity& entity) {
     json::Array parents;
     for (const EntityUid& parent : entity.parents) parents.push_back(parent.to_json());
     json::Object object{
         {"uid", entity.uid.to_json()}, {"attrs", members_to_json(entity.attrs)}, {"parents", std::move(parents)}};
     if (!entity.tags.empty()) object.set("tags", members_to_json(entity.tags));
     array.push_back(std::move(object));
-  }
+  };
+  if (below_ != nullptr) std::ranges::for_each(below_->entities_, write);
+  std::ranges::for_each(entities_, write);
   return array;
 }
 

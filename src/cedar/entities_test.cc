@@ -49,6 +49,26 @@ TEST(CedarEntities, DuplicatesMustBeEqual) {
     EXPECT_EQ(Entities::build({with, other}).error().check, "cedar.entity_duplicate");
 }
 
+TEST(CedarEntities, ALayerIsAsGoodAsOneStore) {
+  const auto below = std::make_shared<const Entities>(
+      *Entities::build({entity("g", {"top"}), entity("top", {"all"}), entity("d", {"loose"})}));
+  const auto over = Entities::build_over(below, {entity("a", {"g", "new"}), entity("b", {"a"}), entity("g", {"top"})});
+  ASSERT_TRUE(over.ok());
+  const auto in = [&](std::string a, std::string b) { return over->is_in({"T", std::move(a)}, {"T", std::move(b)}); };
+  EXPECT_TRUE(in("a", "g") && in("a", "top") && in("a", "all") && in("b", "all") && in("a", "new") && in("g", "all"));
+  EXPECT_FALSE(in("a", "d") || in("g", "a") || in("d", "all") || in("top", "g"));
+  EXPECT_EQ(over->size(), 5U);
+  EXPECT_EQ(over->find({"T", "g"}), below->find({"T", "g"}));
+  EXPECT_EQ(Entities::from_json(over->to_json())->size(), 5U);
+  EXPECT_TRUE(over->with({})->is_in({"T", "b"}, {"T", "all"}));
+  EXPECT_EQ(Entities::build_over(below, {entity("g", {"x"})}).error().check, "cedar.entity_duplicate");
+  // What is above a name that somebody below is in reaches down; so do cycles.
+  const auto under = Entities::build_over(below, {entity("loose", {"up"})});
+  EXPECT_TRUE(under->is_in({"T", "d"}, {"T", "up"}));
+  EXPECT_EQ(Entities::build_over(below, {entity("all", {"g"})}).error().check, "cedar.entity_cycle");
+  EXPECT_TRUE(Entities::build_over(below, {entity("all")})->is_in({"T", "g"}, {"T", "all"}));
+}
+
 TEST(CedarEntities, WithAddsAndClosesAnew) {
   const auto groups = Entities::build({entity("g", {"top"})});
   const auto all = groups->with({entity("a", {"g"})});

@@ -382,7 +382,11 @@ bool Evaluator::record(const ExprTree& tree, ExprId e, Value& out) {
 }
 
 bool Evaluator::holds(const ScopeTest& test, const EntityUid& uid) const noexcept {
-  const auto in = [&](const EntityUid& ancestor) { return entities_.is_in(uid, ancestor); };
+  return cedar::holds(test, entities_, uid);
+}
+
+bool holds(const ScopeTest& test, const Entities& entities, const EntityUid& uid) noexcept {
+  const auto in = [&](const EntityUid& ancestor) { return entities.is_in(uid, ancestor); };
   switch (test.kind) {
     case ScopeTest::Kind::any:
       return true;

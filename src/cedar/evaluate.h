@@ -20,6 +20,8 @@ bool is_extension(Function function) noexcept;
 /// Errors: "cedar.arity", "cedar.type", "cedar.overflow" and those of the constructors.
 base::Result<Value> call_extension(Function function, std::span<const Value> arguments);
 
+enum class Holds : std::uint8_t { no, yes, erred };
+
 /// Evaluates against one request. Recursion is as deep as the tree is high, at most max_nesting.
 class Evaluator {
  public:
@@ -65,5 +67,9 @@ class Evaluator {
   Value principal_, action_, resource_, context_;
   Failure failure_;
 };
+
+/// A policy's conditions in order, up to the first that does not hold or errs; evaluator.failure() then tells.
+Holds conditions_hold(const Policy& policy, Evaluator& evaluator);
+PolicyError error_of(const Policy& policy, const Evaluator::Failure& failure);
 
 }  // namespace daypass::cedar

@@ -63,39 +63,64 @@ int hex_digit(char c) noexcept {
 }
 
 struct Punctuation {
-  std::string_view text;
-  Token token;
+  Token token = Token::bad;  // none begins with that character
+  std::uint32_t length = 1;
 };
-// Longer ones before their prefixes.
-constexpr Punctuation punctuation[] = {
-    {"::", Token::colons},
-    {"==", Token::equal},
-    {"!=", Token::not_equal},
-    {"<=", Token::less_equal},
-    {">=", Token::greater_equal},
-    {"&&", Token::and_},
-    {"||", Token::or_},
-    {"(", Token::left_paren},
-    {")", Token::right_paren},
-    {"{", Token::left_brace},
-    {"}", Token::right_brace},
-    {"[", Token::left_bracket},
-    {"]", Token::right_bracket},
-    {",", Token::comma},
-    {";", Token::semicolon},
-    {":", Token::colon},
-    {".", Token::dot},
-    {"@", Token::at},
-    {"<", Token::less},
-    {">", Token::greater},
-    {"=", Token::assign},
-    {"!", Token::bang},
-    {"+", Token::plus},
-    {"-", Token::minus},
-    {"*", Token::star},
-    {"/", Token::slash},
-    {"%", Token::percent},
-};
+
+// The longest token that begins with `c`, `next` behind it.
+Punctuation punctuation(char c, char next) noexcept {
+  const auto two = [&](char second, Token both, Token alone) {
+    return next == second ? Punctuation{both, 2} : Punctuation{alone, 1};
+  };
+  switch (c) {
+    case ':':
+      return two(':', Token::colons, Token::colon);
+    case '=':
+      return two('=', Token::equal, Token::assign);
+    case '!':
+      return two('=', Token::not_equal, Token::bang);
+    case '<':
+      return two('=', Token::less_equal, Token::less);
+    case '>':
+      return two('=', Token::greater_equal, Token::greater);
+    case '&':
+      return two('&', Token::and_, Token::bad);
+    case '|':
+      return two('|', Token::or_, Token::bad);
+    case '(':
+      return {Token::left_paren};
+    case ')':
+      return {Token::right_paren};
+    case '{':
+      return {Token::left_brace};
+    case '}':
+      return {Token::right_brace};
+    case '[':
+      return {Token::left_bracket};
+    case ']':
+      return {Token::right_bracket};
+    case ',':
+      return {Token::comma};
+    case ';':
+      return {Token::semicolon};
+    case '.':
+      return {Token::dot};
+    case '@':
+      return {Token::at};
+    case '+':
+      return {Token::plus};
+    case '-':
+      return {Token::minus};
+    case '*':
+      return {Token::star};
+    case '/':
+      return {Token::slash};
+    case '%':
+      return {Token::percent};
+    default:
+      return {};
+  }
+}
 
 struct Lexer {
   std::string_view text;
@@ -162,9 +187,8 @@ struct Lexer {
       ++at;
       return word(begin, Token::slot, is_identifier_part);
     }
-    for (const auto& [spelling, token] : punctuation) {
-      if (!rest().starts_with(spelling)) continue;
-      at += spelling.size();
+    if (const auto [token, length] = punctuation(c, at + 1 < text.size() ? text[at + 1] : '\0'); token != Token::bad) {
+      at += length;
       out.push_back({token, span(begin)});
       return;
     }
@@ -277,6 +301,7 @@ bool is_type_name(std::string_view text) noexcept {
 }
 
 std::optional<std::string> unescape(std::string_view body, std::string& why, std::size_t& at) {
+  if (body.find_first_of("\\\r") == std::string_view::npos) return std::string(body);
   std::string out;
   const bool good = walk(
       body, why, at, [&](char c) { out += c; },

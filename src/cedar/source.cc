@@ -16,6 +16,10 @@ std::size_t code_points(std::string_view text) noexcept {
 std::size_t good_prefix(std::string_view text) noexcept {
   std::size_t good = 0;
   while (good < text.size()) {
+    if (static_cast<unsigned char>(text[good]) < 0x80) {  // most of every policy, not worth a call
+      ++good;
+      continue;
+    }
     const base::Utf8Step step = base::utf8_step(text.substr(good));
     if (!step.good) break;
     good += step.bytes;
@@ -49,8 +53,8 @@ std::shared_ptr<Source> make_source(std::string_view text, std::string file) {
   source->file = std::move(file);
   source->text = std::string(text);
   source->line_starts.push_back(0);
-  for (std::size_t i = 0; i < text.size(); ++i)
-    if (text[i] == '\n') source->line_starts.push_back(static_cast<std::uint32_t>(i + 1));
+  for (std::size_t i = text.find('\n'); i != std::string_view::npos; i = text.find('\n', i + 1))
+    source->line_starts.push_back(static_cast<std::uint32_t>(i + 1));
   return source;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cedar/cedar.h"
+#include "cedar/compile_test_support.h"
 
 namespace daypass::cedar::testing {
 
@@ -49,7 +50,7 @@ inline std::string verdict(std::string_view condition) {
   std::vector<Diagnostic> diagnostics;
   const auto set = PolicySet::parse(policy_with(condition), "t.cedar", {}, &diagnostics);
   if (!set.ok()) return "parse: " + set.error().check;
-  const Answer answer = authorize(*set, world(), request());
+  const Answer answer = BothEvaluators(*set).authorize(world(), request());
   if (!answer.errors.empty()) return "error: " + answer.errors.front().message;
   return answer.decision == Decision::allow ? "true" : "false";
 }

@@ -129,6 +129,7 @@ class Value {
                              std::shared_ptr<const IpAddr>>;
   explicit Value(Inner inner) noexcept : inner_(std::move(inner)) {}
   [[nodiscard]] const std::int64_t* scalar(Kind kind) const noexcept;
+  friend struct Slot;  // the compiled evaluator's view of a value
 
   Inner inner_;
 };

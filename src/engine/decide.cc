@@ -38,14 +38,18 @@ core::Offer offer_of(const Tenant& tenant, const std::string& policy, const core
 // A refused person learns which permits speak of the role, and what would make them fit; not their text.
 void suggest(const Question& question, const core::RoleSpec& role, RoleDecision& out) {
   using Part = cedar::ExplainedPart;
+  const cedar::Request ask = question.ask(role.id);
   for (const auto& policy : question.tenant.policies.policies()) {
     if (policy.effect() != cedar::Effect::permit) continue;
-    const cedar::Explanation e = cedar::explain(policy, question.entities, question.ask(role.id));
+    // Most policies speak of other roles: those are not worth an account.
+    if (!cedar::holds(policy.resource(), question.entities, ask.resource) ||
+        !cedar::holds(policy.action(), question.entities, ask.action))
+      continue;
+    const cedar::Explanation e = cedar::explain(policy, question.entities, ask);
     const auto failed = [&](Part::Kind kind) {
       return std::any_of(e.parts.begin(), e.parts.end(),
                          [&](const Part& p) { return p.kind == kind && p.outcome != Part::Outcome::held; });
     };
-    if (failed(Part::Kind::action) || failed(Part::Kind::resource)) continue;
     out.policies.push_back(policy.id());
     if (!out.ask.empty()) continue;
     const cedar::ScopeTest& scope = policy.principal();
@@ -58,7 +62,7 @@ void suggest(const Question& question, const core::RoleSpec& role, RoleDecision&
 }
 
 RoleDecision decide_role(const Question& question, const core::RoleSpec& role) {
-  const cedar::Answer answer = cedar::authorize(question.tenant.policies, question.entities, question.ask(role.id));
+  const cedar::Answer answer = cedar::authorize(*question.tenant.compiled, question.entities, question.ask(role.id));
   RoleDecision out;
   out.role = role.id;
   for (const auto& error : answer.errors) out.erred.push_back(error.policy);
@@ -151,7 +155,7 @@ bool may_administer(const Tenant& tenant, const core::Identity& who, const core:
                     base::WallTime now) {
   const Question question(tenant, who, request, now);
   const cedar::Request ask{question.principal, {"Action", "administer"}, {"Tenant", tenant.spec.tenant.str()}, question.context};
-  const cedar::Answer answer = cedar::authorize(tenant.policies, question.entities, ask);
+  const cedar::Answer answer = cedar::authorize(*tenant.compiled, question.entities, ask);
   return allows(answer);
 }
 

@@ -177,7 +177,9 @@ class Search {
                              {"Action", "assume"},
                              {"Role", w.role.id.str()},
                              context_of(w.who, w.request, w.at)};
-    return allows(cedar::authorize(tenant_.policies, *few, ask));
+    // An allow has seen every forbid, so what it says of those that erred is complete.
+    const auto decided = cedar::decide(*tenant_.compiled, *few, ask, scratch_, cedar::Thoroughness::verdict);
+    return decided.decision == cedar::Decision::allow && !decided.forbid_erred;
   }
 
   [[nodiscard]] bool spent() const { return questions_ >= max_questions || questions_ * policies_ >= max_policy_looks; }
@@ -187,10 +189,10 @@ class Search {
     World w = world_;
     for (const Candidate* one : changes) one->apply(w);
     if (verdict(w) == before_) return false;
-    const Question asked(tenant_, w.who, w.request, w.at, &w.role, &w.target);
+    const Question asked(tenant_, w.who, w.request, w.at, resources_of(tenant_.spec, &w.role, &w.target));
     const Question is(tenant_, world_.who, world_.request, world_.at);
     const auto allowed = [&](const Question& q) {
-      return allows(cedar::authorize(tenant_.policies, q.entities, q.ask(world_.role.id)));
+      return allows(cedar::authorize(*tenant_.compiled, q.entities, q.ask(world_.role.id)));
     };
     return allowed(asked) != allowed(is);
   }
@@ -337,6 +339,7 @@ class Search {
   }
 
   const Tenant& tenant_;
+  cedar::Scratch scratch_;
   World world_;
   Vocabulary words_;
   std::vector<Candidate> candidates_;

@@ -103,16 +103,23 @@ bool allows(const cedar::Answer& answer) noexcept {
   return answer.decision == cedar::Decision::allow && answer.erred_forbids.empty();
 }
 
-Question::Question(const Tenant& t, const core::Identity& identity, const core::AccessRequest& request,
-                   base::WallTime now, const core::RoleSpec* role, const core::TargetSpec* target)
-    : tenant(t), who(identity), principal{"User", identity.principal()}, context(context_of(identity, request, now)) {
+std::shared_ptr<const cedar::Entities> resources_of(const core::TenantSpec& spec, const core::RoleSpec* role,
+                                                    const core::TargetSpec* target) {
   std::vector<cedar::Entity> all;
-  all.push_back(user_entity(who));
-  for (const auto& one : t.spec.targets)
+  for (const auto& one : spec.targets)
     all.push_back(target_entity(target != nullptr && target->id == one.id ? *target : one));
-  for (const auto& one : t.spec.roles) all.push_back(role_entity(role != nullptr && role->id == one.id ? *role : one));
+  for (const auto& one : spec.roles) all.push_back(role_entity(role != nullptr && role->id == one.id ? *role : one));
   auto built = cedar::Entities::build(std::move(all));
   DP_ASSERT(built.ok());  // our own entities: unique ids, two levels, no cycle
+  return std::make_shared<const cedar::Entities>(std::move(*built));
+}
+
+Question::Question(const Tenant& t, const core::Identity& identity, const core::AccessRequest& request,
+                   base::WallTime now, std::shared_ptr<const cedar::Entities> resources)
+    : tenant(t), who(identity), principal{"User", identity.principal()}, context(context_of(identity, request, now)) {
+  auto built =
+      cedar::Entities::build_over(resources == nullptr ? t.resources : std::move(resources), {user_entity(who)});
+  DP_ASSERT(built.ok());  // our own entities: a person is none of the resources
   entities = std::move(*built);
 }
 

@@ -2,6 +2,7 @@
 // says the same of their types.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "cedar/cedar.h"
@@ -13,6 +14,10 @@ namespace daypass::engine {
 cedar::Entity user_entity(const core::Identity& who);
 cedar::Entity target_entity(const core::TargetSpec& target);
 cedar::Entity role_entity(const core::RoleSpec& role);
+/// A tenant's targets and roles: what every decision knows, made once. `role` and `target`, where given, stand in for
+/// the tenant's of the same name.
+std::shared_ptr<const cedar::Entities> resources_of(const core::TenantSpec& spec, const core::RoleSpec* role = nullptr,
+                                                    const core::TargetSpec* target = nullptr);
 cedar::Record context_of(const core::Identity& who, const core::AccessRequest& request, base::WallTime now);
 
 /// Whether that is access: allowed, and no prohibition that could not be evaluated.
@@ -26,9 +31,9 @@ struct Question {
   cedar::Entities entities;
   cedar::Record context;
 
-  /// `role` and `target`, where given, stand in for the tenant's of the same name.
+  /// `resources`: others than the tenant's own, for who asks what would be.
   Question(const Tenant& t, const core::Identity& identity, const core::AccessRequest& request, base::WallTime now,
-           const core::RoleSpec* role = nullptr, const core::TargetSpec* target = nullptr);
+           std::shared_ptr<const cedar::Entities> resources = nullptr);
   /// Whether `principal` may assume the role.
   [[nodiscard]] cedar::Request ask(const core::RoleId& role) const;
 };

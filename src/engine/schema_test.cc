@@ -98,11 +98,12 @@ TEST(TenantSchema, EveryDecisionsFactsConform) {
     const core::Identity who = somebody(t->spec, entropy);
     const base::WallTime now{std::chrono::milliseconds(one_of(entropy, 4'000'000'000))};
     const Question question(*t, who, something(entropy), now);
-    for (const auto& entity : question.entities.all()) {
-      const auto status = cedar::check_entity(entity, t->schema);
-      ASSERT_TRUE(status.ok()) << status.error().message;
-      note(entity.uid.type, entity.attrs);
-    }
+    for (const cedar::Entities* layer = &question.entities; layer != nullptr; layer = layer->below())
+      for (const auto& entity : layer->all()) {
+        const auto status = cedar::check_entity(entity, t->schema);
+        ASSERT_TRUE(status.ok()) << status.error().message;
+        note(entity.uid.type, entity.attrs);
+      }
     for (const auto& role : t->spec.roles) {
       const auto status = cedar::check_request(question.ask(role.id), t->schema);
       ASSERT_TRUE(status.ok()) << status.error().message;

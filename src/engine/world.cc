@@ -7,6 +7,7 @@
 
 #include "base/encoding.h"
 #include "cedar/validate.h"
+#include "engine/question.h"
 #include "engine/schema.h"
 
 namespace daypass::engine {
@@ -205,7 +206,10 @@ Compiled compile(core::TenantSpec spec, const Catalog& catalog, const Tenant* be
   if (schema.problems.empty()) check_types(*tenant, named, type_errors, out.warnings);
   else std::ranges::move(schema.problems, std::back_inserter(type_errors));
   make_drivers(*tenant, catalog, before, out);
-  if (out.problems.empty()) out.tenant = std::move(tenant);
+  if (!out.problems.empty()) return out;
+  tenant->compiled = cedar::CompiledPolicies::compile(tenant->policies);
+  tenant->resources = resources_of(tenant->spec);
+  out.tenant = std::move(tenant);
   return out;
 }
 

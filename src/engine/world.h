@@ -30,6 +30,8 @@ struct Tenant {
   core::TenantSpec spec;
   cedar::Schema schema;                         ///< what its policies can speak of (schema.h)
   cedar::PolicySet policies;
+  std::shared_ptr<const cedar::CompiledPolicies> compiled;   ///< the same, as decisions use them
+  std::shared_ptr<const cedar::Entities> resources;          ///< targets and roles: what every decision knows
   std::map<std::string, PolicyLimits> limits;   ///< by policy id
   std::map<std::string, std::shared_ptr<idp::IdentityProvider>> idps;
   std::map<core::TargetId, std::shared_ptr<target::Target>> targets;
