@@ -382,6 +382,7 @@ bool Evaluator::record(const ExprTree& tree, ExprId e, Value& out) {
 }
 
 bool Evaluator::holds(const ScopeTest& test, const EntityUid& uid) const noexcept {
+  if (test.slot) return false;  // a template by itself applies to nothing
   const auto in = [&](const EntityUid& ancestor) { return entities_.is_in(uid, ancestor); };
   switch (test.kind) {
     case ScopeTest::Kind::any:
