@@ -1,5 +1,5 @@
-// The Cedar policy language (4.5, as of engine 4.10): values, entities, policies, decisions and why they fell
-// so, schemas and the validator.
+// The Cedar policy language (4.5, as of engine 4.10): values, entities, policies (text and JSON), decisions and
+// why they fell so, schemas and the validator.
 // Owns nothing itself: this is the whole library behind one include.
 #pragma once
 
@@ -7,6 +7,7 @@
 #include "cedar/compile.h"          // IWYU pragma: export
 #include "cedar/entities.h"         // IWYU pragma: export
 #include "cedar/policy.h"           // IWYU pragma: export
+#include "cedar/policy_json.h"      // IWYU pragma: export
 #include "cedar/schema.h"           // IWYU pragma: export
 #include "cedar/schema_entities.h"  // IWYU pragma: export
 #include "cedar/snapshot.h"         // IWYU pragma: export

@@ -14,9 +14,13 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
+#include "cedar/corpus.h"
+
 namespace daypass::cedar::testing {
 
 namespace fs = std::filesystem;
+namespace json = base::json;
 
 inline std::string slurp(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);

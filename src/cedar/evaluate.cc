@@ -386,6 +386,7 @@ bool Evaluator::holds(const ScopeTest& test, const EntityUid& uid) const noexcep
 }
 
 bool holds(const ScopeTest& test, const Entities& entities, const EntityUid& uid) noexcept {
+  if (test.slot) return false;  // a template by itself applies to nothing
   const auto in = [&](const EntityUid& ancestor) { return entities.is_in(uid, ancestor); };
   switch (test.kind) {
     case ScopeTest::Kind::any:

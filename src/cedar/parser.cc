@@ -163,6 +163,8 @@ bool Parser::annotations(Policy::Data& data) {
       if (peek() != Token::string) return unexpected("the annotation's value in double quotes");
       value = *string();
       if (!expect(Token::right_paren, "`)`")) return false;
+    } else {
+      data.bare_annotations.push_back(key);
     }
     if (data.annotations.contains(key)) {
       report(at, "cedar.duplicate_annotation", "the annotation @" + key + " is there twice");
@@ -278,6 +280,7 @@ bool Parser::scope_slot(std::string_view variable, ScopeTest& test) {
     return syntax(at, "`" + shortened(slot) + "` can't stand here",
                   variable == "action" ? "an action has no slot" : "the slot here is ?" + std::string(variable));
   test.slot = true;
+  if (templates_) return true;
   report(at, "cedar.template", "`" + std::string(slot) + "` makes this a template, and templates are not taken here",
          std::string(template_hint));
   return true;
@@ -320,7 +323,7 @@ ParsedText parse_policies(std::string_view text, std::string file, const ParseOp
   const std::size_t before = diagnostics.size();
   // At least one, or nobody would learn that there was an error.
   const std::size_t most = std::max<std::size_t>(options.max_diagnostics, 1);
-  Parser parser(source, std::move(tokens), most, diagnostics);
+  Parser parser(source, std::move(tokens), {most, options.templates}, diagnostics);
   for (auto& error : lex_errors)
     parser.report(error.span, "cedar.syntax", std::move(error.message), std::move(error.hint));
   while (!parser.at_end() && diagnostics.size() < most) {
@@ -347,7 +350,7 @@ base::Result<EntityUid> parse_entity_uid(std::string_view text) {
     const std::shared_ptr<const Source> source = make_source(text, "");
     std::vector<LexError> lex_errors;
     auto tokens = tokenize(source->text, lex_errors);
-    Parser parser(source, std::move(tokens), 1, diagnostics);
+    Parser parser(source, std::move(tokens), {}, diagnostics);
     for (auto& error : lex_errors) parser.report(error.span, "cedar.syntax", std::move(error.message));
     auto uid = parser.entity_uid();
     if (uid && parser.at_end() && diagnostics.empty()) return std::move(*uid);

@@ -18,11 +18,16 @@ namespace daypass::cedar {
 /// What is wrong but does not confuse the grammar is reported and read over.
 class Parser {
  public:
-  Parser(std::shared_ptr<const Source> source, std::vector<Lexeme> tokens, std::size_t max_diagnostics,
+  struct Options {
+    std::size_t max_diagnostics = 1;
+    bool templates = false;  ///< slots in a policy's head are no error
+  };
+  Parser(std::shared_ptr<const Source> source, std::vector<Lexeme> tokens, const Options& options,
          std::vector<Diagnostic>& diagnostics)
       : source_(std::move(source)),
         tokens_(std::move(tokens)),
-        max_diagnostics_(max_diagnostics),
+        max_diagnostics_(options.max_diagnostics),
+        templates_(options.templates),
         diagnostics_(diagnostics) {}
 
   [[nodiscard]] bool at_end() const noexcept { return peek() == Token::end; }
@@ -109,6 +114,7 @@ class Parser {
   std::size_t at_ = 0;
   std::size_t depth_ = 0;
   std::size_t max_diagnostics_;
+  bool templates_;
   std::vector<Diagnostic>& diagnostics_;
   ExprTree tree_;
 };

@@ -83,6 +83,15 @@ const std::string* Policy::annotation(std::string_view key) const noexcept {
   return found == data_->annotations.end() ? nullptr : &found->second;
 }
 
+bool Policy::is_bare_annotation(std::string_view key) const noexcept {
+  return std::ranges::find(data_->bare_annotations, key) != data_->bare_annotations.end();
+}
+
+const SlotValues& Policy::slots() const noexcept {
+  static const SlotValues none;
+  return link_ ? link_->slots : none;
+}
+
 Result<PolicySet> PolicySet::parse(std::string_view text, std::string file, const ParseOptions& options,
                                    std::vector<Diagnostic>* diagnostics) {
   PolicySet set;
@@ -103,32 +112,46 @@ std::string bad_id(const std::string& id) {
 
 }  // namespace
 
+const Policy* PolicySet::insert(Policy policy) {
+  std::vector<Policy>& list = policy.is_template() ? templates_ : policies_;
+  const Where next{policy.is_template(), static_cast<std::uint32_t>(list.size())};
+  const auto [found, unique] = by_id_.try_emplace(policy.id(), next);
+  if (!unique) return &at(found->second);
+  links_ += policy.template_id() != nullptr ? 1U : 0U;
+  list.push_back(std::move(policy));
+  return nullptr;
+}
+
 Status PolicySet::add(std::string_view text, std::string file, const ParseOptions& options,
                       std::vector<Diagnostic>* diagnostics) {
   std::vector<Diagnostic> found;
-  ParsedText parsed = parse_policies(text, std::move(file), options, policies_.size(), found);
-  const std::size_t before = policies_.size();
+  ParsedText parsed = parse_policies(text, std::move(file), options, policies_.size() + templates_.size(), found);
+  const std::size_t policies_before = policies_.size();
+  const std::size_t templates_before = templates_.size();
+  const std::size_t first_number = numbered();
+  std::size_t count = 0;
   for (auto& data : parsed.policies) {
     const auto named = data->annotations.find("id");
     const bool by_annotation = options.ids_from_annotation && named != data->annotations.end();
-    std::string id = by_annotation ? named->second : "policy" + std::to_string(policies_.size());
-    std::string wrong = by_annotation ? bad_id(id) : "";
+    const std::string numbered = "policy" + std::to_string(first_number + count++);
+    const Policy fresh(by_annotation ? named->second : numbered, data);
+    std::string wrong = by_annotation ? bad_id(fresh.id()) : "";
     std::string check = "cedar.bad_id";
-    const auto [at, unique] = by_id_.try_emplace(id, static_cast<std::uint32_t>(policies_.size()));
-    if (wrong.empty() && !unique) {
-      const Policy& other = policies_[at->second];
-      wrong = "the policy id " + quote(id) + " is taken by " + other.file() + ":" + std::to_string(other.line());
+    if (const Policy* other = insert(fresh); wrong.empty() && other != nullptr) {
+      wrong =
+          "the policy id " + quote(fresh.id()) + " is taken by " + other->file() + ":" + std::to_string(other->line());
       check = "cedar.duplicate_id";
     }
-    policies_.emplace_back(std::move(id), std::move(data));
-    const Policy& fresh = policies_.back();
     if (wrong.empty() || found.size() >= std::max<std::size_t>(options.max_diagnostics, 1)) continue;
     found.push_back({fresh.file(), fresh.line(), fresh.column(), std::move(check), std::move(wrong),
                      "give each policy an @id of its own", 1});
   }
   if (found.empty()) return {};
-  std::erase_if(by_id_, [&](const auto& entry) { return entry.second >= before; });
-  policies_.erase(policies_.begin() + static_cast<std::ptrdiff_t>(before), policies_.end());
+  std::erase_if(by_id_, [&](const auto& entry) {
+    return entry.second.index >= (entry.second.among_templates ? templates_before : policies_before);
+  });
+  policies_.erase(policies_.begin() + static_cast<std::ptrdiff_t>(policies_before), policies_.end());
+  templates_.erase(templates_.begin() + static_cast<std::ptrdiff_t>(templates_before), templates_.end());
   Error error = error_of(found);
   if (diagnostics != nullptr)
     diagnostics->insert(diagnostics->end(), std::make_move_iterator(found.begin()),
@@ -136,9 +159,55 @@ Status PolicySet::add(std::string_view text, std::string file, const ParseOption
   return error;
 }
 
+Status PolicySet::link(std::string_view template_id, std::string id, const SlotValues& slots) {
+  const Policy* source = find_template(template_id);
+  if (source == nullptr) {
+    const bool is_policy = find(template_id) != nullptr;
+    return Error{
+        Code::invalid, "cedar.unknown_template",
+        (is_policy ? "no template but a policy without slots: " : "there is no template ") + quote(template_id),
+        "a link names a template of the same set"};
+  }
+  const std::pair<const char*, const ScopeTest*> heads[] = {{"?principal", &source->principal()},
+                                                            {"?resource", &source->resource()}};
+  const auto about = [&](std::string_view slot) {
+    return std::string(slot) + " in the link " + quote(id) + " of " + quote(template_id);
+  };
+  for (const auto& [slot, test] : heads)
+    if (test->slot && !slots.contains(slot))
+      return Error{Code::invalid, "cedar.missing_slot", "nothing given for " + about(slot)};
+  for (const auto& [slot, uid] : slots) {
+    const bool known =
+        std::ranges::any_of(heads, [&](const auto& head) { return head.first == slot && head.second->slot; });
+    if (!known) return Error{Code::invalid, "cedar.extra_slot", "the template has no slot " + about(slot)};
+  }
+  auto link = std::make_shared<Policy::Link>();
+  link->template_id = std::string(template_id);
+  link->slots = slots;
+  const auto filled = [&](const auto& head) {
+    ScopeTest test = *head.second;
+    if (!test.slot) return test;
+    test.entities = {slots.at(head.first)};
+    test.slot = false;
+    return test;
+  };
+  link->principal = filled(heads[0]);
+  link->resource = filled(heads[1]);
+  Policy linked(std::move(id), source->data_);
+  linked.link_ = std::move(link);
+  if (insert(linked) == nullptr) return {};
+  return Error{Code::invalid, "cedar.duplicate_id", "the id " + quote(linked.id()) + " is taken",
+               "a link needs an id that no policy, template or link has"};
+}
+
 const Policy* PolicySet::find(std::string_view id) const noexcept {
   const auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : &policies_[found->second];
+  return found == by_id_.end() || found->second.among_templates ? nullptr : &at(found->second);
+}
+
+const Policy* PolicySet::find_template(std::string_view id) const noexcept {
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() || !found->second.among_templates ? nullptr : &at(found->second);
 }
 
 }  // namespace daypass::cedar

@@ -36,8 +36,10 @@ struct Diagnostic {
 std::string render(const Diagnostic& diagnostic, std::string_view source_text);
 
 struct ParseOptions {
-  /// Name a policy by its `@id("…")`; those without one stay `policyN`, N counting all policies of the set from 0.
+  /// Name a policy by its `@id("…")`; those without one stay `policyN`, N counting all policies and templates of the
+  /// set from 0, links left out.
   bool ids_from_annotation = false;
+  bool templates = false;                         ///< keep templates; else one is refused ("cedar.template")
   std::size_t max_bytes = std::size_t{1} << 20U;  ///< of one text
   std::size_t max_policies = 100'000;             ///< of the whole set
   std::size_t max_diagnostics = 100;              ///< reporting stops there
@@ -80,13 +82,18 @@ struct Condition {
   Span span;  ///< from `when` to the closing brace
 };
 
-/// One policy; copies share it. Immutable.
+/// The entities in a template's slots, by "?principal" and "?resource".
+using SlotValues = std::map<std::string, EntityUid>;
+
+/// One policy, template, or link of a template; copies share it. Immutable. A link is its template with the slots
+/// filled: it has the template's text, places and annotations.
 class Policy {
  public:
   struct Data {
     Effect effect = Effect::permit;
     std::map<std::string, std::string, std::less<>> annotations;
     std::vector<std::string> annotation_order;
+    std::vector<std::string> bare_annotations;  ///< keys of those without a value, in their order
     ScopeTest principal, action, resource;
     std::vector<Condition> conditions;
     ExprTree exprs;
@@ -102,14 +109,22 @@ class Policy {
   [[nodiscard]] const auto& annotation_order() const noexcept { return data_->annotation_order; }
   /// The value of `@key("…")`, "" for a bare `@key`; nullptr when it is not there.
   [[nodiscard]] const std::string* annotation(std::string_view key) const noexcept;
-  [[nodiscard]] const ScopeTest& principal() const noexcept { return data_->principal; }
+  /// Whether it was written without a value; `@key` and `@key("")` mean the same.
+  [[nodiscard]] bool is_bare_annotation(std::string_view key) const noexcept;
+  [[nodiscard]] const ScopeTest& principal() const noexcept { return link_ ? link_->principal : data_->principal; }
   [[nodiscard]] const ScopeTest& action() const noexcept { return data_->action; }
-  [[nodiscard]] const ScopeTest& resource() const noexcept { return data_->resource; }
+  [[nodiscard]] const ScopeTest& resource() const noexcept { return link_ ? link_->resource : data_->resource; }
   [[nodiscard]] std::span<const Condition> conditions() const noexcept { return data_->conditions; }
   [[nodiscard]] const ExprTree& exprs() const noexcept { return data_->exprs; }
   [[nodiscard]] const std::string& file() const noexcept { return data_->source->file; }
   [[nodiscard]] std::uint32_t line() const noexcept { return place(data_->span).line; }
   [[nodiscard]] std::uint32_t column() const noexcept { return place(data_->span).column; }
+  /// Has an unfilled slot.
+  [[nodiscard]] bool is_template() const noexcept { return principal().slot || resource().slot; }
+  /// The template that this is a link of; nullptr for any other.
+  [[nodiscard]] const std::string* template_id() const noexcept { return link_ ? &link_->template_id : nullptr; }
+  /// What fills the slots of a link; empty for any other.
+  [[nodiscard]] const SlotValues& slots() const noexcept;
   /// The policy's own source text, annotations to semicolon.
   [[nodiscard]] std::string_view text() const noexcept { return slice(data_->span); }
   [[nodiscard]] std::string_view slice(Span span) const noexcept { return data_->source->slice(span); }
@@ -117,11 +132,19 @@ class Policy {
   [[nodiscard]] Source::Place place(Span span) const noexcept { return data_->source->place(span.begin); }
 
  private:
+  friend class PolicySet;
+  struct Link {
+    std::string template_id;
+    SlotValues slots;
+    ScopeTest principal, resource;
+  };
+
   std::string id_;
   std::shared_ptr<const Data> data_;
+  std::shared_ptr<const Link> link_;  // of a link only
 };
 
-/// Policies in file order, with unique ids. Immutable but for add().
+/// Policies in file order, templates beside them, with unique ids. Immutable but for add() and link().
 class PolicySet {
  public:
   PolicySet() = default;
@@ -134,15 +157,37 @@ class PolicySet {
   base::Status add(std::string_view text, std::string file, const ParseOptions& options = {},
                    std::vector<Diagnostic>* diagnostics = nullptr);
 
+  /// Adds the policy `id`: the template with `slots` in its slots ("?principal", "?resource"). On failure nothing is
+  /// added. Errors: "cedar.unknown_template", "cedar.missing_slot", "cedar.extra_slot", "cedar.duplicate_id".
+  base::Status link(std::string_view template_id, std::string id, const SlotValues& slots);
+
+  /// Static policies and links: all that decide. None of them has a slot.
   [[nodiscard]] std::span<const Policy> policies() const noexcept { return policies_; }
+  [[nodiscard]] std::span<const Policy> templates() const noexcept { return templates_; }
   [[nodiscard]] std::size_t size() const noexcept { return policies_.size(); }
   [[nodiscard]] bool empty() const noexcept { return policies_.empty(); }
-  /// nullptr when there is none of that id.
+  /// nullptr when there is no policy of that id.
   [[nodiscard]] const Policy* find(std::string_view id) const noexcept;
+  [[nodiscard]] const Policy* find_template(std::string_view id) const noexcept;
 
  private:
+  friend class PolicyJsonReader;
+  struct Where {
+    bool among_templates = false;
+    std::uint32_t index = 0;
+  };
+  /// Static policies and templates so far: the number of the next one.
+  [[nodiscard]] std::size_t numbered() const noexcept { return policies_.size() - links_ + templates_.size(); }
+  /// To policies or templates; the one that has the id already, else nullptr.
+  const Policy* insert(Policy policy);
+  [[nodiscard]] const Policy& at(Where where) const noexcept {
+    return (where.among_templates ? templates_ : policies_)[where.index];
+  }
+
   std::vector<Policy> policies_;
-  std::map<std::string, std::uint32_t, std::less<>> by_id_;
+  std::vector<Policy> templates_;
+  std::size_t links_ = 0;
+  std::map<std::string, Where, std::less<>> by_id_;
 };
 
 }  // namespace daypass::cedar

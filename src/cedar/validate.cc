@@ -54,6 +54,12 @@ class PolicyValidator {
     environments();
     check_strings(policy_terms_, warnings_);
   }
+  /// A link: only what its slots hold. The rest is its template's.
+  void run_link() {
+    for (const auto& [slot, uid] : policy_.slots())
+      entity_type((slot == "?principal" ? policy_.principal() : policy_.resource()).span, uid.type);
+    applies();
+  }
   [[nodiscard]] std::vector<TypeProblem>& errors() { return errors_; }
   [[nodiscard]] std::vector<TypeProblem>& warnings() { return warnings_; }
 
@@ -257,12 +263,17 @@ PolicyTerms terms_of(const Policy& policy) {
 ValidationResult validate(const PolicySet& policies, const Schema& schema, const ValidateOptions& options) {
   ValidationResult out;
   TypeTable types(schema.types());
-  for (const Policy& policy : policies.policies()) {
+  const auto check = [&](const Policy& policy) {
     PolicyValidator one(schema, types, policy, options);
-    one.run();
+    if (policy.template_id() != nullptr)
+      one.run_link();
+    else
+      one.run();
     append(policy, one.errors(), options.max_problems, out.errors);
     append(policy, one.warnings(), options.max_problems, out.warnings);
-  }
+  };
+  for (const Policy& policy : policies.templates()) check(policy);
+  for (const Policy& policy : policies.policies()) check(policy);
   return out;
 }
 

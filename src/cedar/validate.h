@@ -26,7 +26,7 @@ struct ValidationProblem {
 };
 
 struct ValidationResult {
-  std::vector<ValidationProblem> errors;  ///< in the order of the policies, then of their text
+  std::vector<ValidationProblem> errors;  ///< of templates, then of policies, each in their order and that of the text
   std::vector<ValidationProblem> warnings;
   /// Warnings do not count.
   [[nodiscard]] bool ok() const noexcept { return errors.empty(); }
@@ -42,7 +42,9 @@ struct ValidateOptions {
 
 /// Checks every policy in every request environment of the schema: each action with each pair of its principal and
 /// resource types. A policy that passes can err at run time only by overflow, by entities that are missing, or where
-/// entities and request were not checked against the schema. At most 1,000,000 environments are looked at per policy.
+/// entities and request were not checked against the schema. Templates are checked for all entities that could fill
+/// their slots; of a link only whether its entities have known types and leave an action that it can apply to. At most
+/// 1,000,000 environments are looked at per policy.
 ValidationResult validate(const PolicySet& policies, const Schema& schema, const ValidateOptions& options = {});
 
 }  // namespace daypass::cedar

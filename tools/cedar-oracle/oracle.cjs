@@ -3,6 +3,10 @@
 //   {"schema": text or object, "policies": text, "entities"?, "requests"?} ->
 //   {"schema": error or null, "json": object, "policies": error or null, "errors": {id: [kind]}, "warnings": {id: [kind]},
 //    "entities": error or null, "requests": [error or null]}
+//   {"texts": [text of one policy or template]} -> {"jsons": [policy JSON or {"refused": error}]}
+//   {"jsons": [policy JSON]} -> {"refused": [error or null]}
+//   {"set": policy set JSON, "entities", "requests"} -> {"refused": error} or {"answers": [{"decision", "reason", "errors"}]}
+//   {"validate": policy set JSON, "schema"} -> {"refused": error} or {"errors", "warnings"} as above
 'use strict';
 const path = require('path');
 const readline = require('readline');
@@ -41,7 +45,38 @@ function grouped(list) {
 }
 const failure = (answer) => (answer.type === 'success' ? null : answer.errors.map((e) => e.message).join('; '));
 
+// Policies and templates have functions of their own; which of them one is, is told by what the first refuses.
+function either(one, asPolicy, asTemplate) {
+  const first = asPolicy(one);
+  if (first.type === 'success' || !first.errors.some((e) => /got a template/.test(e.message))) return first;
+  return asTemplate(one);
+}
+function toJson(text) {
+  const read = either(text, cedar.policyToJson, cedar.templateToJson);
+  return read.type === 'success' ? read.json : { refused: failure(read) };
+}
+function decide(q) {
+  const answers = [];
+  for (const request of q.requests) {
+    const verdict = cedar.isAuthorized({ ...request, policies: q.set, entities: q.entities, validateRequest: false });
+    if (verdict.type !== 'success') return { refused: failure(verdict) };
+    const { decision, diagnostics } = verdict.response;
+    answers.push({ decision, reason: diagnostics.reason.sort(), errors: diagnostics.errors.map((e) => e.policyId).sort() });
+  }
+  return { answers };
+}
+function validateSet(q) {
+  const verdict = cedar.validate({ schema: q.schema, policies: q.validate });
+  if (verdict.type !== 'success') return { refused: failure(verdict) };
+  return { errors: grouped(verdict.validationErrors), warnings: grouped(verdict.validationWarnings) };
+}
+
 function answer(q) {
+  if (q.texts !== undefined) return { jsons: q.texts.map(toJson) };
+  if (q.jsons !== undefined)
+    return { refused: q.jsons.map((one) => failure(either(one, cedar.policyToText, cedar.templateToText))) };
+  if (q.set !== undefined) return decide(q);
+  if (q.validate !== undefined) return validateSet(q);
   const out = { schema: failure(cedar.checkParseSchema(q.schema)) };
   if (out.schema !== null) return out;
   const json = cedar.schemaToJson(q.schema);

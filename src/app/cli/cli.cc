@@ -74,10 +74,11 @@ struct CommandLine {
   demo::DemoOptions demo_options;
   LoginOptions login_options;
   WantOptions want;
-  bool all = false, closed = false, overdue = false, dry_run = false, yes = false, undo = false, as_json = false;
+  bool all = false, closed = false, overdue = false, dry_run = false, yes = false, undo = false, as_json = false,
+       check = false;
   PolicyFiles policy_files;
   std::string id, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to;
-  std::vector<std::string> user_role, topic;
+  std::vector<std::string> user_role, topic, names;
   std::size_t n = 20;
 };
 
@@ -193,7 +194,7 @@ void CommandLine::policies() {
   on(schema, [this] { return policy_schema(io, g, folder, as_json); });
 
   const auto reads = [this](CLI::App* c) {
-    c->add_option("--policies", policy_files.policies, "Cedar policies; - reads stdin")->required();
+    c->add_option("--policies", policy_files.policies, "Cedar policies, as text or JSON; - reads stdin")->required();
     c->add_flag("--ids-by-annotation", policy_files.ids_by_annotation, "Name policies by their @id, as a tenant's are");
   };
   auto* authorize = add(policy, "authorize", "Decide one request over files, without a server");
@@ -209,10 +210,14 @@ void CommandLine::policies() {
   validate->add_option("--level", policy_files.level, "At most that many steps from the request's entities");
   on(validate, [this] { return policy_validate(io, g, policy_files); });
   auto* translate = add(policy, "translate", "Between Cedar's text and its JSON forms");
-  translate->add_option("kind", kind, "schema")->required()->check(CLI::IsMember({"schema"}));
+  translate->add_option("kind", kind, "policies or schema")->required()->check(CLI::IsMember({"policies", "schema"}));
   translate->add_option("file", file, "What to translate; - reads stdin")->required();
   translate->add_option("--to", to, "json or text; without it the other one")->check(CLI::IsMember({"json", "text"}));
   on(translate, [this] { return policy_translate(io, g, kind, file, to); });
+  auto* fmt = add(policy, "fmt", "Lay policies out, comments kept");
+  fmt->add_flag("--check", check, "Only name the files that would change; exit 1 when there are some");
+  fmt->add_option("files", names, "Cedar policies, rewritten in place; - is stdin to stdout")->required();
+  on(fmt, [this] { return policy_fmt(io, g, names, check); });
   auto* corpus = add(policy, "corpus", "Run every case of Cedar's conformance format below a folder");
   corpus->add_option("folder", folder, "The folder with the cases")->required();
   on(corpus, [this] { return policy_corpus(io, g, folder); });

@@ -154,6 +154,7 @@ TEST_F(Cli, WhatNeedsNoServerFailsWithOneJsonDocumentToo) {
                {{"policy", "authorize", "--policies", none, "--entities", none, "--request", none}, 2},
                {{"policy", "validate", "--policies", none, "--schema", none}, 2},
                {{"policy", "translate", "schema", none}, 2},
+               {{"policy", "fmt", none}, 2},
                {{"policy", "authorize"}, 2},
                {{"help", "nothing"}, 6},
                {{"connect", "kafka/x"}, 1},

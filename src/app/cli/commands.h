@@ -51,8 +51,11 @@ struct PolicyFiles {
 int policy_authorize(Io& io, const Globals& g, const PolicyFiles& files);
 /// Exit 1 when a policy does not parse or validate; warnings leave it 0. 2: the schema or a file can't be read.
 int policy_validate(Io& io, const Globals& g, const PolicyFiles& files);
-/// `kind`: "schema"; `to`: "json", "text" or empty, the other one then.
+/// `kind`: "schema" or "policies"; `to`: "json", "text" or empty, the other one then. Exit 1: the text has no words for
+/// it.
 int policy_translate(Io& io, const Globals& g, const std::string& kind, const std::string& file, std::string to);
+/// Rewrites files in place; `check` only names those that would change, and exits 1 then. Exit 2: one does not parse.
+int policy_fmt(Io& io, const Globals& g, const std::vector<std::string>& files, bool check);
 /// Exit 1 when a case failed.
 int policy_corpus(Io& io, const Globals& g, const std::string& folder);
 

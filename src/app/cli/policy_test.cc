@@ -139,6 +139,73 @@ TEST_F(Policy, TranslateGoesBothWays) {
   EXPECT_EQ(run({"policy", "translate", "poem", schema}), 2);
 }
 
+TEST_F(Policy, PoliciesTranslateBothWaysAndMeanTheSame) {
+  policies = write("t.cedar",
+                   "@id(\"x\") permit (principal, action, resource) when { principal.age > 18 };\n"
+                   "permit (principal == ?principal, action, resource);\n"
+                   "forbid (principal, action, resource) unless { context has a.b };\n");
+  ASSERT_EQ(run({"policy", "translate", "policies", policies}), 0) << err;
+  const std::string as_json = out;
+  const auto doc = json::parse(as_json);
+  ASSERT_TRUE(doc.ok());
+  EXPECT_NE(doc->pointer("/staticPolicies/policy2"), nullptr);
+  EXPECT_NE(doc->pointer("/templates/policy1"), nullptr);
+  ASSERT_EQ(run({"policy", "translate", "policies", write("t.json", as_json)}), 0) << err;
+  EXPECT_EQ(out.find("// id"), std::string::npos) << "the order gives the same names: " << out;
+  ASSERT_EQ(run({"policy", "translate", "policies", write("again.cedar", out)}), 0) << err;
+  EXPECT_EQ(out, as_json);
+  ASSERT_EQ(run({"policy", "translate", "policies", policies, "-o", "json"}), 0);
+  EXPECT_NE(document().pointer("/policies/staticPolicies/policy0"), nullptr);
+  ASSERT_EQ(run({"policy", "translate", "policies",
+                 write("named.json", R"({"staticPolicies": {"mine": {"effect": "permit", "principal": {"op": "All"},
+                   "action": {"op": "All"}, "resource": {"op": "All"}, "conditions": []}}})")}),
+            0)
+      << err;
+  EXPECT_TRUE(out.starts_with("// id: \"mine\"\npermit ")) << out;
+}
+
+TEST_F(Policy, ALinkHasNoTextAndDecides) {
+  policies =
+      write("linked.json", R"({"templates": {"t": {"effect": "permit", "principal": {"op": "==", "slot": "?principal"},
+      "action": {"op": "All"}, "resource": {"op": "All"}, "conditions": []}},
+    "templateLinks": [{"templateId": "t", "newId": "for-ann", "values": {"?principal": {"__entity": {"type": "User", "id": "ann"}}}}]})");
+  EXPECT_EQ(run({"policy", "translate", "policies", policies}), 1);
+  EXPECT_NE(err.find("(policy.link)"), std::string::npos) << err;
+  EXPECT_EQ(authorize(ask("ann")), 0) << err;
+  EXPECT_EQ(out, R"({"decision":"allow","reason":["for-ann"],"errors":[]})"
+                 "\n");
+  EXPECT_EQ(authorize(ask("kid")), 1) << err;
+  EXPECT_EQ(run({"policy", "validate", "--policies", policies, "--schema", schema}), 0) << err;
+  policies = write("wrong.json",
+                   R"({"staticPolicies": {"p": {"effect": "permit", "principal": {"op": "All"}, "action": {"op": "All"},
+      "resource": {"op": "All"}, "conditions": [{"kind": "when", "body": {".": {"left": {"Var": "principal"}, "attr": "aeg"}}}]}}})");
+  EXPECT_EQ(run({"policy", "validate", "--policies", policies, "--schema", schema}), 1);
+  EXPECT_NE(err.find("did you mean \"age\"?"), std::string::npos) << err;
+  EXPECT_NE(err.find("principal.aeg"), std::string::npos) << err;
+}
+
+TEST_F(Policy, FmtRewritesNamesAndLeavesAlone) {
+  const std::string ugly = write("u.cedar", "permit(principal,action,resource);// why\n");
+  EXPECT_EQ(run({"policy", "fmt", "--check", ugly}), 1) << err;
+  EXPECT_EQ(out, ugly + "\n");
+  EXPECT_EQ(read(ugly), "permit(principal,action,resource);// why\n") << "only asked";
+  EXPECT_EQ(run({"policy", "fmt", ugly}), 0) << err;
+  EXPECT_EQ(err, "formatted " + ugly + "\n");
+  const std::string pretty = read(ugly);
+  EXPECT_NE(pretty.find("permit (principal, action, resource); // why\n"), std::string::npos) << pretty;
+  EXPECT_EQ(run({"policy", "fmt", "--check", ugly}), 0);
+  EXPECT_EQ(out + err, "");
+  const std::string broken = write("b.cedar", "permit (principal");
+  EXPECT_EQ(run({"policy", "fmt", broken, ugly}), 2);
+  EXPECT_NE(err.find("b.cedar:1:"), std::string::npos) << err;
+  EXPECT_EQ(read(broken), "permit (principal");
+  EXPECT_EQ(run({"policy", "fmt", "--check", ugly, "-o", "json"}), 0);
+  EXPECT_TRUE(document().bool_or("ok", false));
+  io.in = [] { return std::string("permit(principal,action,resource);"); };
+  EXPECT_EQ(run({"policy", "fmt", "-"}), 0);
+  EXPECT_EQ(out, "permit (principal, action, resource);\n");
+}
+
 TEST_F(Policy, SchemaOfAFolderFitsItsPolicies) {
   ASSERT_EQ(run({"policy", "schema", "examples/tenant"}), 0) << err;
   EXPECT_NE(out.find("  clearance?: Long,\n"), std::string::npos) << out;
