@@ -142,7 +142,10 @@ class PolicySet {
 
  private:
   std::vector<Policy> policies_;
-  std::map<std::string, std::uint32_t, std::less<>> by_id_;
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> by_id_;
 };
 
 }  // namespace daypass::cedar
