@@ -206,7 +206,7 @@ inline std::string DecideGenerator::number(std::size_t depth) {
     return "(" + expression(depth - 1, Type::number) + op + expression(depth - 1, Type::number) +
            (chance(20) ? op + expression(depth - 1, Type::number) : "") + ")";
   }
-  if (depth > 0 && chance(10)) return "-(" + operand(depth - 1) + ")";
+  if (depth > 0 && chance(10)) return "(-(" + operand(depth - 1) + "))";
   if (depth > 0 && chance(10))
     return expression(depth - 1, Type::duration) + "." + pick({"toDays", "toSeconds", "toMilliseconds"}) + "()";
   return pick({"0", "1", "2", "7", "-1", "9223372036854775807", "(-9223372036854775808)"});
