@@ -205,7 +205,7 @@ inline std::string DecideGenerator::number(std::size_t depth) {
   if (depth > 0 && chance(10)) return "(-(" + operand(depth - 1) + "))";
   if (depth > 0 && chance(10))
     return expression(depth - 1, Type::duration) + "." + pick({"toDays", "toSeconds", "toMilliseconds"}) + "()";
-  return pick({"0", "1", "2", "7", "-1", "9223372036854775807", "(-9223372036854775808)"});
+  return pick({"0", "1", "2", "7", "(-1)", "9223372036854775807", "(-9223372036854775808)"});
 }
 
 inline std::string DecideGenerator::operand(std::size_t depth) {
