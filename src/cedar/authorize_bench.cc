@@ -2,6 +2,8 @@
 // index gains and what the code gains stand apart: reference, reference on the index's candidates, compiled.
 #include <benchmark/benchmark.h>
 
+#include <map>
+#include <mutex>
 #include <string>
 
 #include "base/json.h"
@@ -46,7 +48,7 @@ Request asked(std::int64_t which) {
           {{"mfa", Value::boolean(true)}, {"reason", Value::string("ticket 42")}}};
 }
 
-/// The world that one benchmark decides in; for 100,000 policies it is made once.
+/// The world that a benchmark decides in, made once for each number of policies.
 struct World {
   explicit World(std::int64_t policies)
       : compiled(CompiledPolicies::compile(parsed(policies))),
@@ -57,8 +59,10 @@ struct World {
   Request request;
 };
 const World& world(std::int64_t policies) {
-  static const World one(1), ten(10), thousand(1000), many(100'000);
-  return policies == 1 ? one : policies == 10 ? ten : policies == 1000 ? thousand : many;
+  static std::map<std::int64_t, World> worlds;
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  return worlds.try_emplace(policies, policies).first->second;
 }
 
 void must_allow(benchmark::State& state, Decision decision) {

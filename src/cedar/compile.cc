@@ -34,6 +34,7 @@ void prepare(const CompiledPolicies& policies, const Entities& entities, const R
   scratch.attributes[3] = &request.context;
   if (scratch.stack.size() <= policies.program().stack_size())
     scratch.stack.resize(policies.program().stack_size() + 1);
+  scratch.made.clear();  // of a decision that was cut short
   scratch.permits.clear();
   scratch.forbids.clear();
   scratch.erred.clear();

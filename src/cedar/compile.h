@@ -57,8 +57,8 @@ enum class Thoroughness : std::uint8_t {
   verdict,   ///< forbids first, up to the first that is satisfied, then permits likewise; the lists end there
 };
 
-/// A decision without names. The lists are indexes into policies(), in file order, and valid until the Scratch is used
-/// again or ends.
+/// A decision without names. The lists are indexes into policies(), in file order (those that erred before a verdict:
+/// forbids first), and valid until the Scratch is used again or ends.
 struct Decided {
   Decision decision = Decision::deny;
   std::span<const std::uint32_t> permits;  ///< satisfied

@@ -26,12 +26,13 @@ class DecideGenerator {
   static constexpr std::size_t types = 10;
 
   std::size_t below(std::size_t n) { return below_(n); }
+  Type any_type() { return static_cast<Type>(below(types)); }
   bool chance(std::size_t percent) { return below(100) < percent; }
   std::string pick(const std::vector<std::string>& from) { return from[below(from.size())]; }
 
   EntityUid uid();
   EntityUid action_uid();
-  Value value(std::size_t depth);
+  Value value(Type type, std::size_t depth);
   Record record(std::size_t depth);
   std::string scope(const std::string& variable);
   std::string action_scope();
@@ -47,15 +48,17 @@ class DecideGenerator {
   std::function<std::size_t(std::size_t)> below_;
 };
 
+// Few names are common, so that what is written about an entity often meets it.
 inline EntityUid DecideGenerator::uid() {
-  return {pick({"User", "Group", "Doc", "A::B", "Action"}), pick({"a", "b", "c", "d", "", "x \"y"})};
+  return {chance(70) ? pick({"User", "Group"}) : pick({"Doc", "A::B", "Action"}),
+          chance(75) ? pick({"a", "b"}) : pick({"c", "d", "", "x \"y"})};
 }
 inline EntityUid DecideGenerator::action_uid() {
   return {chance(90) ? "Action" : "A::Action", pick({"a", "b", "c"})};
 }
 
-inline Value DecideGenerator::value(std::size_t depth) {
-  switch (static_cast<Type>(below(types))) {
+inline Value DecideGenerator::value(Type type, std::size_t depth) {
+  switch (type) {
     case Type::boolean:
       return Value::boolean(chance(50));
     case Type::number: {
@@ -68,7 +71,7 @@ inline Value DecideGenerator::value(std::size_t depth) {
       return Value::entity(uid());
     case Type::set: {
       std::vector<Value> elements;
-      for (std::size_t n = depth == 0 ? 0 : below(4); n > 0; --n) elements.push_back(value(depth - 1));
+      for (std::size_t n = depth == 0 ? 0 : below(4); n > 0; --n) elements.push_back(value(any_type(), depth - 1));
       return Value::set(std::move(elements));
     }
     case Type::record:
@@ -89,17 +92,9 @@ inline Value DecideGenerator::value(std::size_t depth) {
 inline Record DecideGenerator::record(std::size_t depth) {
   Record out;
   const std::vector<std::string> keys = {"b", "n", "s", "e", "set", "r", "d", "ip", "dt", "du", "if"};
-  // Mostly of the type that the name promises.
-  for (const auto& key : keys) {
-    if (chance(35)) continue;
-    Value candidate = value(depth);
-    const std::vector<std::string> promised = {"bool",    "long",   "string",   "entity",   "set", "record",
-                                               "decimal", "ipaddr", "datetime", "duration", "long"};
-    for (int tries = 0; tries < 12 && candidate.type_name() != promised[static_cast<std::size_t>(&key - keys.data())];
-         ++tries)
-      candidate = value(depth);
-    out.insert_or_assign(key, std::move(candidate));
-  }
+  // Named in the order of the types, and mostly of that type.
+  for (std::size_t i = 0; i < keys.size(); ++i)
+    if (chance(75)) out.insert_or_assign(keys[i], value(chance(90) ? static_cast<Type>(i % types) : any_type(), depth));
   return out;
 }
 
@@ -128,7 +123,8 @@ inline Entities DecideGenerator::entities() {
 }
 
 inline Request DecideGenerator::request() {
-  return {uid(), chance(90) ? action_uid() : uid(), uid(), record(2)};
+  EntityUid action = chance(90) ? action_uid() : uid();
+  return {uid(), std::move(action), uid(), record(2)};
 }
 
 inline std::string DecideGenerator::policies() {
@@ -141,13 +137,13 @@ inline std::string DecideGenerator::policy() {
   std::string out = chance(70) ? "permit(" : "forbid(";
   out += scope("principal") + ", " + action_scope() + ", " + scope("resource") + ")";
   for (std::size_t n = below(3); n > 0; --n)
-    out += (chance(70) ? "\nwhen { " : "\nunless { ") + expression(4, Type::boolean) + " }";
+    out += (chance(70) ? "\nwhen { " : "\nunless { ") + expression(below(4) + 1, Type::boolean) + " }";
   return out + ";\n";
 }
 
 inline std::string DecideGenerator::scope(const std::string& variable) {
   const std::string type = pick({"User", "Group", "Doc", "A::B"});
-  switch (below(7)) {
+  switch (below(9)) {
     case 0:
       return variable + " == " + uid().to_string();
     case 1:
@@ -163,7 +159,7 @@ inline std::string DecideGenerator::scope(const std::string& variable) {
 }
 
 inline std::string DecideGenerator::action_scope() {
-  switch (below(5)) {
+  switch (below(6)) {
     case 0:
       return "action == " + action_uid().to_string();
     case 1:
@@ -206,14 +202,14 @@ inline std::string DecideGenerator::number(std::size_t depth) {
     return "(" + expression(depth - 1, Type::number) + op + expression(depth - 1, Type::number) +
            (chance(20) ? op + expression(depth - 1, Type::number) : "") + ")";
   }
-  if (depth > 0 && chance(10)) return "-(" + operand(depth - 1) + ")";
+  if (depth > 0 && chance(10)) return "(-(" + operand(depth - 1) + "))";
   if (depth > 0 && chance(10))
     return expression(depth - 1, Type::duration) + "." + pick({"toDays", "toSeconds", "toMilliseconds"}) + "()";
-  return pick({"0", "1", "2", "7", "-1", "9223372036854775807", "(-9223372036854775808)"});
+  return pick({"0", "1", "2", "7", "(-1)", "9223372036854775807", "(-9223372036854775808)"});
 }
 
 inline std::string DecideGenerator::operand(std::size_t depth) {
-  return expression(depth, static_cast<Type>(below(types)));
+  return expression(depth, any_type());
 }
 
 inline std::string DecideGenerator::extension_call(std::size_t depth) {
@@ -248,7 +244,7 @@ inline std::string DecideGenerator::boolean(std::size_t depth) {
     case 3:
       return "!" + part(Type::boolean);
     case 4: {
-      const auto type = static_cast<Type>(below(types));
+      const auto type = any_type();
       return "(" + part(type) + pick({" == ", " != "}) + part(type) + ")";
     }
     case 5:
@@ -283,7 +279,7 @@ inline std::string DecideGenerator::boolean(std::size_t depth) {
 
 // Always something that a member or an operator may follow.
 inline std::string DecideGenerator::expression(std::size_t depth, Type type) {
-  if (chance(4)) type = static_cast<Type>(below(types));
+  if (chance(4)) type = any_type();
   if (depth > 0 && chance(5))
     return "(if " + expression(depth - 1, Type::boolean) + " then " + expression(depth - 1, type) + " else " +
            expression(depth - 1, type) + ")";

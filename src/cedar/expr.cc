@@ -118,6 +118,29 @@ std::optional<ExprId> ExprTree::add_like(Span span, ExprId text, Pattern pattern
   return e;
 }
 
+void ExprTree::clear() noexcept {
+  nodes_.clear();
+  kids_.clear();
+  values_.clear();
+  patterns_.clear();
+  names_.clear();
+}
+
+ExprTree ExprTree::take() {
+  const auto moved = [](auto& from, auto& to) {
+    to.reserve(from.size());
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+    from.clear();
+  };
+  ExprTree out;
+  moved(nodes_, out.nodes_);
+  moved(kids_, out.kids_);
+  moved(values_, out.values_);
+  moved(patterns_, out.patterns_);
+  moved(names_, out.names_);
+  return out;
+}
+
 ExprId ExprTree::add_literal(Span span, Value value) {
   const ExprId e = *add(Op::literal, span, {});
   nodes_[e].extra = static_cast<std::uint32_t>(values_.size());

@@ -135,6 +135,9 @@ class ExprTree {
   std::optional<ExprId> add_call(Function function, Span span, std::span<const ExprId> kids);
   std::optional<ExprId> add_like(Span span, ExprId text, Pattern pattern);
   ExprId add_literal(Span span, Value value);
+  /// Moves what was built out, in no more memory than it needs; this is empty then and keeps its own for the next.
+  [[nodiscard]] ExprTree take();
+  void clear() noexcept;
   /// `( … )` around it belongs to its text.
   void widen(ExprId e, Span span) noexcept { nodes_[e].span = span; }
 

@@ -142,13 +142,13 @@ std::optional<EntityUid> Parser::entity_uid() {
 
 std::shared_ptr<const Policy::Data> Parser::policy() {
   auto data = std::make_shared<Policy::Data>();
-  tree_ = ExprTree();
+  tree_.clear();
   depth_ = 0;
   const Span begin = span();
   if (!annotations(*data) || !effect(*data) || !scope(*data) || !conditions(*data)) return nullptr;
   if (!expect(Token::semicolon, "`;` or another `when` or `unless`")) return nullptr;
   data->span = since(begin);
-  data->exprs = std::move(tree_);
+  data->exprs = tree_.take();
   data->source = source_;
   return data;
 }

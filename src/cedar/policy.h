@@ -187,7 +187,10 @@ class PolicySet {
   std::vector<Policy> policies_;
   std::vector<Policy> templates_;
   std::size_t links_ = 0;
-  std::map<std::string, Where, std::less<>> by_id_;
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  std::unordered_map<std::string, Where, Hash, std::equal_to<>> by_id_;
 };
 
 }  // namespace daypass::cedar

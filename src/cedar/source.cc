@@ -61,10 +61,10 @@ std::shared_ptr<Source> make_source(std::string_view text, std::string file) {
 bool readable(std::string_view text, const std::string& file, std::size_t max_bytes, const std::string& what,
               const std::string& smaller, std::vector<Diagnostic>& found) {
   if (text.size() > std::min<std::size_t>(max_bytes, UINT32_MAX - 1)) {
-    found.push_back({file, 1, 1, "cedar.too_large",
-                     what + " of " + std::to_string(text.size()) + " bytes; at most " + std::to_string(max_bytes) +
-                         " are read",
-                     smaller, 1});
+    found.push_back(
+        {file, 1, 1, "cedar.too_large",
+         what + " of " + std::to_string(text.size()) + " bytes; at most " + std::to_string(max_bytes) + " are read",
+         smaller, 1});
     return false;
   }
   const std::size_t good = good_prefix(text);

@@ -20,18 +20,21 @@ inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed) noexce
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
   };
   constexpr std::uint64_t odd = 0x9e3779b97f4a7c15ULL;
+  constexpr std::uint64_t other = 0xd6e8feb86659fd93ULL;
   std::uint64_t h = mix(seed ^ text.size(), odd);
-  const char* at = text.data();
-  std::size_t left = text.size();
-  for (; left >= 8; left -= 8, at += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, at, 8);
-    h = mix(h ^ word, odd);
+  const auto load = [&](std::size_t at, auto word) {
+    std::memcpy(&word, text.data() + at, sizeof word);
+    return static_cast<std::uint64_t>(word);
+  };
+  const std::size_t n = text.size();
+  if (n >= 8) {
+    for (std::size_t at = 0; at + 8 < n; at += 8) h = mix(h ^ load(at, std::uint64_t{}), odd);
+    return mix(h ^ load(n - 8, std::uint64_t{}), other);  // overlaps what came before, which does no harm
   }
-  if (left > 0) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, at, left);
-    h = mix(h ^ word, 0xd6e8feb86659fd93ULL);
+  if (n >= 4) return mix(h ^ (load(0, std::uint32_t{}) << 32U | load(n - 4, std::uint32_t{})), other);
+  if (n > 0) {
+    const auto byte = [&](std::size_t at) { return static_cast<std::uint64_t>(static_cast<unsigned char>(text[at])); };
+    return mix(h ^ (byte(0) | byte(n / 2) << 8U | byte(n - 1) << 16U), other);
   }
   return h;
 }
