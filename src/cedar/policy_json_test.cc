@@ -91,7 +91,7 @@ TEST(CedarPolicyJson, WritesHeadsAndAnnotations) {
   ASSERT_TRUE(set.ok());
   EXPECT_EQ(json::dump(*policy_to_json(set->policies()[0])),
             R"({"effect":"permit","principal":{"op":"is","entity_type":"A","in":{"entity":{"type":"B","id":"b"}}},)"
-            R"("action":{"op":"in","entities":[{"type":"Action","id":"x"}]},)"
+            R"("action":{"op":"in","entity":{"type":"Action","id":"x"}},)"
             R"("resource":{"op":"==","entity":{"type":"C","id":"c"}},"conditions":[],)"
             R"("annotations":{"a":null,"b":"","c":"x"}})");
   EXPECT_EQ(json::dump(*policy_to_json(set->templates()[0])),
