@@ -58,6 +58,7 @@ struct Case {
   std::string name;
   json::Value file;
   PolicySet policies;
+  std::map<std::string, PolicySet> forms;  // the same policies, gone through another form of writing
   Entities entities;
 };
 
@@ -90,6 +91,9 @@ void run_requests(const Case& one, Tally& tally) {
     tally.with_errors += answer.errors.empty() ? 0U : 1U;
     if (auto what = expected_and_got(expected, answer); !what.empty())
       tally.miss(one.name, "request " + std::to_string(i) + ": " + what);
+    for (const auto& [form, policies] : one.forms)
+      if (auto what = expected_and_got(expected, authorize(policies, one.entities, *request)); !what.empty())
+        tally.miss(one.name, "request " + std::to_string(i) + ", policies as " + form + ": " + what);
     // explain() walks every policy on its own; it must see what authorize() saw.
     for (const Policy& policy : one.policies.policies()) {
       const Explanation why = explain(policy, one.entities, *request);
@@ -101,6 +105,18 @@ void run_requests(const Case& one, Tally& tally) {
   }
 }
 
+// Through policy JSON, and laid out by the formatter.
+void write_forms(const std::string& text, Case& one, Tally& tally) {
+  const auto written = policies_to_json(one.policies);
+  auto read = written.ok() ? policies_from_json(*written, "p.json") : written.error();
+  if (!read.ok()) return tally.miss(one.name, "policy JSON: " + read.error().message);
+  one.forms.emplace("JSON", std::move(*read));
+  const auto laid_out = format_policies(text, "f");
+  auto again = laid_out.ok() ? PolicySet::parse(*laid_out, "f") : laid_out.error();
+  if (!again.ok()) return tally.miss(one.name, "formatted policies: " + again.error().message);
+  one.forms.emplace("laid out", std::move(*again));
+}
+
 void run_case(const fs::path& file, const fs::path& top, Tally& tally) {
   Case one;
   one.name = fs::relative(file, top).string();
@@ -108,9 +124,11 @@ void run_case(const fs::path& file, const fs::path& top, Tally& tally) {
   if (!parsed.ok() || parsed->find("requests") == nullptr) return;
   one.file = std::move(*parsed);
   const fs::path policy_file = resolve(file, one.file.string_or("policies"), top);
-  auto policies = PolicySet::parse(slurp(policy_file), policy_file.filename().string());
+  const std::string text = slurp(policy_file);
+  auto policies = PolicySet::parse(text, policy_file.filename().string());
   if (!policies.ok()) return tally.miss(one.name, "policies: " + policies.error().message);
   one.policies = std::move(*policies);
+  write_forms(text, one, tally);
   auto entities_json = json::parse(slurp(resolve(file, one.file.string_or("entities"), top)), corpus_limits);
   if (!entities_json.ok()) return tally.miss(one.name, "entities: " + entities_json.error().message);
   const bool by_schema = std::ranges::find(needs_schema, one.name) != std::end(needs_schema);

@@ -107,6 +107,7 @@ TEST(CedarPolicyJson, ReadsExpressions) {
       {R"({"Value":[1,"a",[true]]})", "[1, \"a\", [true]]"},
       {R"({"Value":{"a":1,"if":{"c d":2}}})", "{a: 1, \"if\": {\"c d\": 2}}"},
       {R"({"Value":{"__entity":{"type":"A","id":"b","x":1}}})", "A::\"b\""},
+      {R"({"Value":{"__entity":{"type":"A","id":"b","__entity":{"type":"C","id":"d"}}}})", "A::\"b\""},
       {R"({"Value":{"__entity":"x"}})", "{__entity: \"x\"}"},
       {R"({"Value":{"__entity":{"type":"A","id":1}}})", "{__entity: {type: \"A\", id: 1}}"},
       {R"({"Value":{"__extn":{"fn":"ip","arg":"zz"}}})", "ip(\"zz\")"},
