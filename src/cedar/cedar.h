@@ -6,6 +6,7 @@
 #include "cedar/authorize.h"        // IWYU pragma: export
 #include "cedar/compile.h"          // IWYU pragma: export
 #include "cedar/entities.h"         // IWYU pragma: export
+#include "cedar/format.h"           // IWYU pragma: export
 #include "cedar/policy.h"           // IWYU pragma: export
 #include "cedar/policy_json.h"      // IWYU pragma: export
 #include "cedar/schema.h"           // IWYU pragma: export

@@ -6,6 +6,8 @@
 #include "cedar/authorize.h"
 #include "cedar/compile.h"
 #include "cedar/compile_compare.h"
+#include "cedar/format.h"
+#include "cedar/policy_json.h"
 #include "cedar/schema.h"
 #include "cedar/schema_entities.h"
 #include "cedar/validate.h"
@@ -39,6 +41,13 @@ bool has_real_condition(const PolicySet& policies) {
     for (const Condition& condition : policy.conditions())
       if (policy.exprs().op(condition.body) != Op::literal) return true;
   return false;
+}
+
+std::string said(const Answer& answer) {
+  std::vector<std::string> erred;
+  for (const PolicyError& error : answer.errors) erred.push_back(error.policy);
+  return std::string(to_string(answer.decision)) + " " + joined(sorted(answer.reasons)) + " errors " +
+         joined(sorted(std::move(erred)));
 }
 
 // Equal but for the order of members.
@@ -83,6 +92,7 @@ class Run {
     const auto entities = conforming.ok() ? conforming : Entities::from_json(*entity_json);
     if (!entities.ok()) return missed("the entities are not read: " + entities.error().message);
     check_round_trip(*entities);
+    write_forms(*policy_text, *policies);
     decide(*policies, *entities);
     return std::move(out_);
   }
@@ -194,6 +204,17 @@ class Run {
       miss("entities do not survive JSON");
   }
 
+  // The same policies gone through policy JSON, and laid out by the formatter.
+  void write_forms(const std::string& text, const PolicySet& policies) {
+    const auto written = policies_to_json(policies);
+    auto read = written.ok() ? policies_from_json(*written, "json") : written.error();
+    if (!read.ok()) return miss("policy JSON: " + read.error().message);
+    const auto laid_out = format_policies(text, "text");
+    auto again = laid_out.ok() ? PolicySet::parse(*laid_out, "laid out") : laid_out.error();
+    if (!again.ok()) return miss("formatted policies: " + again.error().message);
+    forms_ = {{"as JSON", std::move(*read)}, {"laid out", std::move(*again)}};
+  }
+
   void decide(const PolicySet& policies, const Entities& entities) {
     const json::Array& requests = *file_.find("requests")->as_array();
     const auto compiled = CompiledPolicies::compile(policies);
@@ -214,8 +235,8 @@ class Run {
     const Answer answer = authorize(policies, entities, request);
     if (auto what = testing::disagreement(compiled, answer, entities, request); !what.empty())
       miss(name + "the compiled evaluator disagrees: " + std::move(what));
-    std::vector<std::string> erred;
-    for (const PolicyError& error : answer.errors) erred.push_back(error.policy);
+    for (const auto& [form, other] : forms_)
+      if (said(authorize(other, entities, request)) != said(answer)) miss(name + "decided otherwise " + form);
     const auto reason = ids_of(expected.find("reason")), errors = ids_of(expected.find("errors"));
     const std::string decision = expected.string_or("decision");
     if (validator_only_ && !out_.valid && decision == "allow" && reason.empty() && errors.empty()) {
@@ -225,9 +246,7 @@ class Run {
       out_.with_reasons += answer.reasons.empty() ? 0U : 1U;
       out_.with_errors += answer.errors.empty() ? 0U : 1U;
       const std::string want = decision + " " + joined(reason) + " errors " + joined(errors);
-      const std::string got = std::string(to_string(answer.decision)) + " " + joined(sorted(answer.reasons)) +
-                              " errors " + joined(sorted(std::move(erred)));
-      if (want != got) miss(name + "expected " + want + ", got " + got);
+      if (want != said(answer)) miss(name + "expected " + want + ", got " + said(answer));
     }
     // explain() walks every policy on its own.
     for (const Policy& policy : policies.policies()) {
@@ -243,6 +262,7 @@ class Run {
   json::Value file_;
   const ReadFile& read_;
   json::Value verdict_;
+  std::vector<std::pair<std::string, PolicySet>> forms_;
   bool beside_ = false, validator_only_ = false;
   CorpusCase out_;
 };

@@ -303,7 +303,9 @@ std::optional<PolicyJsonReader::Expr> PolicyJsonReader::escape(const json::Objec
     return member == nullptr ? nullptr : member->as_string();
   };
   if (key == "__entity" && string_at("type") != nullptr && string_at("id") != nullptr) {
-    auto read = uid(inner, below);
+    // Only type and id count here, even beside an `__entity` within.
+    const json::Object plain{{"type", *string_at("type")}, {"id", *string_at("id")}};
+    auto read = uid(plain, below);
     if (!read) return Expr();
     return Expr(tree_.add_literal({}, Value::entity(std::move(*read))));
   }

@@ -91,7 +91,7 @@ TEST(CedarPolicyJson, WritesHeadsAndAnnotations) {
   ASSERT_TRUE(set.ok());
   EXPECT_EQ(json::dump(*policy_to_json(set->policies()[0])),
             R"({"effect":"permit","principal":{"op":"is","entity_type":"A","in":{"entity":{"type":"B","id":"b"}}},)"
-            R"("action":{"op":"in","entities":[{"type":"Action","id":"x"}]},)"
+            R"("action":{"op":"in","entity":{"type":"Action","id":"x"}},)"
             R"("resource":{"op":"==","entity":{"type":"C","id":"c"}},"conditions":[],)"
             R"("annotations":{"a":null,"b":"","c":"x"}})");
   EXPECT_EQ(json::dump(*policy_to_json(set->templates()[0])),
@@ -107,6 +107,7 @@ TEST(CedarPolicyJson, ReadsExpressions) {
       {R"({"Value":[1,"a",[true]]})", "[1, \"a\", [true]]"},
       {R"({"Value":{"a":1,"if":{"c d":2}}})", "{a: 1, \"if\": {\"c d\": 2}}"},
       {R"({"Value":{"__entity":{"type":"A","id":"b","x":1}}})", "A::\"b\""},
+      {R"({"Value":{"__entity":{"type":"A","id":"b","__entity":{"type":"C","id":"d"}}}})", "A::\"b\""},
       {R"({"Value":{"__entity":"x"}})", "{__entity: \"x\"}"},
       {R"({"Value":{"__entity":{"type":"A","id":1}}})", "{__entity: {type: \"A\", id: 1}}"},
       {R"({"Value":{"__extn":{"fn":"ip","arg":"zz"}}})", "ip(\"zz\")"},

@@ -66,7 +66,7 @@ json::Value scope_json(std::string_view variable, const ScopeTest& test) {
   const auto operand = [&](json::Object& into) {
     if (test.slot) {
       into.insert_new("slot", "?" + std::string(variable));
-    } else if (test.listed) {
+    } else if (test.listed && test.entities.size() != 1) {  // a list of one becomes that one, there as here
       json::Array list;
       for (const EntityUid& uid : test.entities) list.push_back(uid.to_json());
       into.insert_new("entities", std::move(list));

@@ -45,6 +45,22 @@ Result<Value> read_call(const std::string& name, std::span<const json::Value> ar
   return call_extension(function->function, values);
 }
 
+// Whether it has a type and an id, both text.
+bool is_type_and_id(const json::Value* json) {
+  const json::Value* type = json == nullptr ? nullptr : json->find("type");
+  const json::Value* id = json == nullptr ? nullptr : json->find("id");
+  return type != nullptr && id != nullptr && type->as_string() != nullptr && id->as_string() != nullptr;
+}
+
+// Whatever else it has is looked over.
+Result<EntityUid> uid_of_type_and_id(const json::Value& json) {
+  const std::string& type = *json.find("type")->as_string();
+  if (!is_type_name(type))
+    return Error{Code::invalid, "cedar.entity_uid", "not an entity type: " + quote(type.substr(0, 64)),
+                 "a type is identifiers joined by `::`, without white space or reserved words"};
+  return EntityUid{type, *json.find("id")->as_string()};
+}
+
 // nullopt: not an escape after all.
 std::optional<Result<Value>> read_escape(const json::Object& object, std::size_t depth) {
   if (object.size() != 1) return std::nullopt;
@@ -53,11 +69,8 @@ std::optional<Result<Value>> read_escape(const json::Object& object, std::size_t
     return Error{Code::invalid, "cedar.json_value", "the `__expr` escape is no longer part of Cedar"};
   if (inner.as_object() == nullptr) return std::nullopt;
   if (key == "__entity") {
-    const json::Value* type = inner.find("type");
-    const json::Value* id = inner.find("id");
-    if (type == nullptr || id == nullptr || type->as_string() == nullptr || id->as_string() == nullptr)
-      return std::nullopt;
-    auto uid = EntityUid::from_json(inner);
+    if (!is_type_and_id(&inner)) return std::nullopt;
+    auto uid = uid_of_type_and_id(inner);
     if (!uid.ok()) return std::move(uid).error();
     return Value::entity(std::move(*uid));
   }
@@ -112,15 +125,10 @@ json::Value EntityUid::to_json() const {
 
 Result<EntityUid> EntityUid::from_json(const json::Value& json) {
   const json::Value* inner = json.find("__entity");
-  const json::Value& plain = inner != nullptr ? *inner : json;
-  const json::Value* type = plain.find("type");
-  const json::Value* id = plain.find("id");
-  if (type == nullptr || id == nullptr || type->as_string() == nullptr || id->as_string() == nullptr)
+  const json::Value& plain = is_type_and_id(inner) ? *inner : json;
+  if (!is_type_and_id(&plain))
     return Error{Code::invalid, "cedar.entity_uid", "an entity is {\"type\": \"…\", \"id\": \"…\"}"};
-  if (!is_type_name(*type->as_string()))
-    return Error{Code::invalid, "cedar.entity_uid", "not an entity type: " + quote(type->as_string()->substr(0, 64)),
-                 "a type is identifiers joined by `::`, without white space or reserved words"};
-  return EntityUid{*type->as_string(), *id->as_string()};
+  return uid_of_type_and_id(plain);
 }
 
 json::Value Value::to_json() const {

@@ -347,5 +347,22 @@ TEST(CedarPattern, IsLinear) {
   EXPECT_TRUE(overlap.matches("abba"));
 }
 
+// Beside type and id an `__entity` counts where a name may be escaped, and only if it names something itself.
+TEST(CedarValueJson, AnEscapeBesideTypeAndId) {
+  const auto uid = [](std::string_view text) {
+    const auto read = EntityUid::from_json(json_of(text));
+    return read.ok() ? read->to_string() : read.error().check;
+  };
+  EXPECT_EQ(uid(R"({"type":"A","id":"b","__entity":{"type":"C","id":"d"}})"), "C::\"d\"");
+  EXPECT_EQ(uid(R"({"type":"A b","id":"b","__entity":{"type":"C","id":"d"}})"), "C::\"d\"");
+  EXPECT_EQ(uid(R"({"type":"A","id":"b","__entity":"x"})"), "A::\"b\"");
+  EXPECT_EQ(uid(R"({"type":"A","id":"b","__entity":{"type":"C","id":1}})"), "A::\"b\"");
+  EXPECT_EQ(uid(R"({"type":"A","id":"b","__entity":{"type":"C d","id":"d"}})"), "cedar.entity_uid");
+  const auto value =
+      Value::from_json(json_of(R"({"__entity":{"type":"A","id":"b","__entity":{"type":"C","id":"d"}}})"));
+  ASSERT_TRUE(value.ok());
+  EXPECT_EQ(*value, Value::entity("A", "b"));
+}
+
 }  // namespace
 }  // namespace daypass::cedar
