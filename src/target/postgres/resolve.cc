@@ -4,9 +4,13 @@
 #include <netdb.h>
 #include <netinet/in.h>
 
-#include <cstring>
+#include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
 
 namespace daypass::target::postgres {
 namespace {
@@ -14,49 +18,23 @@ namespace {
 using base::Code;
 using base::Error;
 
-/// A question to the resolver that may outlive the call which asked it.
+// getaddrinfo() can't be taken back, so each question has a thread of its own that may outlive who asked. At most this
+// many at once, so that a resolver which never answers costs a bounded amount.
+constexpr int most_open = 32;
+std::atomic<int> open_questions = 0;
+
 struct Question {
-  explicit Question(std::string name) : host(std::move(name)) {
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    request.ar_name = host.c_str();
-    request.ar_request = &hints;
-  }
-  ~Question() {
-    if (request.ar_result != nullptr) freeaddrinfo(request.ar_result);
-  }
+  explicit Question(std::string name) : host(std::move(name)) { ++open_questions; }
+  ~Question() { --open_questions; }
   Question(const Question&) = delete;
   Question& operator=(const Question&) = delete;
-  std::string host;
-  addrinfo hints{};
-  gaicb request{};
-};
 
-// glibc can't take a question back that its thread is working on: such a question must stay alive until it is answered.
-// At most this many, so that a resolver which never answers costs a bounded amount.
-constexpr std::size_t most_abandoned = 32;
-struct Abandoned {
+  const std::string host;
   std::mutex mutex;
-  std::vector<std::unique_ptr<Question>> questions;
+  std::condition_variable answered;
+  bool done = false;
+  std::vector<std::string> found;
 };
-Abandoned& abandoned() {
-  static auto* forever = new Abandoned;  // never destroyed: the resolver's threads may still write into it at exit
-  return *forever;
-}
-
-bool too_many_abandoned() {
-  auto& all = abandoned();
-  const std::lock_guard lock(all.mutex);
-  std::erase_if(all.questions, [](const auto& q) { return gai_error(&q->request) != EAI_INPROGRESS; });
-  return all.questions.size() >= most_abandoned;
-}
-
-void abandon(std::unique_ptr<Question> question) {
-  if (gai_cancel(&question->request) == EAI_CANCELED || gai_error(&question->request) != EAI_INPROGRESS) return;
-  auto& all = abandoned();
-  const std::lock_guard lock(all.mutex);
-  all.questions.push_back(std::move(question));
-}
 
 bool is_numeric(const std::string& host) {
   in6_addr any{};
@@ -73,32 +51,41 @@ std::vector<std::string> addresses_of(const addrinfo* first) {
   return out;
 }
 
+// By value: the question lives as long as its thread.
+void answer(std::shared_ptr<Question> question) {  // NOLINT(performance-unnecessary-value-param)
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* first = nullptr;
+  std::vector<std::string> found;
+  if (getaddrinfo(question->host.c_str(), nullptr, &hints, &first) == 0) {
+    found = addresses_of(first);
+    freeaddrinfo(first);
+  }
+  const std::lock_guard lock(question->mutex);
+  question->found = std::move(found);
+  question->done = true;
+  question->answered.notify_all();
+}
+
 }  // namespace
 
 base::Result<std::vector<std::string>> resolve(const std::string& host, const Deadline& deadline) {
   if (is_numeric(host)) return std::vector<std::string>{host};
-  if (too_many_abandoned())
+  if (open_questions >= most_open)
     return Error{Code::unavailable, "pg.resolve", "the name resolver does not answer", "check /etc/resolv.conf"};
-  auto question = std::make_unique<Question>(host);
-  gaicb* list[1] = {&question->request};
-  if (getaddrinfo_a(GAI_NOWAIT, list, 1, nullptr) != 0)
+  const auto question = std::make_shared<Question>(host);
+  try {
+    std::thread(answer, question).detach();
+  } catch (const std::system_error&) {
     return Error{Code::unavailable, "pg.resolve", "the name resolver could not be started"};
-  const gaicb* waiting[1] = {&question->request};
-  int state = EAI_INPROGRESS;
-  while ((state = gai_error(&question->request)) == EAI_INPROGRESS && !deadline.passed()) {
-    const auto left = deadline.left();
-    const timespec limit{left.count() / 1000, (left.count() % 1000) * 1'000'000};
-    gai_suspend(waiting, 1, &limit);
   }
-  if (state == EAI_INPROGRESS) {
-    abandon(std::move(question));
-    return Error{Code::timeout, "pg.resolve", "the address of " + host + " did not come in time"};
-  }
-  if (state == 0) {
-    auto found = addresses_of(question->request.ar_result);
-    if (!found.empty()) return found;
-  }
-  return Error{Code::unavailable, "pg.resolve", "there is no address for " + host, "check the target's host"};
+  std::unique_lock lock(question->mutex);
+  while (!question->done && !deadline.passed()) question->answered.wait_for(lock, deadline.left());
+  if (!question->done) return Error{Code::timeout, "pg.resolve", "the address of " + host + " did not come in time"};
+  if (question->found.empty())
+    return Error{Code::unavailable, "pg.resolve", "there is no address for " + host, "check the target's host"};
+  return std::move(question->found);
 }
 
 bool is_loopback_address(const std::string& address) noexcept {
