@@ -6,6 +6,16 @@ namespace daypass::cedar {
 namespace {
 
 constexpr std::uint64_t type_seed = 0x8ebc6af09c88c6e3ULL;
+// From how many policies of one uid on a pair is worth a lookup for each principal and resource that the request is in.
+constexpr std::size_t many = 8;
+
+std::uint64_t pair_key(std::uint32_t first, std::uint32_t second) noexcept {
+  return std::uint64_t{first} << 32U | second;
+}
+std::uint64_t hash_key(std::uint64_t key) noexcept {
+  key *= 0x9e3779b97f4a7c15ULL;
+  return key ^ key >> 32U;
+}
 
 std::uint8_t bit_for(const ScopeTest& test, unsigned place) noexcept {
   return static_cast<std::uint8_t>((test.kind == ScopeTest::Kind::equal ? 1U : 8U) << place);
@@ -33,6 +43,16 @@ std::uint32_t ScopeIndex::intern_type(const std::string& type) {
   if (const std::uint32_t known = find_type(type, hash); known != none) return known;
   type_names_.push_back(&type);
   return types_.add(hash);
+}
+
+std::uint32_t ScopeIndex::find_pair(std::uint64_t key) const noexcept {
+  return pairs_.find(hash_key(key), [&](std::uint32_t n) { return pair_keys_[n] == key; });
+}
+
+std::uint32_t ScopeIndex::intern_pair(std::uint64_t key) {
+  if (const std::uint32_t known = find_pair(key); known != none) return known;
+  pair_keys_.push_back(key);
+  return pairs_.add(hash_key(key));
 }
 
 ScopeIndex::Test ScopeIndex::test_of(const ScopeTest& test) {
@@ -91,6 +111,7 @@ void ScopeIndex::build(const PolicySet& policies) {
   }
   std::array<std::vector<std::pair<std::uint32_t, Row>>, 3> by_uid;
   std::array<std::vector<std::pair<std::uint32_t, Row>>, 3> by_type;
+  std::vector<std::pair<std::uint32_t, Row>> by_pair;
   for (const Row& row : rows) {
     if (row.action_count == 0) continue;  // `action in []` fits nothing
     std::size_t fewest = SIZE_MAX;
@@ -103,7 +124,10 @@ void ScopeIndex::build(const PolicySet& policies) {
     }
     std::size_t by_action = 0;
     for (const std::uint32_t uid : actions(row)) by_action += named[action][uid];
-    if (by_action > 0 && by_action < fewest) {
+    const bool both = row.principal.uid != none && row.resource.uid != none;
+    if (both && std::min(by_action > 0 ? by_action : SIZE_MAX, fewest) > many) {
+      by_pair.emplace_back(intern_pair(pair_key(row.principal.uid, row.resource.uid)), row);
+    } else if (by_action > 0 && by_action < fewest) {
       for (const std::uint32_t uid : actions(row)) by_uid[action].emplace_back(uid, row);
     } else if (fewest != SIZE_MAX) {
       by_uid[best].emplace_back((best == principal ? row.principal : row.resource).uid, row);
@@ -119,6 +143,7 @@ void ScopeIndex::build(const PolicySet& policies) {
     by_uid_[place].fill(uids_.size(), std::move(by_uid[place]));
     by_type_[place].fill(types_.size(), std::move(by_type[place]));
   }
+  by_pair_.fill(pairs_.size(), std::move(by_pair));
 }
 
 void ScopeIndex::Probe::begin(std::size_t uids) {
@@ -162,6 +187,10 @@ void ScopeIndex::probe(const Entities& entities, const Request& request, Probe& 
     for (const std::uint32_t uid : out.met_[place]) collect(by_uid_[place].of(uid), out);
     if (out.types_[place] != none) collect(by_type_[place].of(out.types_[place]), out);
   }
+  if (pairs_.size() > 0)
+    for (const std::uint32_t who : out.met_[principal])
+      for (const std::uint32_t what : out.met_[resource])
+        if (const std::uint32_t pair = find_pair(pair_key(who, what)); pair != none) collect(by_pair_.of(pair), out);
   collect(always_, out);
   // An action list may have been met twice.
   if (out.fitting.size() < 2) return;
