@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::uint64_t type_seed = 0x8ebc6af09c88c6e3ULL;
 // From how many policies of one uid on a pair is worth a lookup for each principal and resource that the request is in.
-constexpr std::size_t many = 8;
+constexpr std::size_t many = 4;
 
 std::uint64_t pair_key(std::uint32_t first, std::uint32_t second) noexcept {
   return std::uint64_t{first} << 32U | second;
