@@ -1,6 +1,7 @@
 #include "cedar/index.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace daypass::cedar {
 namespace {
@@ -17,6 +18,27 @@ std::uint64_t hash_key(std::uint64_t key) noexcept {
   return key ^ key >> 32U;
 }
 
+// Hashes were equal, so the texts nearly always are: words at a time, without a call.
+bool same(const std::string& a, const std::string& b) noexcept {
+  const std::size_t n = a.size();
+  if (n != b.size()) return false;
+  const auto differ = [&](std::size_t at, auto word) {
+    auto other = word;
+    std::memcpy(&word, a.data() + at, sizeof word);
+    std::memcpy(&other, b.data() + at, sizeof other);
+    return word != other;
+  };
+  if (n >= 8) {
+    for (std::size_t at = 0; at + 8 < n; at += 8)
+      if (differ(at, std::uint64_t{})) return false;
+    return !differ(n - 8, std::uint64_t{});
+  }
+  if (n >= 4) return !differ(0, std::uint32_t{}) && !differ(n - 4, std::uint32_t{});
+  for (std::size_t at = 0; at < n; ++at)
+    if (a[at] != b[at]) return false;
+  return true;
+}
+
 std::uint8_t bit_for(const ScopeTest& test, unsigned place) noexcept {
   return static_cast<std::uint8_t>((test.kind == ScopeTest::Kind::equal ? 1U : 8U) << place);
 }
@@ -24,7 +46,8 @@ std::uint8_t bit_for(const ScopeTest& test, unsigned place) noexcept {
 }  // namespace
 
 std::uint32_t ScopeIndex::find(const EntityUid& uid, std::uint64_t hash) const noexcept {
-  return uids_.find(hash, [&](std::uint32_t n) { return *uid_names_[n] == uid; });
+  return uids_.find(
+      hash, [&](std::uint32_t n) { return same(uid_names_[n]->id, uid.id) && same(uid_names_[n]->type, uid.type); });
 }
 
 std::uint32_t ScopeIndex::find_type(const std::string& type, std::uint64_t hash) const noexcept {
