@@ -102,7 +102,22 @@ void decided(benchmark::State& state) {
 BENCHMARK(decided)->Arg(1)->Arg(10)->Arg(1000)->Arg(100'000);
 BENCHMARK(decided)->Arg(100'000)->Threads(2)->UseRealTime();
 
-// The same with names: the whole Answer.
+// 316 groups by 316 roles: every group and every role is named 316 times.
+void decided_in_a_grid(benchmark::State& state) {
+  std::string text;
+  for (int group = 0; group < 316; ++group)
+    for (int role = 0; role < 316; ++role)
+      text += "permit(principal in Group::\"okta/team-" + std::to_string(group) + "\", action == Action::\"assume\", " +
+              "resource == Role::\"pg/db-" + std::to_string(role) + "/reader\") when { context.mfa };\n";
+  const auto compiled = CompiledPolicies::compile(PolicySet::parse(text, "grid.cedar", large()).value());
+  const Entities entities = Entities::build(facts(150)).value();
+  const Request request = asked(150);
+  Scratch scratch;
+  for (auto _ : state) must_allow(state, decide(*compiled, entities, request, scratch).decision);
+}
+BENCHMARK(decided_in_a_grid);
+
+// decided() with names: the whole Answer.
 void answered(benchmark::State& state) {
   const World& in = world(state.range(0));
   for (auto _ : state) {

@@ -70,6 +70,20 @@ TEST(CedarCompiled, CandidatesAreThoseWhoseScopeFits) {
   EXPECT_EQ(std::vector<std::uint32_t>(found.begin(), found.end()), std::vector<std::uint32_t>{500});
 }
 
+// Each group and each role is named often, the two together once.
+TEST(CedarCompiled, APairIsSelectiveWhereNeitherIs) {
+  std::string text;
+  for (int group = 0; group < 20; ++group)
+    for (int role = 0; role < 20; ++role)
+      text += "permit(principal in Group::\"" + std::to_string(group) + "\", action, resource in Role::\"" +
+              std::to_string(role) + "\");\n";
+  text += "permit(principal == Group::\"3\", action, resource in Role::\"4\");";
+  const auto entities = Entities::build(
+      {{{"User", "a"}, {}, {{"Group", "3"}, {"Group", "7"}}, {}}, {{"Doc", "d"}, {}, {{"Role", "4"}}, {}}});
+  EXPECT_EQ(BothEvaluators(parsed(text)).authorize(*entities, request()).satisfied_permits,
+            (Ids{"policy64", "policy144"}));
+}
+
 TEST(CedarCompiled, OneScratchServesManySets) {
   Scratch scratch;
   const auto none = CompiledPolicies::compile(PolicySet());

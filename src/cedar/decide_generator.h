@@ -129,7 +129,8 @@ inline Request DecideGenerator::request() {
 
 inline std::string DecideGenerator::policies() {
   std::string out;
-  for (std::size_t n = below(8) + 1; n > 0; --n) out += policy();
+  // Now and then many, so that every name is common.
+  for (std::size_t n = below(100) >= 95 ? 120 : below(8) + 1; n > 0; --n) out += policy();
   return out;
 }
 

@@ -1,11 +1,43 @@
 #include "cedar/index.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace daypass::cedar {
 namespace {
 
 constexpr std::uint64_t type_seed = 0x8ebc6af09c88c6e3ULL;
+// From how many policies of one uid on a pair is worth a lookup for each principal and resource that the request is in.
+constexpr std::size_t many = 4;
+
+std::uint64_t pair_key(std::uint32_t first, std::uint32_t second) noexcept {
+  return std::uint64_t{first} << 32U | second;
+}
+std::uint64_t hash_key(std::uint64_t key) noexcept {
+  key *= 0x9e3779b97f4a7c15ULL;
+  return key ^ key >> 32U;
+}
+
+// Hashes were equal, so the texts nearly always are: words at a time, without a call.
+bool same(const std::string& a, const std::string& b) noexcept {
+  const std::size_t n = a.size();
+  if (n != b.size()) return false;
+  const auto differ = [&](std::size_t at, auto word) {
+    auto other = word;
+    std::memcpy(&word, a.data() + at, sizeof word);
+    std::memcpy(&other, b.data() + at, sizeof other);
+    return word != other;
+  };
+  if (n >= 8) {
+    for (std::size_t at = 0; at + 8 < n; at += 8)
+      if (differ(at, std::uint64_t{})) return false;
+    return !differ(n - 8, std::uint64_t{});
+  }
+  if (n >= 4) return !differ(0, std::uint32_t{}) && !differ(n - 4, std::uint32_t{});
+  for (std::size_t at = 0; at < n; ++at)
+    if (a[at] != b[at]) return false;
+  return true;
+}
 
 std::uint8_t bit_for(const ScopeTest& test, unsigned place) noexcept {
   return static_cast<std::uint8_t>((test.kind == ScopeTest::Kind::equal ? 1U : 8U) << place);
@@ -14,7 +46,8 @@ std::uint8_t bit_for(const ScopeTest& test, unsigned place) noexcept {
 }  // namespace
 
 std::uint32_t ScopeIndex::find(const EntityUid& uid, std::uint64_t hash) const noexcept {
-  return uids_.find(hash, [&](std::uint32_t n) { return *uid_names_[n] == uid; });
+  return uids_.find(
+      hash, [&](std::uint32_t n) { return same(uid_names_[n]->id, uid.id) && same(uid_names_[n]->type, uid.type); });
 }
 
 std::uint32_t ScopeIndex::find_type(const std::string& type, std::uint64_t hash) const noexcept {
@@ -33,6 +66,16 @@ std::uint32_t ScopeIndex::intern_type(const std::string& type) {
   if (const std::uint32_t known = find_type(type, hash); known != none) return known;
   type_names_.push_back(&type);
   return types_.add(hash);
+}
+
+std::uint32_t ScopeIndex::find_pair(std::uint64_t key) const noexcept {
+  return pairs_.find(hash_key(key), [&](std::uint32_t n) { return pair_keys_[n] == key; });
+}
+
+std::uint32_t ScopeIndex::intern_pair(std::uint64_t key) {
+  if (const std::uint32_t known = find_pair(key); known != none) return known;
+  pair_keys_.push_back(key);
+  return pairs_.add(hash_key(key));
 }
 
 ScopeIndex::Test ScopeIndex::test_of(const ScopeTest& test) {
@@ -91,6 +134,7 @@ void ScopeIndex::build(const PolicySet& policies) {
   }
   std::array<std::vector<std::pair<std::uint32_t, Row>>, 3> by_uid;
   std::array<std::vector<std::pair<std::uint32_t, Row>>, 3> by_type;
+  std::vector<std::pair<std::uint32_t, Row>> by_pair;
   for (const Row& row : rows) {
     if (row.action_count == 0) continue;  // `action in []` fits nothing
     std::size_t fewest = SIZE_MAX;
@@ -103,7 +147,10 @@ void ScopeIndex::build(const PolicySet& policies) {
     }
     std::size_t by_action = 0;
     for (const std::uint32_t uid : actions(row)) by_action += named[action][uid];
-    if (by_action > 0 && by_action < fewest) {
+    const bool both = row.principal.uid != none && row.resource.uid != none;
+    if (both && std::min(by_action > 0 ? by_action : SIZE_MAX, fewest) > many) {
+      by_pair.emplace_back(intern_pair(pair_key(row.principal.uid, row.resource.uid)), row);
+    } else if (by_action > 0 && by_action < fewest) {
       for (const std::uint32_t uid : actions(row)) by_uid[action].emplace_back(uid, row);
     } else if (fewest != SIZE_MAX) {
       by_uid[best].emplace_back((best == principal ? row.principal : row.resource).uid, row);
@@ -119,6 +166,7 @@ void ScopeIndex::build(const PolicySet& policies) {
     by_uid_[place].fill(uids_.size(), std::move(by_uid[place]));
     by_type_[place].fill(types_.size(), std::move(by_type[place]));
   }
+  by_pair_.fill(pairs_.size(), std::move(by_pair));
 }
 
 void ScopeIndex::Probe::begin(std::size_t uids) {
@@ -162,6 +210,10 @@ void ScopeIndex::probe(const Entities& entities, const Request& request, Probe& 
     for (const std::uint32_t uid : out.met_[place]) collect(by_uid_[place].of(uid), out);
     if (out.types_[place] != none) collect(by_type_[place].of(out.types_[place]), out);
   }
+  if (pairs_.size() > 0)
+    for (const std::uint32_t who : out.met_[principal])
+      for (const std::uint32_t what : out.met_[resource])
+        if (const std::uint32_t pair = find_pair(pair_key(who, what)); pair != none) collect(by_pair_.of(pair), out);
   collect(always_, out);
   // An action list may have been met twice.
   if (out.fitting.size() < 2) return;

@@ -83,6 +83,8 @@ class ScopeIndex {
   [[nodiscard]] std::uint32_t find(const EntityUid& uid, std::uint64_t hash) const noexcept;
   [[nodiscard]] std::uint32_t find_type(const std::string& type, std::uint64_t hash) const noexcept;
   std::uint32_t intern_type(const std::string& type);
+  [[nodiscard]] std::uint32_t find_pair(std::uint64_t key) const noexcept;
+  std::uint32_t intern_pair(std::uint64_t key);
   Test test_of(const ScopeTest& test);
   Row row_of(const Policy& policy, std::uint32_t number);
   void collect(std::span<const Row> rows, Probe& probe) const;
@@ -95,6 +97,9 @@ class ScopeIndex {
   std::vector<std::uint32_t> actions_;
   std::array<Buckets, 3> by_uid_;
   std::array<Buckets, 3> by_type_;  // that of action stays empty
+  HashIndex pairs_;                 // of principal and resource
+  std::vector<std::uint64_t> pair_keys_;
+  Buckets by_pair_;
   std::vector<Row> always_;
 };
 
