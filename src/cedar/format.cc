@@ -201,12 +201,15 @@ Id Formatter::scope_operand() {
   return layout_.all(std::move(parts));
 }
 
+// On one line, else the braces on a line of their own, else a block.
 Id Formatter::condition() {
-  std::vector<Id> parts{take(), layout_.line(), take()};
+  std::vector<Id> parts{take(), layout_.line()};
+  std::vector<Id> block{take()};
   std::vector<Id> inner{layout_.line(), expr()};
-  parts.push_back(layout_.nest(layout_.all(std::move(inner))));
-  parts.push_back(layout_.line());
-  parts.push_back(take());
+  block.push_back(layout_.nest(layout_.all(std::move(inner))));
+  block.push_back(layout_.line());
+  block.push_back(take());
+  parts.push_back(layout_.group(layout_.all(std::move(block))));
   return layout_.group(layout_.all(std::move(parts)));
 }
 

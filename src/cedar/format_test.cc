@@ -96,6 +96,14 @@ TEST(CedarFormat, OrdinaryPolicies) {
   EXPECT_EQ(formatted(""), "");
 }
 
+TEST(CedarFormat, ConditionsOnTheirOwnLine) {
+  EXPECT_EQ(formatted("permit(principal,action,resource) when { principal.department == \"HardwareEngineering\" && "
+                      "principal.jobLevel >= 5 };"),
+            "permit (principal, action, resource)\n"
+            "when\n"
+            "{ principal.department == \"HardwareEngineering\" && principal.jobLevel >= 5 };\n");
+}
+
 TEST(CedarFormat, CommentsStay) {
   EXPECT_EQ(
       formatted("// head\n\n\n// second\npermit( // after paren\nprincipal, // p\naction, resource // r\n) // close\n"

@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <iostream>
+#include <map>
+#include <set>
 
 #include "cedar/cedar.h"
 #include "cedar/oracle_test_support.h"
 #include "cedar/policy_generator_test_support.h"
+#include "cedar/validate_generator.h"
 
 namespace daypass::cedar {
 namespace {
@@ -236,6 +239,92 @@ void compare_decisions(const std::string& where, PolicyGenerator& generator, Pol
   for (std::size_t i = 0; i < set.size(); ++i)
     if (!alike(*policy_to_json(again->policies()[i]), *policy_to_json(set.policies()[i])))
       tally.differ(where, "canonical text is another policy: " + std::string(set.policies()[i].text()));
+}
+
+// Which kinds of problems each policy, template and link has.
+std::string kinds_of(const std::vector<ValidationProblem>& problems) {
+  std::map<std::string, std::set<std::string>> kinds;
+  for (const ValidationProblem& one : problems) kinds[one.policy].insert(one.diagnostic.check.substr(6));
+  std::string out;
+  for (const auto& [policy, all] : kinds)
+    for (const auto& kind : all) out += policy + " " + kind + "\n";
+  return out;
+}
+std::string kinds_of(const json::Value* by_policy) {
+  std::map<std::string, std::set<std::string>> kinds;
+  if (by_policy != nullptr && by_policy->as_object() != nullptr)
+    for (const auto& [policy, all] : *by_policy->as_object())
+      for (const auto& kind : *all.as_array()) kinds[policy].insert(*kind.as_string());
+  std::string out;
+  for (const auto& [policy, all] : kinds)
+    for (const auto& kind : all) out += policy + " " + kind + "\n";
+  return out;
+}
+
+// The policies with slots for some of the entities in their heads, and links that put entities back.
+json::Value with_slots(const PolicySet& set, Generator& generator) {
+  json::Object templates;
+  json::Array links;
+  for (const Policy& policy : set.policies()) {
+    json::Value one = policy_to_json(policy).value();
+    json::Object values;
+    for (const std::string head : {"principal", "resource"}) {
+      json::Object* test = one.find(head)->find("in") != nullptr && one.find(head)->find("in")->as_object() != nullptr
+                               ? one.as_object()->find(head)->as_object()->find("in")->as_object()
+                               : one.as_object()->find(head)->as_object();
+      const json::Value* entity = test->find("entity");
+      if (entity == nullptr) continue;
+      json::Value kept = *entity;
+      if (generator.chance(15)) kept = json::Object{{"type", "Nothing"}, {"id", "x"}};
+      if (generator.chance(10)) kept = json::Object{{"type", "Action"}, {"id", "x"}};
+      test->erase("entity");
+      test->set("slot", "?" + head);
+      values.set("?" + head, std::move(kept));
+    }
+    if (values.empty()) continue;
+    templates.set("t" + policy.id(), std::move(one));
+    links.push_back(
+        json::Object{{"templateId", "t" + policy.id()}, {"newId", "l" + policy.id()}, {"values", std::move(values)}});
+  }
+  return json::Object{
+      {"staticPolicies", json::Object{}}, {"templates", std::move(templates)}, {"templateLinks", std::move(links)}};
+}
+
+TEST(CedarPolicyJsonOracle, ValidationOfTemplatesAndLinks) {
+  Oracle oracle;
+  if (!oracle.running())
+    GTEST_SKIP() << "@cedar-policy/cedar-wasm is not below DAYPASS_CEDAR_ORACLE: random templates not validated";
+  const std::size_t cases = oracle_cases(300);
+  const std::uint64_t seed = oracle_seed();
+  std::size_t templates = 0;
+  std::size_t faulty_links = 0;
+  Tally tally;
+  for (std::size_t i = 0; i < cases; ++i) {
+    const std::string where = "seed " + std::to_string(seed + i);
+    Generator generator(seed + i);
+    const std::string schema_text = generator.schema();
+    const auto schema = Schema::parse(schema_text, "s");
+    const auto set = PolicySet::parse(generator.policies(), "p");
+    if (!schema.ok() || !set.ok()) continue;
+    const json::Value document = with_slots(*set, generator);
+    const auto read = policies_from_json(document, "d", with_templates);
+    const json::Value theirs = oracle.ask(json::Object{{"validate", document}, {"schema", schema_text}});
+    if (!read.ok() || theirs.find("errors") == nullptr) {
+      tally.differ(where, json::dump(document) + json::dump(theirs) + (read.ok() ? "" : read.error().message));
+      continue;
+    }
+    templates += read->templates().size();
+    const ValidationResult ours = validate(*read, *schema);
+    const std::string errors = kinds_of(ours.errors);
+    faulty_links += errors.find("lpolicy") != std::string::npos ? 1U : 0U;
+    if (errors != kinds_of(theirs.find("errors")) || kinds_of(ours.warnings) != kinds_of(theirs.find("warnings")))
+      tally.differ(where, schema_text + json::dump(document) + "\n  official " + json::dump(theirs) + "\n  ours\n" +
+                              errors + kinds_of(ours.warnings));
+  }
+  std::cout << "seeds from " << seed << ": " << templates << " templates with a link each, in " << faulty_links
+            << " sets with faulty links; " << tally.differences << " differences\n";
+  EXPECT_EQ(tally.differences, 0U);
+  EXPECT_GT(templates, 0U);
 }
 
 TEST(CedarPolicyJsonOracle, RandomPoliciesTemplatesAndLinks) {
