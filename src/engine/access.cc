@@ -3,6 +3,7 @@
 
 #include "base/encoding.h"
 #include "crypto/digest.h"
+#include "engine/question.h"
 #include "engine/turn.h"
 
 namespace daypass::engine {
@@ -163,12 +164,6 @@ Error full(const Grant& grant, WallTime now) {
   return {Code::exhausted, "grant.connections",
           "all " + std::to_string(most) + " connections of grant " + grant.id.id + " are in use",
           "close one; policy sets the number (@connections)"};
-}
-
-// "192.0.2.7:5432" → "192.0.2.7", "[2001:db8::1]:5432" → "2001:db8::1".
-std::string address_of(const std::string& peer) {
-  const std::string host = peer.substr(0, peer.rfind(':'));
-  return host.starts_with('[') && host.ends_with(']') ? host.substr(1, host.size() - 2) : host;
 }
 
 }  // namespace

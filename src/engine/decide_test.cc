@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/question.h"
 #include "engine/test_support.h"
 
 namespace daypass::engine {
@@ -108,14 +109,16 @@ TEST(Decide, ForbidWins) {
 
 TEST(Decide, AForbidThatCantBeEvaluatedForbids) {
   const auto d = decide(
-      *tenant(read + R"(@id("odd") forbid (principal, action, resource) when { context.weekday + 9223372036854775807 > 0 };)"),
+      *tenant(read +
+              R"(@id("odd") forbid (principal, action, resource) when { context.weekday + 9223372036854775807 > 0 };)"),
       person("corp", "ann", {"data"}), ask(), now);
   EXPECT_EQ(d.verdict, Verdict::deny);
   EXPECT_NE(d.why.find("odd"), std::string::npos);
 }
 
 TEST(Decide, APermitThatCantBeEvaluatedPermitsNothing) {
-  const auto t = tenant(R"(@id("odd") permit (principal, action, resource) when { context.weekday + 9223372036854775807 > 0 };)");
+  const auto t =
+      tenant(R"(@id("odd") permit (principal, action, resource) when { context.weekday + 9223372036854775807 > 0 };)");
   EXPECT_EQ(decide(*t, person("corp", "ann", {"data"}), ask(), now).verdict, Verdict::deny);
 }
 
@@ -152,6 +155,33 @@ when { principal has level && principal.level >= 3 && principal.groups.contains(
   core::AccessRequest stock = ask({"pg/stock/reader"}, "pg/stock");
   stock.reason = "ticket 7";
   EXPECT_EQ(decide(*t, ann, stock, now).verdict, Verdict::deny) << "env is test there";
+}
+
+TEST(Decide, TheAddressOfAConnectionHasNoPortAndNoBrackets) {
+  EXPECT_EQ(address_of("192.0.2.7:5432"), "192.0.2.7");
+  EXPECT_EQ(address_of("[2001:db8::1]:5432"), "2001:db8::1");
+  EXPECT_EQ(address_of("unix"), "unix");
+  const auto t = tenant(
+      R"(@id("v6") permit (principal, action == Action::"assume", resource)
+when { context has client_ip && context.client_ip.isInRange(ip("2001:db8::/32")) };)");
+  core::AccessRequest r = ask({"pg/orders/reader"});
+  r.client_address = address_of("[2001:db8::1]:5432");
+  EXPECT_EQ(decide(*t, person("corp", "ann", {}), r, now).verdict, Verdict::allow);
+}
+
+TEST(Decide, APolicyKnowsWhatKindOfPrincipalAsksAndForWhom) {
+  const auto t = tenant(
+      R"(@id("agent") permit (principal, action == Action::"assume", resource)
+when { principal.kind == "agent" && principal has acting_for && principal.acting_for == "corp/bob" && context.weekday == 2 };)");
+  core::Identity agent = person("corp", "robot", {});
+  agent.attributes["kind"] = std::string("agent");
+  agent.attributes["acting_for"] = std::string("corp/bob");
+  EXPECT_EQ(decide(*t, agent, ask(), now).verdict, Verdict::deny) << "a mapping does not say what Daypass says";
+  agent.kind = core::PrincipalKind::agent;
+  EXPECT_EQ(decide(*t, agent, ask(), now).verdict, Verdict::deny) << "it acts for nobody";
+  agent.acting_for = "corp/bob";
+  EXPECT_EQ(decide(*t, agent, ask(), now).verdict, Verdict::allow);
+  EXPECT_EQ(decide(*t, agent, ask(), now + hours(24)).verdict, Verdict::deny) << "a Wednesday";
 }
 
 TEST(Decide, WhatSomebodyMapsDoesNotReplaceWhatDaypassSays) {

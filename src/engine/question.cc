@@ -78,6 +78,11 @@ cedar::Entity role_entity(const core::RoleSpec& role) {
   return entity;
 }
 
+std::string address_of(const std::string& peer) {
+  const std::string host = peer.substr(0, peer.rfind(':'));
+  return host.starts_with('[') && host.ends_with(']') ? host.substr(1, host.size() - 2) : host;
+}
+
 Record context_of(const core::Identity& who, const core::AccessRequest& request, base::WallTime now) {
   Record context;
   context.insert_or_assign("time", Value::datetime(now));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "cedar/cedar.h"
@@ -18,6 +19,8 @@ cedar::Entity role_entity(const core::RoleSpec& role);
 /// the tenant's of the same name.
 std::shared_ptr<const cedar::Entities> resources_of(const core::TenantSpec& spec, const core::RoleSpec* role = nullptr,
                                                     const core::TargetSpec* target = nullptr);
+/// The address of a peer as the gate names it: "192.0.2.7:5432" → "192.0.2.7", "[2001:db8::1]:5432" → "2001:db8::1".
+std::string address_of(const std::string& peer);
 cedar::Record context_of(const core::Identity& who, const core::AccessRequest& request, base::WallTime now);
 
 /// Whether that is access: allowed, and no prohibition that could not be evaluated.

@@ -75,7 +75,7 @@ struct CommandLine {
   LoginOptions login_options;
   WantOptions want;
   bool all = false, closed = false, overdue = false, dry_run = false, yes = false, undo = false, as_json = false,
-       check = false;
+       only_check = false;
   PolicyFiles policy_files;
   std::string id, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to;
   std::vector<std::string> user_role, topic, names;
@@ -215,9 +215,9 @@ void CommandLine::policies() {
   translate->add_option("--to", to, "json or text; without it the other one")->check(CLI::IsMember({"json", "text"}));
   on(translate, [this] { return policy_translate(io, g, kind, file, to); });
   auto* fmt = add(policy, "fmt", "Lay policies out, comments kept");
-  fmt->add_flag("--check", check, "Only name the files that would change; exit 1 when there are some");
+  fmt->add_flag("--check", only_check, "Only name the files that would change; exit 1 when there are some");
   fmt->add_option("files", names, "Cedar policies, rewritten in place; - is stdin to stdout")->required();
-  on(fmt, [this] { return policy_fmt(io, g, names, check); });
+  on(fmt, [this] { return policy_fmt(io, g, names, only_check); });
   auto* corpus = add(policy, "corpus", "Run every case of Cedar's conformance format below a folder");
   corpus->add_option("folder", folder, "The folder with the cases")->required();
   on(corpus, [this] { return policy_corpus(io, g, folder); });

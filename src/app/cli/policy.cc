@@ -178,9 +178,9 @@ int policy_validate(Io& io, const Globals& g, const PolicyFiles& files) {
     if (!policy.empty()) one.set("policy", policy);
     list.emplace_back(std::move(one));
     // Policies that came as JSON have places in their canonical text alone.
-    const cedar::Policy* one = policies.ok() ? policies->find(policy) : nullptr;
-    if (one == nullptr && policies.ok()) one = policies->find_template(policy);
-    const std::string_view source = one != nullptr ? std::string_view(one->source().text) : std::string_view(*text);
+    const cedar::Policy* whose = policies.ok() ? policies->find(policy) : nullptr;
+    if (whose == nullptr && policies.ok()) whose = policies->find_template(policy);
+    const std::string_view source = whose != nullptr ? std::string_view(whose->source().text) : std::string_view(*text);
     if (!g.json()) io.err(grade + (policy.empty() ? "" : policy + ": ") + cedar::render(d, source));
   };
   for (const auto& d : broken) tell("", d, errors, "error: ");

@@ -206,6 +206,15 @@ TEST_F(Policy, FmtRewritesNamesAndLeavesAlone) {
   EXPECT_EQ(out, "permit (principal, action, resource);\n");
 }
 
+TEST_F(Policy, TheExamplesAreLaidOutAsFmtDoes) {
+  Args args{"policy", "fmt", "--check"};
+  for (const char* folder : {"examples/policies", "examples/tenant/policies"})
+    for (const auto& entry : fs::directory_iterator(folder))
+      if (entry.path().extension() == ".cedar") args.push_back(entry.path().string());
+  EXPECT_GT(args.size(), 10U);
+  EXPECT_EQ(run(args), 0) << out << err;
+}
+
 TEST_F(Policy, SchemaOfAFolderFitsItsPolicies) {
   ASSERT_EQ(run({"policy", "schema", "examples/tenant"}), 0) << err;
   EXPECT_NE(out.find("  clearance?: Long,\n"), std::string::npos) << out;
