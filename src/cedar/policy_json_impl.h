@@ -39,7 +39,7 @@ class PolicyJsonReader {
 
  private:
   using Expr = std::optional<ExprId>;
-  std::nullopt_t wrong(const JsonPath& at, std::string message, std::string hint = {},
+  std::nullopt_t wrong(const JsonPath& at, const std::string& message, std::string hint = {},
                        std::string check = "cedar.policy_json");
   std::nullopt_t too_deep(const JsonPath& at) {
     return wrong(at, "nested deeper than " + std::to_string(max_nesting), "split the policy", "cedar.too_deep");

@@ -9,7 +9,6 @@
 
 namespace daypass::cedar {
 
-using base::Code;
 using base::Error;
 using base::Result;
 namespace json = base::json;
@@ -53,7 +52,8 @@ std::string brief(std::string_view text) {
   return quote(std::string(text.substr(0, n)) + "…");
 }
 
-std::nullopt_t PolicyJsonReader::wrong(const JsonPath& at, std::string message, std::string hint, std::string check) {
+std::nullopt_t PolicyJsonReader::wrong(const JsonPath& at, const std::string& message, std::string hint,
+                                       std::string check) {
   if (found_.size() < std::max<std::size_t>(options_.max_diagnostics, 1)) {
     const std::string pointer = at.pointer();
     found_.push_back({source_->file, 1, 1, std::move(check),
