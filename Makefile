@@ -23,6 +23,7 @@ demo: ## install, build, and run the main job on embedded defaults
 
 test: ## install, build, and pass all tests
 	@tools/deps test
+	@tools/cedar-oracle/install
 	@tools/tidy
 	@tools/build test
 	@tools/run-tests test

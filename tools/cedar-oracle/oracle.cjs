@@ -6,6 +6,8 @@
 //   {"texts": [text of one policy or template]} -> {"jsons": [policy JSON or {"refused": error}]}
 //   {"jsons": [policy JSON]} -> {"refused": [error or null]}
 //   {"set": policy set JSON, "entities", "requests"} -> {"refused": error} or {"answers": [{"decision", "reason", "errors"}]}
+//   {"text": policies, "templates": [text], "links": [{"of": number, "id", "principal"?, "resource"?}], "entities", "requests"} ->
+//    {"policies": error or null, "answers": [{"decision", "reason", "errors"} or {"failed": error}]}
 //   {"validate": policy set JSON, "schema"} -> {"refused": error} or {"errors", "warnings"} as above
 'use strict';
 const path = require('path');
@@ -55,15 +57,34 @@ function toJson(text) {
   const read = either(text, cedar.policyToJson, cedar.templateToJson);
   return read.type === 'success' ? read.json : { refused: failure(read) };
 }
+const verdictOf = ({ decision, diagnostics }) => ({
+  decision, reason: diagnostics.reason.sort(), errors: diagnostics.errors.map((e) => e.policyId).sort(),
+});
 function decide(q) {
   const answers = [];
   for (const request of q.requests) {
     const verdict = cedar.isAuthorized({ ...request, policies: q.set, entities: q.entities, validateRequest: false });
     if (verdict.type !== 'success') return { refused: failure(verdict) };
-    const { decision, diagnostics } = verdict.response;
-    answers.push({ decision, reason: diagnostics.reason.sort(), errors: diagnostics.errors.map((e) => e.policyId).sort() });
+    answers.push(verdictOf(verdict.response));
   }
   return { answers };
+}
+function decideText(q) {
+  const templates = {};
+  q.templates.forEach((text, i) => (templates[`template${i}`] = text));
+  const templateLinks = q.links.map((link) => {
+    const values = {};
+    if (link.principal !== undefined) values['?principal'] = link.principal;
+    if (link.resource !== undefined) values['?resource'] = link.resource;
+    return { templateId: `template${link.of}`, newId: link.id, values };
+  });
+  const out = { policies: failure(cedar.preparsePolicySet('set', { staticPolicies: q.text, templates, templateLinks })) };
+  if (out.policies !== null) return out;
+  out.answers = q.requests.map((request) => {
+    const said = cedar.statefulIsAuthorized({ ...request, preparsedPolicySetId: 'set', entities: q.entities });
+    return said.type === 'success' ? verdictOf(said.response) : { failed: failure(said) };
+  });
+  return out;
 }
 function validateSet(q) {
   const verdict = cedar.validate({ schema: q.schema, policies: q.validate });
@@ -76,6 +97,7 @@ function answer(q) {
   if (q.jsons !== undefined)
     return { refused: q.jsons.map((one) => failure(either(one, cedar.policyToText, cedar.templateToText))) };
   if (q.set !== undefined) return decide(q);
+  if (q.text !== undefined) return decideText(q);
   if (q.validate !== undefined) return validateSet(q);
   const out = { schema: failure(cedar.checkParseSchema(q.schema)) };
   if (out.schema !== null) return out;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "core/grant.h"
 #include "target/postgres/names.h"
 #include "target/postgres/postgres_target.h"
@@ -151,6 +153,26 @@ TEST(PgResolve, NumericAndUnknown) {
   for (const auto& address : *local) EXPECT_TRUE(is_loopback_address(address)) << address;
   EXPECT_EQ(resolve("no such host", deadline).error().check, "pg.resolve");
   EXPECT_FALSE(is_loopback_address("10.0.0.1"));
+}
+
+// More than are kept of those that nobody waits for.
+TEST(PgResolve, WhoDoesNotWaitLeavesTheResolverWhole) {
+  const base::SystemClock clock;
+  const Deadline none(clock, std::chrono::milliseconds(0));
+  for (int i = 0; i < 100; ++i) {
+    const auto found = resolve("localhost", none);
+    if (!found.ok()) {
+      EXPECT_EQ(found.error().check, "pg.resolve");
+    }
+  }
+  // Those still on their way make room when they are answered, and not before.
+  const Deadline patient(clock, std::chrono::seconds(30));
+  auto found = resolve("localhost", patient);
+  while (!found.ok() && !patient.passed()) {
+    std::this_thread::yield();
+    found = resolve("localhost", patient);
+  }
+  EXPECT_TRUE(found.ok());
 }
 
 TEST(PgDriver, ValidatesWithoutAServer) {

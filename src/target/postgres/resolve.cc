@@ -4,8 +4,8 @@
 #include <netdb.h>
 #include <netinet/in.h>
 
-#include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <system_error>
@@ -18,23 +18,50 @@ namespace {
 using base::Code;
 using base::Error;
 
-// getaddrinfo() can't be taken back, so each question has a thread of its own that may outlive who asked. At most this
-// many at once, so that a resolver which never answers costs a bounded amount.
-constexpr int most_open = 32;
-std::atomic<int> open_questions = 0;
-
+/// One question to the resolver, and the thread that asks it.
 struct Question {
-  explicit Question(std::string name) : host(std::move(name)) { ++open_questions; }
-  ~Question() { --open_questions; }
-  Question(const Question&) = delete;
-  Question& operator=(const Question&) = delete;
-
+  explicit Question(std::string name) : host(std::move(name)) {}
   const std::string host;
-  std::mutex mutex;
+  std::mutex mutex;  // guards what follows
   std::condition_variable answered;
   bool done = false;
   std::vector<std::string> found;
+  std::thread thread;
 };
+
+// getaddrinfo() can't be taken back, so each question has a thread of its own, and one that nobody waits for any longer
+// is kept until it is answered. At most this many, so that a resolver which never answers costs a bounded amount.
+constexpr std::size_t most_abandoned = 32;
+struct Abandoned {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Question>> questions;
+};
+Abandoned& abandoned() {
+  static auto* forever = new Abandoned;  // never destroyed: the threads may still write into it at exit
+  return *forever;
+}
+
+bool is_done(Question& question) {
+  const std::lock_guard lock(question.mutex);
+  return question.done;
+}
+
+bool too_many_abandoned() {
+  auto& all = abandoned();
+  const std::lock_guard lock(all.mutex);
+  std::erase_if(all.questions, [](const auto& question) {
+    if (!is_done(*question)) return false;
+    question->thread.join();
+    return true;
+  });
+  return all.questions.size() >= most_abandoned;
+}
+
+void abandon(std::unique_ptr<Question> question) {
+  auto& all = abandoned();
+  const std::lock_guard lock(all.mutex);
+  all.questions.push_back(std::move(question));
+}
 
 bool is_numeric(const std::string& host) {
   in6_addr any{};
@@ -51,38 +78,43 @@ std::vector<std::string> addresses_of(const addrinfo* first) {
   return out;
 }
 
-// By value: the question lives as long as its thread.
-void answer(std::shared_ptr<Question> question) {  // NOLINT(performance-unnecessary-value-param)
+void answer(Question& question) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* first = nullptr;
   std::vector<std::string> found;
-  if (getaddrinfo(question->host.c_str(), nullptr, &hints, &first) == 0) {
+  if (getaddrinfo(question.host.c_str(), nullptr, &hints, &first) == 0) {
     found = addresses_of(first);
     freeaddrinfo(first);
   }
-  const std::lock_guard lock(question->mutex);
-  question->found = std::move(found);
-  question->done = true;
-  question->answered.notify_all();
+  const std::lock_guard lock(question.mutex);
+  question.found = std::move(found);
+  question.done = true;
+  question.answered.notify_all();
 }
 
 }  // namespace
 
 base::Result<std::vector<std::string>> resolve(const std::string& host, const Deadline& deadline) {
   if (is_numeric(host)) return std::vector<std::string>{host};
-  if (open_questions >= most_open)
+  if (too_many_abandoned())
     return Error{Code::unavailable, "pg.resolve", "the name resolver does not answer", "check /etc/resolv.conf"};
-  const auto question = std::make_shared<Question>(host);
+  auto question = std::make_unique<Question>(host);
   try {
-    std::thread(answer, question).detach();
+    question->thread = std::thread(answer, std::ref(*question));
   } catch (const std::system_error&) {
     return Error{Code::unavailable, "pg.resolve", "the name resolver could not be started"};
   }
-  std::unique_lock lock(question->mutex);
-  while (!question->done && !deadline.passed()) question->answered.wait_for(lock, deadline.left());
-  if (!question->done) return Error{Code::timeout, "pg.resolve", "the address of " + host + " did not come in time"};
+  {
+    std::unique_lock lock(question->mutex);
+    while (!question->done && !deadline.passed()) question->answered.wait_for(lock, deadline.left());
+  }
+  if (!is_done(*question)) {
+    abandon(std::move(question));
+    return Error{Code::timeout, "pg.resolve", "the address of " + host + " did not come in time"};
+  }
+  question->thread.join();
   if (question->found.empty())
     return Error{Code::unavailable, "pg.resolve", "there is no address for " + host, "check the target's host"};
   return std::move(question->found);
