@@ -6,7 +6,7 @@ import http from 'node:http';
 import os from 'node:os';
 import pg from 'pg';
 import copy from 'pg-copy-streams';
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { World, freePort, until } from './harness.mjs';
 
@@ -76,18 +76,33 @@ if (wanted('tps')) for (const clients of [1, 8]) for (const mode of ['simple', '
   console.log(`${clients} client(s), ${mode}: ${Object.keys(tps).map((k) => `${k} ${f(median(tps[k]) / ref)} (+${f(median(latency[k]) - median(latency.direct), 0)} us)`).join(', ')}${tps.pgbouncer ? `; gateway / pgbouncer ${f(median(tps.gateway) / median(tps.pgbouncer))}` : ''}`);
 }
 if (wanted('copy')) {
-  const out = {};
-  for (let r = 0; r < 3; r += 1) for (const route of shuffled(Object.keys(routes))) {
-    const e = routes[route];
-    const c = new pg.Client({ host: e.PGHOST, port: Number(e.PGPORT), user: e.PGUSER, password: e.PGPASSWORD ?? '', database: 'orders', ssl: e.PGSSLMODE === 'require' ? { rejectUnauthorized: true, ca: creds.ca_pem, servername: 'localhost' } : false });
-    await c.connect();
-    const t = process.hrtime.bigint();
-    let bytes = 0;
-    await pipeline(c.query(copy.to("COPY (SELECT repeat('x', 1023) FROM generate_series(1, 250000)) TO STDOUT")), new Writable({ highWaterMark: 1 << 20, write(b, _, d) { bytes += b.length; d(); } }));
-    (out[route] ??= []).push(bytes / 1e6 / (Number(process.hrtime.bigint() - t) / 1e9));
-    await c.end();
+  // 1 GB each way in rows of 1 KiB; what comes in goes to a table of the session's own.
+  const rows = 1_000_000;
+  const row = Buffer.from(`${'x'.repeat(1023)}\n`);
+  const block = Buffer.alloc(row.length * 64, row);
+  const ways = {
+    out: (c) => pipeline(c.query(copy.to(`COPY (SELECT repeat('x', 1023) FROM generate_series(1, ${rows})) TO STDOUT`)), new Writable({ highWaterMark: 1 << 20, write(b, _, d) { d(); } })),
+    in: async (c) => {
+      await c.query('CREATE TEMP TABLE landing (line text)');
+      await pipeline(Readable.from((function* blocks() { for (let n = 0; n < rows; n += 64) yield block; })(), { objectMode: false, highWaterMark: 1 << 20 }), c.query(copy.from('COPY landing FROM STDIN')));
+      const { rows: [{ n }] } = await c.query('SELECT count(*)::int AS n FROM landing');
+      if (n !== rows) throw new Error(`${n} rows landed instead of ${rows}`);
+      await c.query('DROP TABLE landing');
+    },
+  };
+  for (const [way, run] of Object.entries(ways)) {
+    const rate = {};
+    for (let r = 0; r < 3; r += 1) for (const route of shuffled(Object.keys(routes))) {
+      const e = routes[route];
+      const c = new pg.Client({ host: e.PGHOST, port: Number(e.PGPORT), user: e.PGUSER, password: e.PGPASSWORD ?? '', database: 'orders', ssl: e.PGSSLMODE === 'require' ? { rejectUnauthorized: true, ca: creds.ca_pem, servername: 'localhost' } : false });
+      await c.connect();
+      const t = process.hrtime.bigint();
+      await run(c);
+      (rate[route] ??= []).push(rows * 1024 / 1e6 / (Number(process.hrtime.bigint() - t) / 1e9));
+      await c.end();
+    }
+    console.log(`COPY ${way} 1 GB: direct ${f(median(rate.direct), 0)} MB/s, against it ${Object.keys(rate).map((k) => `${k} ${f(median(rate[k]) / median(rate.direct))}`).join(', ')}`);
   }
-  console.log(`COPY out 256 MB, MB/s against direct: ${Object.keys(out).map((k) => `${k} ${f(median(out[k]) / median(out.direct))}`).join(', ')}`);
 }
 if (wanted('connect')) {
   // From "connect" to the first answer with a grant that has to be made, beside the same SQL by hand.
