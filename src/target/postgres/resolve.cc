@@ -46,17 +46,6 @@ bool is_done(Question& question) {
   return question.done;
 }
 
-bool too_many_abandoned() {
-  auto& all = abandoned();
-  const std::lock_guard lock(all.mutex);
-  std::erase_if(all.questions, [](const auto& question) {
-    if (!is_done(*question)) return false;
-    question->thread.join();
-    return true;
-  });
-  return all.questions.size() >= most_abandoned;
-}
-
 void abandon(std::unique_ptr<Question> question) {
   auto& all = abandoned();
   const std::lock_guard lock(all.mutex);
@@ -96,9 +85,20 @@ void answer(Question& question) {
 
 }  // namespace
 
+std::size_t abandoned_lookups() {
+  auto& all = abandoned();
+  const std::lock_guard lock(all.mutex);
+  std::erase_if(all.questions, [](const auto& question) {
+    if (!is_done(*question)) return false;
+    question->thread.join();
+    return true;
+  });
+  return all.questions.size();
+}
+
 base::Result<std::vector<std::string>> resolve(const std::string& host, const Deadline& deadline) {
   if (is_numeric(host)) return std::vector<std::string>{host};
-  if (too_many_abandoned())
+  if (abandoned_lookups() >= most_abandoned)
     return Error{Code::unavailable, "pg.resolve", "the name resolver does not answer", "check /etc/resolv.conf"};
   auto question = std::make_unique<Question>(host);
   try {
