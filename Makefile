@@ -64,6 +64,7 @@ fuzz: ## every fuzzer for BUDGET seconds each, with its line coverage: make fuzz
 
 bench: ## the figures, against peers in the same run
 	@tools/deps bench
+	@tools/cedar-oracle/install
 	@tools/build release daypass
 	@tools/build bench
 	@tools/bench

@@ -18,9 +18,6 @@ using base::Result;
 namespace json = base::json;
 
 namespace {
-std::string text_of(const json::Value& value) {
-  return value.as_string() == nullptr ? json::dump(value) : *value.as_string();
-}
 
 int show_applied(Io& io, const Globals& g, const json::Value& applied, bool dry_run) {
   const auto lines = [&](const char* key) -> const json::Array& { return items(applied, key); };

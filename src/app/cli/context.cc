@@ -55,6 +55,10 @@ int fail(Io& io, const Globals& globals, const base::Error& error, const std::st
   return exit_code_of(error.code);
 }
 
+std::string text_of(const json::Value& value) {
+  return value.as_string() == nullptr ? json::dump(value) : *value.as_string();
+}
+
 const json::Array& items(const json::Value& value, std::string_view key) {
   static const json::Array none;
   const json::Value* list = value.find(key);

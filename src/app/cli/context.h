@@ -59,6 +59,8 @@ int fail(Io& io, const Globals& globals, const base::Error& error, const std::st
 
 /// The members of the array `key`; none when there is no such array, for what a server may answer.
 const base::json::Array& items(const base::json::Value& value, std::string_view key);
+/// A string as it is, anything else as JSON.
+std::string text_of(const base::json::Value& value);
 /// Where PATH has an executable of that name; nullopt when it has none.
 std::optional<std::string> find_program(const Io& io, const std::string& name);
 

@@ -21,10 +21,6 @@ std::string joined(const json::Array& list) {
   return out;
 }
 
-std::string text_of(const json::Value& value) {
-  return value.as_string() == nullptr ? json::dump(value) : *value.as_string();
-}
-
 std::string part_line(const json::Value& part, const std::string& indent) {
   const std::string outcome = part.string_or("outcome");
   const char* mark = outcome == "held" ? "✓" : outcome == "failed" ? "✗" : outcome == "not_reached" ? "·" : "!";
