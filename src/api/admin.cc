@@ -1,9 +1,9 @@
 // What administrators and the operator do over REST.
 #include "api/api.h"
-#include "net/ask.h"
 #include "api/views.h"
 #include "base/encoding.h"
 #include "engine/schema.h"
+#include "net/ask.h"
 
 namespace daypass::api {
 
@@ -12,7 +12,9 @@ using base::Error;
 namespace json = base::json;
 
 namespace {
-HttpResponse problem(const Error& error, const Call& call) { return HttpResponse::problem(error, call.request.request_id); }
+HttpResponse problem(const Error& error, const Call& call) {
+  return HttpResponse::problem(error, call.request.request_id);
+}
 }  // namespace
 
 awaitable<HttpResponse> Api::sessions(Call call) {
@@ -24,7 +26,8 @@ awaitable<HttpResponse> Api::sessions(Call call) {
 awaitable<HttpResponse> Api::end_session(Call call) {
   auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<int>)> start = [this, call](engine::Done<int> done) mutable {
-    engine_.logout(call.tenant, core::SessionId(call.args.at(0)), core::EndReason::admin, call.caller.actor(), std::move(done));
+    engine_.logout(call.tenant, core::SessionId(call.args.at(0)), core::EndReason::admin, call.caller.actor(),
+                   std::move(done));
   };
   const auto ended = co_await net::ask<int>(*io, std::move(start));
   if (!ended.ok()) co_return problem(ended.error(), call);
@@ -55,9 +58,10 @@ awaitable<HttpResponse> Api::apply(Call call) {
   if (!texts.ok()) co_return problem(texts.error(), call);
   const bool dry_run = body->bool_or("dry_run", true);
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<engine::Applied>)> start = [this, call, texts = std::move(*texts), dry_run](engine::Done<engine::Applied> done) mutable {
-    engine_.apply(call.tenant, std::move(texts), call.caller.actor(), dry_run, std::move(done));
-  };
+  std::move_only_function<void(engine::Done<engine::Applied>)> start =
+      [this, call, texts = std::move(*texts), dry_run](engine::Done<engine::Applied> done) mutable {
+        engine_.apply(call.tenant, std::move(texts), call.caller.actor(), dry_run, std::move(done));
+      };
   const auto applied = co_await net::ask<engine::Applied>(*io, std::move(start), std::chrono::seconds(60));
   if (!applied.ok()) co_return problem(applied.error(), call);
   co_return HttpResponse::json(applied->problems.empty() ? 200 : 422, view(*applied));
@@ -69,9 +73,10 @@ awaitable<HttpResponse> Api::simulate(Call call) {
   auto texts = files_of(*body);
   if (!texts.ok()) co_return problem(texts.error(), call);
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<engine::Simulated>)> start = [this, call, texts = std::move(*texts)](engine::Done<engine::Simulated> done) mutable {
-    engine_.simulate(call.tenant, std::move(texts), std::move(done));
-  };
+  std::move_only_function<void(engine::Done<engine::Simulated>)> start =
+      [this, call, texts = std::move(*texts)](engine::Done<engine::Simulated> done) mutable {
+        engine_.simulate(call.tenant, std::move(texts), std::move(done));
+      };
   const auto simulated = co_await net::ask<engine::Simulated>(*io, std::move(start), std::chrono::seconds(60));
   if (!simulated.ok()) co_return problem(simulated.error(), call);
   co_return HttpResponse::json(simulated->problems.empty() ? 200 : 422, view(*simulated));
@@ -80,10 +85,13 @@ awaitable<HttpResponse> Api::simulate(Call call) {
 awaitable<HttpResponse> Api::policy_schema(Call call) {
   const auto tenant = engine_.tenant(call.tenant);
   if (tenant == nullptr)
-    co_return problem(Error{Code::not_found, "tenant.unknown", "nothing was applied yet", "daypass apply FOLDER, or daypass policy schema FOLDER"}, call);
+    co_return problem(Error{Code::not_found, "tenant.unknown", "nothing was applied yet",
+                            "daypass apply FOLDER, or daypass policy schema FOLDER"},
+                      call);
   const engine::TenantSchema schema = engine::tenant_schema(tenant->spec);
   if (!schema.problems.empty())
-    co_return problem(Error{Code::conflict, "policy.schema", schema.problems.front().message, schema.problems.front().hint}, call);
+    co_return problem(
+        Error{Code::conflict, "policy.schema", schema.problems.front().message, schema.problems.front().hint}, call);
   co_return HttpResponse::json(200, json::Object{{"text", schema.text}, {"schema", schema.schema.to_json()}});
 }
 
@@ -95,7 +103,8 @@ awaitable<HttpResponse> Api::targets(Call call) {
       json::Array roles;
       for (const auto& role : tenant->spec.roles)
         if (core::target_of(role.id) == target.id) roles.emplace_back(role.id.str());
-      out.push_back(json::Object{{"target", target.id.str()}, {"attributes", core::to_json(target.attributes)}, {"roles", std::move(roles)}});
+      out.push_back(json::Object{
+          {"target", target.id.str()}, {"attributes", core::to_json(target.attributes)}, {"roles", std::move(roles)}});
     }
   co_return HttpResponse::json(200, json::Object{{"targets", std::move(out)}});
 }
@@ -104,9 +113,10 @@ awaitable<HttpResponse> Api::check_target(Call call) {
   const auto target = core::parse_target(call.args.at(0) + "/" + call.args.at(1));
   if (!target.ok()) co_return problem(target.error(), call);
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<std::vector<target::Finding>>)> start = [this, call, id = *target](engine::Done<std::vector<target::Finding>> done) mutable {
-    engine_.check_target(call.tenant, id, std::move(done));
-  };
+  std::move_only_function<void(engine::Done<std::vector<target::Finding>>)> start =
+      [this, call, id = *target](engine::Done<std::vector<target::Finding>> done) mutable {
+        engine_.check_target(call.tenant, id, std::move(done));
+      };
   const auto findings = co_await net::ask<std::vector<target::Finding>>(*io, std::move(start));
   if (!findings.ok()) co_return problem(findings.error(), call);
   json::Array out;
@@ -123,13 +133,15 @@ awaitable<HttpResponse> Api::idps(Call call) {
   json::Array out;
   if (tenant != nullptr)
     for (const auto& idp : tenant->spec.idps)
-      out.push_back(json::Object{{"name", idp.name}, {"display", idp.display}, {"protocol", idp.protocol}, {"issuer", idp.issuer}});
+      out.push_back(json::Object{
+          {"name", idp.name}, {"display", idp.display}, {"protocol", idp.protocol}, {"issuer", idp.issuer}});
   co_return HttpResponse::json(200, json::Object{{"idps", std::move(out)}});
 }
 
 awaitable<HttpResponse> Api::probe_idp(Call call) {
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<std::string>)> start = [this, call](engine::Done<std::string> done) mutable {
+  std::move_only_function<void(engine::Done<std::string>)> start = [this,
+                                                                    call](engine::Done<std::string> done) mutable {
     engine_.probe_idp(call.tenant, call.args.at(0), std::move(done));
   };
   const auto answer = co_await net::ask<std::string>(*io, std::move(start));
@@ -150,19 +162,22 @@ awaitable<HttpResponse> Api::audit(Call call) {
   if (!from.ok()) co_return problem(from.error(), call);
   if (!limit.ok()) co_return problem(limit.error(), call);
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<std::vector<std::string>>)> read = [this, call, f = *from, n = std::min<std::uint64_t>(*limit, 1000)](engine::Done<std::vector<std::string>> done) mutable {
-    engine_.audit(call.tenant, f, n, std::move(done));
-  };
+  std::move_only_function<void(engine::Done<std::vector<std::string>>)> read =
+      [this, call, f = *from, n = std::min<std::uint64_t>(*limit, 1000)](
+          engine::Done<std::vector<std::string>> done) mutable { engine_.audit(call.tenant, f, n, std::move(done)); };
   const auto records = co_await net::ask<std::vector<std::string>>(*io, std::move(read));
   if (!records.ok()) co_return problem(records.error(), call);
   using Head = std::pair<std::uint64_t, std::string>;
-  std::move_only_function<void(engine::Done<Head>)> read_head = [this, call](engine::Done<Head> done) mutable { engine_.audit_head(call.tenant, std::move(done)); };
+  std::move_only_function<void(engine::Done<Head>)> read_head = [this, call](engine::Done<Head> done) mutable {
+    engine_.audit_head(call.tenant, std::move(done));
+  };
   const auto head = co_await net::ask<Head>(*io, std::move(read_head));
   if (!head.ok()) co_return problem(head.error(), call);
   // Each record as the text that was hashed: whoever verifies needs the very bytes.
   json::Array out;
   for (const auto& record : *records) out.emplace_back(record);
-  co_return HttpResponse::json(200, json::Object{{"size", head->first}, {"root", base::hex_encode(head->second)}, {"records", std::move(out)}});
+  co_return HttpResponse::json(
+      200, json::Object{{"size", head->first}, {"root", base::hex_encode(head->second)}, {"records", std::move(out)}});
 }
 
 }  // namespace daypass::api

@@ -7,14 +7,17 @@ namespace daypass::api {
 using base::Code;
 using base::Error;
 
-Api::Api(engine::Engine& engine, const base::Clock& clock, base::Entropy& entropy, const base::Log& log, Options options)
+Api::Api(engine::Engine& engine, const base::Clock& clock, base::Entropy& entropy, const base::Log& log,
+         Options options)
     : engine_(engine), clock_(clock), entropy_(entropy), log_(log), options_(std::move(options)) {}
 
 std::function<awaitable<HttpResponse>(HttpRequest)> Api::handler() {
   return [this](HttpRequest request) { return dispatch(std::move(request)); };
 }
 
-std::string Api::tenant_url(const core::TenantId& tenant) const { return options_.public_url + "/t/" + tenant.str(); }
+std::string Api::tenant_url(const core::TenantId& tenant) const {
+  return options_.public_url + "/t/" + tenant.str();
+}
 
 namespace {
 
@@ -35,8 +38,10 @@ std::optional<std::vector<std::string>> match(std::string_view pattern, const st
   if (parts.size() != path.size()) return std::nullopt;
   std::vector<std::string> args;
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (parts[i].starts_with('{')) args.emplace_back(path[i]);
-    else if (parts[i] != path[i]) return std::nullopt;
+    if (parts[i].starts_with('{'))
+      args.emplace_back(path[i]);
+    else if (parts[i] != path[i])
+      return std::nullopt;
   }
   return args;
 }
@@ -62,8 +67,10 @@ base::Result<Caller> Api::identify(const HttpRequest& request, const core::Tenan
     caller.administers = engine_.administers(*caller.session, request.peer_ip);
   if (need == Need::administer && !caller.administers) {
     if (!caller.session) return Error{Code::unauthenticated, "token.missing", "this needs a login", "daypass login"};
-    return Error{Code::denied, "policy.not_administrator", caller.session->who.principal() + " may not administer tenant " + tenant.str(),
-                 "policy must permit Action::\"administer\" on Tenant::\"" + tenant.str() + "\", or use the operator's socket on the server"};
+    return Error{Code::denied, "policy.not_administrator",
+                 caller.session->who.principal() + " may not administer tenant " + tenant.str(),
+                 "policy must permit Action::\"administer\" on Tenant::\"" + tenant.str() +
+                     "\", or use the operator's socket on the server"};
   }
   return caller;
 }
@@ -90,15 +97,18 @@ awaitable<HttpResponse> Api::dispatch(HttpRequest request) {
     auto caller = identify(request, call.tenant, route.need);
     if (!caller.ok()) {
       auto response = HttpResponse::problem(caller.error(), request.request_id);
-      if (caller.error().code == Code::unauthenticated) response.set_header("www-authenticate", "Bearer realm=\"daypass\"");
+      if (caller.error().code == Code::unauthenticated)
+        response.set_header("www-authenticate", "Bearer realm=\"daypass\"");
       co_return response;
     }
     call.caller = std::move(*caller);
     co_return co_await (this->*route.handler)(std::move(call));
   }
   if (path_known)
-    co_return HttpResponse::problem(405, {Code::invalid, "http.method", request.method + " is not possible here"}, request.request_id);
-  const Error missing{Code::not_found, "http.not_found", "there is nothing here", "GET /api/v1/openapi.json lists what there is"};
+    co_return HttpResponse::problem(405, {Code::invalid, "http.method", request.method + " is not possible here"},
+                                    request.request_id);
+  const Error missing{Code::not_found, "http.not_found", "there is nothing here",
+                      "GET /api/v1/openapi.json lists what there is"};
   co_return HttpResponse::problem(missing, request.request_id);
 }
 

@@ -20,15 +20,15 @@ using net::HttpResponse;
 
 /// Where clients find a gate; part of every credential that is issued.
 struct GateAddress {
-  std::string kind;      ///< "pg"
+  std::string kind;  ///< "pg"
   std::string host;
   std::uint16_t port = 0;
-  std::string ca_pem;    ///< trust anchor of the gate's certificate
+  std::string ca_pem;  ///< trust anchor of the gate's certificate
 };
 
 struct Options {
-  std::string public_url;             ///< "https://daypass.example", no trailing slash
-  std::uint32_t operator_uid = 0;     ///< the unix user whose socket peers are the operator
+  std::string public_url;          ///< "https://daypass.example", no trailing slash
+  std::uint32_t operator_uid = 0;  ///< the unix user whose socket peers are the operator
   std::vector<GateAddress> gates;
 };
 
@@ -36,15 +36,17 @@ struct Options {
 struct Caller {
   std::optional<engine::LoginSession> session;
   bool is_operator = false;
-  bool administers = false;           ///< the operator, or allowed Action::"administer"
-  [[nodiscard]] std::string actor() const { return is_operator ? "operator" : session ? session->who.principal() : "nobody"; }
+  bool administers = false;  ///< the operator, or allowed Action::"administer"
+  [[nodiscard]] std::string actor() const {
+    return is_operator ? "operator" : session ? session->who.principal() : "nobody";
+  }
 };
 
 /// What a handler gets.
 struct Call {
   const HttpRequest& request;
   core::TenantId tenant;
-  std::vector<std::string> args;      ///< the path's variables, in order
+  std::vector<std::string> args;  ///< the path's variables, in order
   Caller caller;
 };
 
@@ -52,14 +54,14 @@ enum class Need { nothing, login, administer };
 
 class Api;
 struct Route {
-  std::string method;                                 ///< "GET"
-  std::string path;                                   ///< "/t/{tenant}/api/v1/grants/{id}"
+  std::string method;  ///< "GET"
+  std::string path;    ///< "/t/{tenant}/api/v1/grants/{id}"
   Need need;
   awaitable<HttpResponse> (Api::*handler)(Call call);
-  std::string summary;                                ///< one line, for people and the OpenAPI document
-  std::string body;                                   ///< schema name of the JSON request body; empty: none
-  std::string answer;                                 ///< schema name of the 200 answer; empty: a page or nothing
-  std::vector<std::string> query = {};                ///< names of query parameters
+  std::string summary;                  ///< one line, for people and the OpenAPI document
+  std::string body;                     ///< schema name of the JSON request body; empty: none
+  std::string answer;                   ///< schema name of the 200 answer; empty: a page or nothing
+  std::vector<std::string> query = {};  ///< names of query parameters
 };
 
 class Api {

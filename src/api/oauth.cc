@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "api/api.h"
-#include "net/ask.h"
 #include "api/pages.h"
 #include "base/encoding.h"
+#include "net/ask.h"
 
 namespace daypass::api {
 
@@ -29,28 +29,38 @@ bool is_loopback_redirect(std::string_view uri) {
     uri.remove_prefix(prefix.size());
     const std::size_t slash = uri.find('/');
     if (slash == std::string_view::npos || slash == 0 || slash > 5 || uri.substr(slash) != "/callback") return false;
-    return std::all_of(uri.begin(), uri.begin() + static_cast<std::ptrdiff_t>(slash), [](char c) { return c >= '0' && c <= '9'; });
+    return std::all_of(uri.begin(), uri.begin() + static_cast<std::ptrdiff_t>(slash),
+                       [](char c) { return c >= '0' && c <= '9'; });
   }
   return false;
 }
 
 bool is_token_text(std::string_view s, std::size_t least, std::size_t most) {
   return s.size() >= least && s.size() <= most && std::all_of(s.begin(), s.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
-  });
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+                  c == '.' || c == '~';
+         });
 }
 
 /// RFC 6749 section 5.2: the OAuth error that a client library understands, with ours beside it.
 HttpResponse oauth_error(const Error& error, std::string_view request_id) {
   std::string name = "invalid_grant";
-  if (error.check == "device.pending") name = "authorization_pending";
-  else if (error.check == "device.slow_down") name = "slow_down";
-  else if (error.check == "device.expired") name = "expired_token";
-  else if (error.code == Code::invalid) name = "invalid_request";
-  else if (error.code != Code::unauthenticated && error.code != Code::denied) name = "server_error";
+  if (error.check == "device.pending")
+    name = "authorization_pending";
+  else if (error.check == "device.slow_down")
+    name = "slow_down";
+  else if (error.check == "device.expired")
+    name = "expired_token";
+  else if (error.code == Code::invalid)
+    name = "invalid_request";
+  else if (error.code != Code::unauthenticated && error.code != Code::denied)
+    name = "server_error";
   return HttpResponse::json(name == "server_error" ? net::status_of(error.code) : 400,
-                            json::Object{{"error", name}, {"error_description", error.message}, {"check", error.check},
-                                         {"hint", error.hint}, {"request_id", request_id}});
+                            json::Object{{"error", name},
+                                         {"error_description", error.message},
+                                         {"check", error.check},
+                                         {"hint", error.hint},
+                                         {"request_id", request_id}});
 }
 
 }  // namespace
@@ -62,11 +72,13 @@ HttpResponse Api::failed_page(const Error& error, const HttpRequest& request) co
 awaitable<HttpResponse> Api::start_login(const Call& call, std::string idp, json::Value then) {
   std::string browser = call.request.cookie(browser_cookie(options_.public_url)).value_or("");
   if (!is_token_text(browser, 43, 43)) browser = base::random_token(entropy_, 32);
-  engine::BeginLogin begin{call.tenant, idp, tenant_url(call.tenant) + "/idp/" + idp + "/callback", browser, std::move(then), false};
+  engine::BeginLogin begin{call.tenant,     idp,  tenant_url(call.tenant) + "/idp/" + idp + "/callback", browser,
+                           std::move(then), false};
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<std::string>)> start = [this, begin = std::move(begin)](engine::Done<std::string> done) mutable {
-    engine_.begin_login(std::move(begin), std::move(done));
-  };
+  std::move_only_function<void(engine::Done<std::string>)> start =
+      [this, begin = std::move(begin)](engine::Done<std::string> done) mutable {
+        engine_.begin_login(std::move(begin), std::move(done));
+      };
   const auto url = co_await net::ask<std::string>(*io, std::move(start));
   if (!url.ok()) co_return failed_page(url.error(), call.request);
   auto response = HttpResponse::redirect(*url);
@@ -83,40 +95,53 @@ awaitable<HttpResponse> Api::authorize(Call call) {
     const auto found = r.query_one(name);
     return found.ok() && *found ? **found : std::string();
   };
-  for (const char* name : {"response_type", "client_id", "redirect_uri", "code_challenge", "code_challenge_method", "state", "idp"})
+  for (const char* name :
+       {"response_type", "client_id", "redirect_uri", "code_challenge", "code_challenge_method", "state", "idp"})
     if (const auto found = r.query_one(name); !found.ok()) co_return failed_page(found.error(), r);
   const std::string redirect = value("redirect_uri");
   const auto bad = [&](std::string check, std::string why) {
     return failed_page(Error{Code::invalid, std::move(check), std::move(why), "start again with daypass login"}, r);
   };
-  if (value("client_id") != client_id) co_return bad("authorize.client_id", "only the Daypass command line signs in here");
-  if (!is_loopback_redirect(redirect)) co_return bad("authorize.redirect_uri", "the redirect URI is not http://127.0.0.1:<port>/callback");
+  if (value("client_id") != client_id)
+    co_return bad("authorize.client_id", "only the Daypass command line signs in here");
+  if (!is_loopback_redirect(redirect))
+    co_return bad("authorize.redirect_uri", "the redirect URI is not http://127.0.0.1:<port>/callback");
   if (value("response_type") != "code") co_return bad("authorize.response_type", "response_type must be code");
   if (value("code_challenge_method") != "S256" || !is_token_text(value("code_challenge"), 43, 43))
     co_return bad("authorize.code_challenge", "a PKCE challenge with method S256 is required");
-  if (!is_token_text(value("state"), 16, 128)) co_return bad("authorize.state", "a state of 16 to 128 characters is required");
+  if (!is_token_text(value("state"), 16, 128))
+    co_return bad("authorize.state", "a state of 16 to 128 characters is required");
 
   const auto tenant = engine_.tenant(call.tenant);
   if (tenant == nullptr || tenant->idps.empty())
-    co_return failed_page(Error{Code::unavailable, "tenant.no_idp", "no identity provider is configured yet", "the operator runs: daypass apply DIR"}, r);
+    co_return failed_page(Error{Code::unavailable, "tenant.no_idp", "no identity provider is configured yet",
+                                "the operator runs: daypass apply DIR"},
+                          r);
   std::string idp = value("idp");
   if (idp.empty() && tenant->idps.size() == 1) idp = tenant->idps.begin()->first;
   if (idp.empty()) co_return page(200, "Where do you sign in?", chooser_body(*tenant, r));
-  const json::Object then{{"kind", "code"}, {"redirect_uri", redirect}, {"state", value("state")}, {"challenge", value("code_challenge")}};
+  const json::Object then{
+      {"kind", "code"}, {"redirect_uri", redirect}, {"state", value("state")}, {"challenge", value("code_challenge")}};
   co_return co_await start_login(call, idp, then);
 }
 
 awaitable<HttpResponse> Api::callback(Call call) {
-  engine::FinishLogin finish{call.tenant, call.args.at(0), {call.request.query},
-                             call.request.cookie(browser_cookie(options_.public_url)).value_or(""), call.request.peer_ip};
+  engine::FinishLogin finish{call.tenant,
+                             call.args.at(0),
+                             {call.request.query},
+                             call.request.cookie(browser_cookie(options_.public_url)).value_or(""),
+                             call.request.peer_ip};
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<engine::LoginFinished>)> start = [this, finish = std::move(finish)](engine::Done<engine::LoginFinished> done) mutable {
-    engine_.finish_login(std::move(finish), std::move(done));
-  };
+  std::move_only_function<void(engine::Done<engine::LoginFinished>)> start =
+      [this, finish = std::move(finish)](engine::Done<engine::LoginFinished> done) mutable {
+        engine_.finish_login(std::move(finish), std::move(done));
+      };
   const auto finished = co_await net::ask<engine::LoginFinished>(*io, std::move(start), std::chrono::seconds(40));
   if (!finished.ok()) co_return failed_page(finished.error(), call.request);
   if (!finished->redirect.empty()) co_return HttpResponse::redirect(finished->redirect);
-  co_return page(200, "Signed in", "<p>Signed in as <b>" + net::html_escape(finished->display) + "</b>. You can close this window; the waiting device goes on by itself.</p>");
+  co_return page(200, "Signed in",
+                 "<p>Signed in as <b>" + net::html_escape(finished->display) +
+                     "</b>. You can close this window; the waiting device goes on by itself.</p>");
 }
 
 awaitable<HttpResponse> Api::device_page(Call call) {
@@ -134,9 +159,11 @@ awaitable<HttpResponse> Api::device_submit(Call call) {
   if (!form.ok()) co_return failed_page(form.error(), call.request);
   const std::string* code = net::find(*form, "user_code");
   const std::string* idp = net::find(*form, "idp");
-  if (code == nullptr || code->empty()) co_return failed_page(Error{Code::invalid, "device.user_code", "no code was typed"}, call.request);
+  if (code == nullptr || code->empty())
+    co_return failed_page(Error{Code::invalid, "device.user_code", "no code was typed"}, call.request);
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<bool>)> start = [this, tenant = call.tenant, typed = *code](engine::Done<bool> done) mutable {
+  std::move_only_function<void(engine::Done<bool>)> start = [this, tenant = call.tenant,
+                                                             typed = *code](engine::Done<bool> done) mutable {
     engine_.find_device(tenant, typed, std::move(done));
   };
   const auto found = co_await net::ask<bool>(*io, std::move(start));
@@ -156,18 +183,20 @@ awaitable<HttpResponse> Api::device_submit(Call call) {
 
 awaitable<HttpResponse> Api::device_authorization(Call call) {
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<engine::DeviceStarted>)> start = [this, tenant = call.tenant](engine::Done<engine::DeviceStarted> done) mutable {
-    engine_.start_device(tenant, std::move(done));
-  };
+  std::move_only_function<void(engine::Done<engine::DeviceStarted>)> start =
+      [this, tenant = call.tenant](engine::Done<engine::DeviceStarted> done) mutable {
+        engine_.start_device(tenant, std::move(done));
+      };
   const auto started = co_await net::ask<engine::DeviceStarted>(*io, std::move(start));
   if (!started.ok()) co_return oauth_error(started.error(), call.request.request_id);
   const std::string uri = tenant_url(call.tenant) + "/device";
-  co_return HttpResponse::json(200, json::Object{{"device_code", started->device_code},
-                                                 {"user_code", started->user_code},
-                                                 {"verification_uri", uri},
-                                                 {"verification_uri_complete", uri + "?user_code=" + started->user_code},
-                                                 {"expires_in", std::int64_t{started->expires_in.count()}},
-                                                 {"interval", std::int64_t{started->interval.count()}}});
+  co_return HttpResponse::json(200,
+                               json::Object{{"device_code", started->device_code},
+                                            {"user_code", started->user_code},
+                                            {"verification_uri", uri},
+                                            {"verification_uri_complete", uri + "?user_code=" + started->user_code},
+                                            {"expires_in", std::int64_t{started->expires_in.count()}},
+                                            {"interval", std::int64_t{started->interval.count()}}});
 }
 
 awaitable<HttpResponse> Api::token(Call call) {
@@ -182,7 +211,8 @@ awaitable<HttpResponse> Api::token(Call call) {
   if (value("client_id") != client_id)
     co_return oauth_error({Code::invalid, "token.client_id", "client_id must be daypass-cli"}, call.request.request_id);
   if (grant_type == "authorization_code") {
-    start = [this, tenant = call.tenant, code = value("code"), verifier = value("code_verifier"), uri = value("redirect_uri")](engine::Done<engine::Token> done) mutable {
+    start = [this, tenant = call.tenant, code = value("code"), verifier = value("code_verifier"),
+             uri = value("redirect_uri")](engine::Done<engine::Token> done) mutable {
       engine_.redeem_code(tenant, code, verifier, uri, std::move(done));
     };
   } else if (grant_type == "urn:ietf:params:oauth:grant-type:device_code") {
@@ -190,7 +220,8 @@ awaitable<HttpResponse> Api::token(Call call) {
       engine_.poll_device(tenant, code, std::move(done));
     };
   } else {
-    co_return HttpResponse::json(400, json::Object{{"error", "unsupported_grant_type"}, {"error_description", "authorization_code and device_code are"}});
+    co_return HttpResponse::json(400, json::Object{{"error", "unsupported_grant_type"},
+                                                   {"error_description", "authorization_code and device_code are"}});
   }
   auto* io = co_await net::current_io();
   auto issued = co_await net::ask<engine::Token>(*io, std::move(start));
@@ -207,14 +238,16 @@ awaitable<HttpResponse> Api::token(Call call) {
 
 awaitable<HttpResponse> Api::metadata(Call call) {
   const std::string base = tenant_url(call.tenant);
-  co_return HttpResponse::json(200, json::Object{{"issuer", base},
-                                                 {"authorization_endpoint", base + "/oauth/authorize"},
-                                                 {"token_endpoint", base + "/oauth/token"},
-                                                 {"device_authorization_endpoint", base + "/oauth/device_authorization"},
-                                                 {"response_types_supported", json::Array{"code"}},
-                                                 {"grant_types_supported", json::Array{"authorization_code", "urn:ietf:params:oauth:grant-type:device_code"}},
-                                                 {"code_challenge_methods_supported", json::Array{"S256"}},
-                                                 {"token_endpoint_auth_methods_supported", json::Array{"none"}}});
+  co_return HttpResponse::json(
+      200, json::Object{{"issuer", base},
+                        {"authorization_endpoint", base + "/oauth/authorize"},
+                        {"token_endpoint", base + "/oauth/token"},
+                        {"device_authorization_endpoint", base + "/oauth/device_authorization"},
+                        {"response_types_supported", json::Array{"code"}},
+                        {"grant_types_supported",
+                         json::Array{"authorization_code", "urn:ietf:params:oauth:grant-type:device_code"}},
+                        {"code_challenge_methods_supported", json::Array{"S256"}},
+                        {"token_endpoint_auth_methods_supported", json::Array{"none"}}});
 }
 
 }  // namespace daypass::api

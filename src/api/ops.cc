@@ -5,22 +5,30 @@ namespace daypass::api {
 
 namespace json = base::json;
 
-awaitable<HttpResponse> Api::livez(Call) { co_return HttpResponse::text(200, "ok\n"); }
+awaitable<HttpResponse> Api::livez(Call) {
+  co_return HttpResponse::text(200, "ok\n");
+}
 
 awaitable<HttpResponse> Api::readyz(Call call) {
   const engine::Health h = engine_.health();
   if (!call.request.query_one("verbose").ok() || call.request.query.empty())
     co_return HttpResponse::text(h.ready ? 200 : 503, h.ready ? "ok\n" : h.why + "\n");
-  co_return HttpResponse::json(h.ready ? 200 : 503, json::Object{{"ready", h.ready}, {"why", h.why}, {"store", h.store_ok}, {"clock", h.clock_ok}});
+  co_return HttpResponse::json(
+      h.ready ? 200 : 503,
+      json::Object{{"ready", h.ready}, {"why", h.why}, {"store", h.store_ok}, {"clock", h.clock_ok}});
 }
 
-awaitable<HttpResponse> Api::version(Call) { co_return HttpResponse::json(200, json::Object{{"version", DAYPASS_VERSION}}); }
+awaitable<HttpResponse> Api::version(Call) {
+  co_return HttpResponse::json(200, json::Object{{"version", DAYPASS_VERSION}});
+}
 
 namespace {
 
-void metric(std::string& out, std::string_view name, std::string_view type, std::string_view help, std::string_view labels, double value) {
+void metric(std::string& out, std::string_view name, std::string_view type, std::string_view help,
+            std::string_view labels, double value) {
   if (!help.empty()) {
-    out += "# HELP " + std::string(name) + " " + std::string(help) + "\n# TYPE " + std::string(name) + " " + std::string(type) + "\n";
+    out += "# HELP " + std::string(name) + " " + std::string(help) + "\n# TYPE " + std::string(name) + " " +
+           std::string(type) + "\n";
   }
   out += std::string(name) + std::string(labels) + " " + json::dump(json::Value(value)) + "\n";
 }
@@ -31,19 +39,26 @@ awaitable<HttpResponse> Api::metrics(Call) {
   const engine::Metrics& m = engine_.metrics();
   const auto d = [](const auto& atomic) { return static_cast<double>(atomic.load(std::memory_order_relaxed)); };
   std::string out;
-  metric(out, "daypass_build_info", "gauge", "Constant 1, labelled with the version.", "{version=\"" DAYPASS_VERSION "\"}", 1);
+  metric(out, "daypass_build_info", "gauge", "Constant 1, labelled with the version.",
+         "{version=\"" DAYPASS_VERSION "\"}", 1);
   metric(out, "daypass_grants_active", "gauge", "Grants that give access now.", "", d(m.grants_active));
-  metric(out, "daypass_grants_revoking", "gauge", "Ended grants whose account is not yet proven gone.", "", d(m.grants_revoking));
-  metric(out, "daypass_revocations_overdue", "gauge", "Revocations not proven for 30 seconds. Alert when above 0.", "", d(m.revocations_overdue));
-  metric(out, "daypass_orphans_detected_total", "counter", "Accounts found on targets that the store never heard of. Alert when it grows.", "", d(m.orphans_detected));
+  metric(out, "daypass_grants_revoking", "gauge", "Ended grants whose account is not yet proven gone.", "",
+         d(m.grants_revoking));
+  metric(out, "daypass_revocations_overdue", "gauge", "Revocations not proven for 30 seconds. Alert when above 0.", "",
+         d(m.revocations_overdue));
+  metric(out, "daypass_orphans_detected_total", "counter",
+         "Accounts found on targets that the store never heard of. Alert when it grows.", "", d(m.orphans_detected));
   metric(out, "daypass_connections", "gauge", "Client connections at the gates.", "", d(m.connections));
   metric(out, "daypass_login_sessions", "gauge", "Live login sessions.", "", d(m.sessions));
-  metric(out, "daypass_idp_login_total", "counter", "Sign-ins at identity providers.", "{result=\"ok\"}", d(m.logins_ok));
+  metric(out, "daypass_idp_login_total", "counter", "Sign-ins at identity providers.", "{result=\"ok\"}",
+         d(m.logins_ok));
   metric(out, "daypass_idp_login_total", "counter", "", "{result=\"failed\"}", d(m.logins_failed));
   metric(out, "daypass_grants_opened_total", "counter", "Grants opened.", "", d(m.grants_opened));
   metric(out, "daypass_denials_total", "counter", "Requests that policy refused.", "", d(m.denials));
   metric(out, "daypass_revocations_total", "counter", "Grants ended.", "", d(m.revocations));
-  out += "# HELP daypass_revocation_latency_seconds From the end of a grant to the proof that its account is gone.\n# TYPE daypass_revocation_latency_seconds histogram\n";
+  out +=
+      "# HELP daypass_revocation_latency_seconds From the end of a grant to the proof that its account is gone.\n# "
+      "TYPE daypass_revocation_latency_seconds histogram\n";
   constexpr std::string_view bounds[] = {"0.01", "0.05", "0.1", "0.5", "1", "5", "30", "+Inf"};
   double sum = 0;
   for (std::size_t i = 0; i < 8; ++i) {
@@ -52,7 +67,9 @@ awaitable<HttpResponse> Api::metrics(Call) {
   }
   metric(out, "daypass_revocation_latency_seconds_sum", "", "", "", d(m.revocation_us_sum) / 1e6);
   metric(out, "daypass_revocation_latency_seconds_count", "", "", "", sum);
-  out += "# HELP daypass_audit_append_seconds Time of the transactions that hold audit records.\n# TYPE daypass_audit_append_seconds summary\n";
+  out +=
+      "# HELP daypass_audit_append_seconds Time of the transactions that hold audit records.\n# TYPE "
+      "daypass_audit_append_seconds summary\n";
   metric(out, "daypass_audit_append_seconds_sum", "", "", "", d(m.audit_us_sum) / 1e6);
   metric(out, "daypass_audit_append_seconds_count", "", "", "", d(m.turns));
   auto response = HttpResponse::text(200, std::move(out));
@@ -60,6 +77,8 @@ awaitable<HttpResponse> Api::metrics(Call) {
   co_return response;
 }
 
-awaitable<HttpResponse> Api::openapi_document(Call) { co_return HttpResponse::json(200, openapi()); }
+awaitable<HttpResponse> Api::openapi_document(Call) {
+  co_return HttpResponse::json(200, openapi());
+}
 
 }  // namespace daypass::api

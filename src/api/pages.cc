@@ -10,10 +10,13 @@ using net::html_escape;
 namespace {
 
 constexpr std::string_view style =
-    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:12vh auto;max-width:34rem;padding:0 1.5rem}"
-    "h1{font-size:1.4rem}a.idp,button{display:inline-block;padding:.6rem 1.1rem;margin:.3rem .5rem .3rem 0;border:1px solid;"
+    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:12vh auto;max-width:34rem;padding:0 "
+    "1.5rem}"
+    "h1{font-size:1.4rem}a.idp,button{display:inline-block;padding:.6rem 1.1rem;margin:.3rem .5rem .3rem 0;border:1px "
+    "solid;"
     "border-radius:.5rem;background:none;color:inherit;text-decoration:none;font:inherit;cursor:pointer}"
-    "a.idp:focus,button:focus,input:focus{outline:3px solid Highlight}input{font:inherit;padding:.5rem;letter-spacing:.15em}"
+    "a.idp:focus,button:focus,input:focus{outline:3px solid "
+    "Highlight}input{font:inherit;padding:.5rem;letter-spacing:.15em}"
     "code{background:rgba(127,127,127,.18);padding:.1em .35em;border-radius:.25em}.quiet{opacity:.75;font-size:.9rem}";
 
 }  // namespace
@@ -22,7 +25,9 @@ net::HttpResponse page(int status, std::string_view title, std::string_view body
   // The style's own hash in the policy: no other style or script can run, whoever manages to write into a page.
   static const std::string csp = "default-src 'none'; style-src 'sha256-" + base::base64_encode(crypto::sha256(style)) +
                                  "'; frame-ancestors 'none'; base-uri 'none'";
-  std::string html = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>";
+  std::string html =
+      "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width\"><title>";
   html += html_escape(title);
   html += " · Daypass</title><style>";
   html += style;
@@ -47,7 +52,8 @@ std::string chooser_body(const engine::Tenant& tenant, const net::HttpRequest& r
 
 std::string device_body(const engine::Tenant* tenant, std::string_view user_code) {
   std::string out =
-      "<p>Type the code that <code>daypass login --device</code> shows. Go on only if you started that sign-in yourself: "
+      "<p>Type the code that <code>daypass login --device</code> shows. Go on only if you started that sign-in "
+      "yourself: "
       "whoever sent you a code gets in with your name.</p><form method=\"post\" action=\"device\"><p><label>Code "
       "<input name=\"user_code\" autocomplete=\"off\" autocapitalize=\"characters\" required maxlength=\"9\" value=\"";
   out += html_escape(user_code);
@@ -62,7 +68,8 @@ std::string device_body(const engine::Tenant* tenant, std::string_view user_code
 std::string failure_body(const base::Error& error, std::string_view request_id) {
   std::string out = "<p>" + html_escape(error.message) + ".</p>";
   if (!error.hint.empty()) out += "<p>What to do: <code>" + html_escape(error.hint) + "</code></p>";
-  return out + "<p class=\"quiet\">Check <code>" + html_escape(error.check) + "</code>, request <code>" + html_escape(request_id) + "</code></p>";
+  return out + "<p class=\"quiet\">Check <code>" + html_escape(error.check) + "</code>, request <code>" +
+         html_escape(request_id) + "</code></p>";
 }
 
 }  // namespace daypass::api

@@ -1,7 +1,7 @@
 // What a signed-in person does over REST: look, ask for a credential, extend, end.
 #include "api/api.h"
-#include "net/ask.h"
 #include "api/views.h"
+#include "net/ask.h"
 
 namespace daypass::api {
 
@@ -11,7 +11,9 @@ namespace json = base::json;
 
 namespace {
 
-HttpResponse problem(const Error& error, const Call& call) { return HttpResponse::problem(error, call.request.request_id); }
+HttpResponse problem(const Error& error, const Call& call) {
+  return HttpResponse::problem(error, call.request.request_id);
+}
 
 /// An unknown member would be a wish that nobody hears: it is refused.
 base::Status only(const json::Value& body, std::initializer_list<std::string_view> known) {
@@ -26,9 +28,11 @@ base::Status only(const json::Value& body, std::initializer_list<std::string_vie
 base::Result<std::optional<base::Millis>> duration_of(const json::Value& body, std::string_view key) {
   const json::Value* value = body.find(key);
   if (value == nullptr) return std::optional<base::Millis>();
-  if (value->as_string() == nullptr) return Error{Code::invalid, "duration.syntax", "\"" + std::string(key) + "\" must be a text like \"10m\""};
+  if (value->as_string() == nullptr)
+    return Error{Code::invalid, "duration.syntax", "\"" + std::string(key) + "\" must be a text like \"10m\""};
   DP_TRY(const base::Millis d, base::parse_duration(*value->as_string()));
-  if (d < std::chrono::seconds(1)) return Error{Code::invalid, "duration.too_short", "\"" + std::string(key) + "\" must be at least 1s"};
+  if (d < std::chrono::seconds(1))
+    return Error{Code::invalid, "duration.too_short", "\"" + std::string(key) + "\" must be at least 1s"};
   return std::optional(d);
 }
 
@@ -37,7 +41,8 @@ base::Result<engine::WantCredential> want_of(const json::Value& body, const std:
   engine::WantCredential want;
   DP_TRY(want.target, core::parse_target(body.string_or("target")));
   if (const json::Value* roles = body.find("roles")) {
-    if (roles->as_array() == nullptr || roles->as_array()->size() > 32) return Error{Code::invalid, "body.roles", "\"roles\" must be a list of at most 32 names"};
+    if (roles->as_array() == nullptr || roles->as_array()->size() > 32)
+      return Error{Code::invalid, "body.roles", "\"roles\" must be a list of at most 32 names"};
     for (const auto& item : *roles->as_array()) {
       const std::string text = item.as_string() == nullptr ? "" : *item.as_string();
       // "reader" is short for "pg/orders/reader".
@@ -53,7 +58,8 @@ base::Result<engine::WantCredential> want_of(const json::Value& body, const std:
   return want;
 }
 
-const Error needs_login{Code::unauthenticated, "token.missing", "the operator has no roles of its own; this needs a login", "daypass login"};
+const Error needs_login{Code::unauthenticated, "token.missing",
+                        "the operator has no roles of its own; this needs a login", "daypass login"};
 
 }  // namespace
 
@@ -106,8 +112,11 @@ awaitable<HttpResponse> Api::explain(Call call) {
   const auto& me = call.caller.session;
   const bool self = me && (who.empty() || who == me->who.principal());
   if (!self && !call.caller.administers)
-    co_return problem(Error{Code::denied, "policy.not_administrator", "only an administrator may ask about others", "leave the user out to ask about yourself"}, call);
-  const auto answer = engine_.explain_role(me ? &*me : nullptr, call.tenant, self ? "" : who, *role, call.caller.administers, at);
+    co_return problem(Error{Code::denied, "policy.not_administrator", "only an administrator may ask about others",
+                            "leave the user out to ask about yourself"},
+                      call);
+  const auto answer =
+      engine_.explain_role(me ? &*me : nullptr, call.tenant, self ? "" : who, *role, call.caller.administers, at);
   if (!answer.ok()) co_return problem(answer.error(), call);
   co_return HttpResponse::json(200, *answer);
 }
@@ -120,19 +129,17 @@ awaitable<HttpResponse> Api::issue_credential(Call call) {
   if (!want.ok()) co_return problem(want.error(), call);
   const std::string kind = core::kind_of(want->target);
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<engine::CredentialIssued>)> start = [this, call, w = std::move(*want)](engine::Done<engine::CredentialIssued> done) mutable {
-    engine_.issue_credential(*call.caller.session, std::move(w), std::move(done));
-  };
+  std::move_only_function<void(engine::Done<engine::CredentialIssued>)> start =
+      [this, call, w = std::move(*want)](engine::Done<engine::CredentialIssued> done) mutable {
+        engine_.issue_credential(*call.caller.session, std::move(w), std::move(done));
+      };
   const auto issued = co_await net::ask<engine::CredentialIssued>(*io, std::move(start));
   if (!issued.ok()) co_return problem(issued.error(), call);
   json::Array roles;
   for (const auto& role : issued->roles) roles.emplace_back(role.str());
-  json::Object out{{"user", issued->user.str()},
-                   {"password", issued->password.reveal()},
-                   {"target", issued->target.str()},
-                   {"roles", std::move(roles)},
-                   {"database", issued->database},
-                   {"login_ends_at", base::to_rfc3339(issued->login_ends_at)},
+  json::Object out{{"user", issued->user.str()},     {"password", issued->password.reveal()},
+                   {"target", issued->target.str()}, {"roles", std::move(roles)},
+                   {"database", issued->database},   {"login_ends_at", base::to_rfc3339(issued->login_ends_at)},
                    {"offers", view(issued->offers)}};
   for (const auto& gate : options_.gates)
     if (gate.kind == kind) {
@@ -157,13 +164,15 @@ awaitable<HttpResponse> Api::grants(Call call) {
   const bool everyone = call.caller.administers && (all->value_or("") == "true" || !call.caller.session);
   if (!everyone) {
     if (all->value_or("") == "true")
-      co_return problem(Error{Code::denied, "policy.not_administrator", "only an administrator sees everybody's grants"}, call);
+      co_return problem(
+          Error{Code::denied, "policy.not_administrator", "only an administrator sees everybody's grants"}, call);
     selector.principal = call.caller.session->who.principal();
   }
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<std::vector<core::Grant>>)> start = [this, selector](engine::Done<std::vector<core::Grant>> done) mutable {
-    engine_.list_grants(selector, std::move(done));
-  };
+  std::move_only_function<void(engine::Done<std::vector<core::Grant>>)> start =
+      [this, selector](engine::Done<std::vector<core::Grant>> done) mutable {
+        engine_.list_grants(selector, std::move(done));
+      };
   const auto list = co_await net::ask<std::vector<core::Grant>>(*io, std::move(start));
   if (!list.ok()) co_return problem(list.error(), call);
   const base::WallTime now = clock_.wall();
@@ -181,7 +190,9 @@ namespace {
 /// The grant when the caller may see it: its own, or any for who administers. Anything else is "not there".
 base::Result<core::Grant> visible(const std::vector<core::Grant>& list, const core::GrantId& id, const Caller& caller) {
   for (const auto& grant : list)
-    if (grant.id == id && (caller.administers || (caller.session && grant.principal == caller.session->who.principal()))) return grant;
+    if (grant.id == id &&
+        (caller.administers || (caller.session && grant.principal == caller.session->who.principal())))
+      return grant;
   return Error{Code::not_found, "grant.unknown", "there is no grant " + id.id, "daypass grants ls shows yours"};
 }
 
@@ -195,9 +206,10 @@ awaitable<HttpResponse> Api::grant(Call call) {
   selector.include_closed = true;
   if (!call.caller.administers) selector.principal = call.caller.session->who.principal();
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<std::vector<core::Grant>>)> start = [this, selector](engine::Done<std::vector<core::Grant>> done) mutable {
-    engine_.list_grants(selector, std::move(done));
-  };
+  std::move_only_function<void(engine::Done<std::vector<core::Grant>>)> start =
+      [this, selector](engine::Done<std::vector<core::Grant>> done) mutable {
+        engine_.list_grants(selector, std::move(done));
+      };
   const auto list = co_await net::ask<std::vector<core::Grant>>(*io, std::move(start));
   if (!list.ok()) co_return problem(list.error(), call);
   const auto found = visible(*list, *id, call.caller);
@@ -214,9 +226,12 @@ awaitable<HttpResponse> Api::extend(Call call) {
   if (const auto known = only(*body, {"for"}); !known.ok()) co_return problem(known.error(), call);
   const auto by = duration_of(*body, "for");
   if (!by.ok()) co_return problem(by.error(), call);
-  if (!*by) co_return problem(Error{Code::invalid, "body.for", "\"for\" is missing", "say how long from now, e.g. {\"for\":\"30m\"}"}, call);
+  if (!*by)
+    co_return problem(
+        Error{Code::invalid, "body.for", "\"for\" is missing", "say how long from now, e.g. {\"for\":\"30m\"}"}, call);
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<core::Grant>)> start = [this, call, id = *id, d = **by](engine::Done<core::Grant> done) mutable {
+  std::move_only_function<void(engine::Done<core::Grant>)> start = [this, call, id = *id,
+                                                                    d = **by](engine::Done<core::Grant> done) mutable {
     engine_.extend_grant(*call.caller.session, id, d, call.request.peer_ip, std::move(done));
   };
   const auto extended = co_await net::ask<core::Grant>(*io, std::move(start));
@@ -232,13 +247,16 @@ awaitable<HttpResponse> Api::end(Call call) {
   if (!call.caller.administers) owner = call.caller.session->id;
   const bool mine = call.caller.session && !call.caller.administers;
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<core::Grant>)> start = [this, call, id = *id, owner, mine](engine::Done<core::Grant> done) mutable {
-    engine_.end_grant(id, owner, mine ? core::EndReason::user : core::EndReason::admin, call.caller.actor(), std::move(done));
+  std::move_only_function<void(engine::Done<core::Grant>)> start = [this, call, id = *id, owner,
+                                                                    mine](engine::Done<core::Grant> done) mutable {
+    engine_.end_grant(id, owner, mine ? core::EndReason::user : core::EndReason::admin, call.caller.actor(),
+                      std::move(done));
   };
   const auto ended = co_await net::ask<core::Grant>(*io, std::move(start));
   if (!ended.ok()) co_return problem(ended.error(), call);
   // Answered when it is proven gone, or after a while with the state it is in.
-  std::move_only_function<void(engine::Done<core::Grant>)> wait = [this, id = *id](engine::Done<core::Grant> done) mutable {
+  std::move_only_function<void(engine::Done<core::Grant>)> wait = [this,
+                                                                   id = *id](engine::Done<core::Grant> done) mutable {
     engine_.wait_closed(id, std::chrono::seconds(5), std::move(done));
   };
   const auto closed = co_await net::ask<core::Grant>(*io, std::move(wait));

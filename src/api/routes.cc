@@ -8,35 +8,92 @@ namespace json = base::json;
 const std::vector<Route>& route_table() {
   static const std::vector<Route> table{
       // sign-in
-      {"GET", "/t/{tenant}/oauth/authorize", Need::nothing, &Api::authorize, "Begin a sign-in for the command line (authorization code with PKCE)", "", "",
+      {"GET",
+       "/t/{tenant}/oauth/authorize",
+       Need::nothing,
+       &Api::authorize,
+       "Begin a sign-in for the command line (authorization code with PKCE)",
+       "",
+       "",
        {"response_type", "client_id", "redirect_uri", "code_challenge", "code_challenge_method", "state", "idp"}},
-      {"GET", "/t/{tenant}/idp/{idp}/callback", Need::nothing, &Api::callback, "Where an identity provider sends the browser back to", "", "", {"code", "state", "iss"}},
-      {"POST", "/t/{tenant}/oauth/token", Need::nothing, &Api::token, "Redeem an authorization code or a device code", "TokenForm", "Token"},
-      {"POST", "/t/{tenant}/oauth/device_authorization", Need::nothing, &Api::device_authorization, "Begin a sign-in on a machine without a browser (RFC 8628)", "", "DeviceAuthorization"},
-      {"GET", "/t/{tenant}/device", Need::nothing, &Api::device_page, "The page where a device's code is typed", "", "", {"user_code"}},
-      {"POST", "/t/{tenant}/device", Need::nothing, &Api::device_submit, "Sign in for a waiting device", "DeviceForm", ""},
-      {"GET", "/.well-known/oauth-authorization-server/t/{tenant}", Need::nothing, &Api::metadata, "Authorization server metadata (RFC 8414)", "", "Metadata"},
+      {"GET",
+       "/t/{tenant}/idp/{idp}/callback",
+       Need::nothing,
+       &Api::callback,
+       "Where an identity provider sends the browser back to",
+       "",
+       "",
+       {"code", "state", "iss"}},
+      {"POST", "/t/{tenant}/oauth/token", Need::nothing, &Api::token, "Redeem an authorization code or a device code",
+       "TokenForm", "Token"},
+      {"POST", "/t/{tenant}/oauth/device_authorization", Need::nothing, &Api::device_authorization,
+       "Begin a sign-in on a machine without a browser (RFC 8628)", "", "DeviceAuthorization"},
+      {"GET",
+       "/t/{tenant}/device",
+       Need::nothing,
+       &Api::device_page,
+       "The page where a device's code is typed",
+       "",
+       "",
+       {"user_code"}},
+      {"POST", "/t/{tenant}/device", Need::nothing, &Api::device_submit, "Sign in for a waiting device", "DeviceForm",
+       ""},
+      {"GET", "/.well-known/oauth-authorization-server/t/{tenant}", Need::nothing, &Api::metadata,
+       "Authorization server metadata (RFC 8414)", "", "Metadata"},
       // one's own access
-      {"GET", "/t/{tenant}/api/v1/session", Need::login, &Api::session, "Who is signed in, and until when", "", "Session"},
-      {"DELETE", "/t/{tenant}/api/v1/session", Need::login, &Api::logout, "Log out: ends the login and every grant of it", "", "Ended"},
-      {"GET", "/t/{tenant}/api/v1/roles", Need::login, &Api::roles, "Every role, whether one may have it now, and why", "", "Roles"},
-      {"GET", "/t/{tenant}/api/v1/explain", Need::login, &Api::explain, "Why or why not a role", "", "Explanation", {"role", "principal", "at"}},
-      {"POST", "/t/{tenant}/api/v1/credentials", Need::login, &Api::issue_credential, "A user name and password for a gate; shown once", "WantCredential", "Credential"},
-      {"GET", "/t/{tenant}/api/v1/grants", Need::login, &Api::grants, "Grants, newest first", "", "Grants", {"all", "closed", "overdue"}},
+      {"GET", "/t/{tenant}/api/v1/session", Need::login, &Api::session, "Who is signed in, and until when", "",
+       "Session"},
+      {"DELETE", "/t/{tenant}/api/v1/session", Need::login, &Api::logout,
+       "Log out: ends the login and every grant of it", "", "Ended"},
+      {"GET", "/t/{tenant}/api/v1/roles", Need::login, &Api::roles, "Every role, whether one may have it now, and why",
+       "", "Roles"},
+      {"GET",
+       "/t/{tenant}/api/v1/explain",
+       Need::login,
+       &Api::explain,
+       "Why or why not a role",
+       "",
+       "Explanation",
+       {"role", "principal", "at"}},
+      {"POST", "/t/{tenant}/api/v1/credentials", Need::login, &Api::issue_credential,
+       "A user name and password for a gate; shown once", "WantCredential", "Credential"},
+      {"GET",
+       "/t/{tenant}/api/v1/grants",
+       Need::login,
+       &Api::grants,
+       "Grants, newest first",
+       "",
+       "Grants",
+       {"all", "closed", "overdue"}},
       {"GET", "/t/{tenant}/api/v1/grants/{id}", Need::login, &Api::grant, "One grant", "", "Grant"},
-      {"POST", "/t/{tenant}/api/v1/grants/{id}/extend", Need::login, &Api::extend, "Extend a grant in place, within what policy allows", "Extend", "Grant"},
-      {"POST", "/t/{tenant}/api/v1/grants/{id}/end", Need::login, &Api::end, "End a grant; answers when its account is proven gone (202: not yet)", "", "Grant"},
+      {"POST", "/t/{tenant}/api/v1/grants/{id}/extend", Need::login, &Api::extend,
+       "Extend a grant in place, within what policy allows", "Extend", "Grant"},
+      {"POST", "/t/{tenant}/api/v1/grants/{id}/end", Need::login, &Api::end,
+       "End a grant; answers when its account is proven gone (202: not yet)", "", "Grant"},
       // administration
       {"GET", "/t/{tenant}/api/v1/sessions", Need::administer, &Api::sessions, "Live login sessions", "", "Sessions"},
-      {"POST", "/t/{tenant}/api/v1/sessions/{id}/end", Need::administer, &Api::end_session, "End a login session and every grant of it", "", "Ended"},
-      {"POST", "/t/{tenant}/api/v1/apply", Need::administer, &Api::apply, "Apply a tenant's folder, or show what it would change", "Apply", "Applied"},
-      {"POST", "/t/{tenant}/api/v1/policy/simulate", Need::administer, &Api::simulate, "What recorded decisions would become under a tenant's folder", "Simulate", "Simulated"},
-      {"GET", "/t/{tenant}/api/v1/policy/schema", Need::administer, &Api::policy_schema, "What the tenant's policies can speak of, as a Cedar schema", "", "PolicySchema"},
+      {"POST", "/t/{tenant}/api/v1/sessions/{id}/end", Need::administer, &Api::end_session,
+       "End a login session and every grant of it", "", "Ended"},
+      {"POST", "/t/{tenant}/api/v1/apply", Need::administer, &Api::apply,
+       "Apply a tenant's folder, or show what it would change", "Apply", "Applied"},
+      {"POST", "/t/{tenant}/api/v1/policy/simulate", Need::administer, &Api::simulate,
+       "What recorded decisions would become under a tenant's folder", "Simulate", "Simulated"},
+      {"GET", "/t/{tenant}/api/v1/policy/schema", Need::administer, &Api::policy_schema,
+       "What the tenant's policies can speak of, as a Cedar schema", "", "PolicySchema"},
       {"GET", "/t/{tenant}/api/v1/targets", Need::administer, &Api::targets, "Targets and their roles", "", "Targets"},
-      {"POST", "/t/{tenant}/api/v1/targets/{kind}/{name}/check", Need::administer, &Api::check_target, "Test a target's admin login, rights and group roles", "", "Findings"},
+      {"POST", "/t/{tenant}/api/v1/targets/{kind}/{name}/check", Need::administer, &Api::check_target,
+       "Test a target's admin login, rights and group roles", "", "Findings"},
       {"GET", "/t/{tenant}/api/v1/idps", Need::administer, &Api::idps, "Identity providers", "", "Idps"},
-      {"POST", "/t/{tenant}/api/v1/idps/{name}/probe", Need::administer, &Api::probe_idp, "Fetch an identity provider's metadata and keys", "", "Probe"},
-      {"GET", "/t/{tenant}/api/v1/audit", Need::administer, &Api::audit, "Audit records as the bytes that were hashed, with the log's size and root", "", "Audit", {"from", "limit"}},
+      {"POST", "/t/{tenant}/api/v1/idps/{name}/probe", Need::administer, &Api::probe_idp,
+       "Fetch an identity provider's metadata and keys", "", "Probe"},
+      {"GET",
+       "/t/{tenant}/api/v1/audit",
+       Need::administer,
+       &Api::audit,
+       "Audit records as the bytes that were hashed, with the log's size and root",
+       "",
+       "Audit",
+       {"from", "limit"}},
       // the server
       {"GET", "/livez", Need::nothing, &Api::livez, "The process answers", "", ""},
       {"GET", "/readyz", Need::nothing, &Api::readyz, "Ready to give access", "", "", {"verbose"}},
@@ -47,17 +104,33 @@ const std::vector<Route>& route_table() {
   return table;
 }
 
-const std::vector<Route>& Api::routes() { return route_table(); }
+const std::vector<Route>& Api::routes() {
+  return route_table();
+}
 
 namespace {
 
-json::Value text() { return json::Object{{"type", "string"}}; }
-json::Value time() { return json::Object{{"type", "string"}, {"format", "date-time"}}; }
-json::Value number() { return json::Object{{"type", "integer"}}; }
-json::Value flag() { return json::Object{{"type", "boolean"}}; }
-json::Value list(json::Value of) { return json::Object{{"type", "array"}, {"items", std::move(of)}}; }
-json::Value ref(std::string_view name) { return json::Object{{"$ref", "#/components/schemas/" + std::string(name)}}; }
-json::Value any() { return json::Object{{"type", "object"}}; }
+json::Value text() {
+  return json::Object{{"type", "string"}};
+}
+json::Value time() {
+  return json::Object{{"type", "string"}, {"format", "date-time"}};
+}
+json::Value number() {
+  return json::Object{{"type", "integer"}};
+}
+json::Value flag() {
+  return json::Object{{"type", "boolean"}};
+}
+json::Value list(json::Value of) {
+  return json::Object{{"type", "array"}, {"items", std::move(of)}};
+}
+json::Value ref(std::string_view name) {
+  return json::Object{{"$ref", "#/components/schemas/" + std::string(name)}};
+}
+json::Value any() {
+  return json::Object{{"type", "object"}};
+}
 json::Value object(json::Object properties, std::initializer_list<std::string_view> required = {}) {
   json::Object out{{"type", "object"}, {"properties", std::move(properties)}};
   json::Array names;
@@ -68,36 +141,152 @@ json::Value object(json::Object properties, std::initializer_list<std::string_vi
 
 json::Object schemas() {
   json::Object s;
-  s.set("Problem", object({{"type", text()}, {"title", text()}, {"status", number()}, {"detail", text()}, {"check", text()}, {"hint", text()}, {"request_id", text()}}, {"status", "detail", "check"}));
-  s.set("TokenForm", object({{"grant_type", text()}, {"client_id", text()}, {"code", text()}, {"code_verifier", text()}, {"redirect_uri", text()}, {"device_code", text()}}, {"grant_type", "client_id"}));
+  s.set("Problem", object({{"type", text()},
+                           {"title", text()},
+                           {"status", number()},
+                           {"detail", text()},
+                           {"check", text()},
+                           {"hint", text()},
+                           {"request_id", text()}},
+                          {"status", "detail", "check"}));
+  s.set("TokenForm", object({{"grant_type", text()},
+                             {"client_id", text()},
+                             {"code", text()},
+                             {"code_verifier", text()},
+                             {"redirect_uri", text()},
+                             {"device_code", text()}},
+                            {"grant_type", "client_id"}));
   s.set("DeviceForm", object({{"user_code", text()}, {"idp", text()}}, {"user_code"}));
-  s.set("Token", object({{"access_token", text()}, {"token_type", text()}, {"expires_in", number()}, {"session", text()}, {"principal", text()}, {"display", text()}, {"ends_at", time()}}, {"access_token", "token_type"}));
-  s.set("DeviceAuthorization", object({{"device_code", text()}, {"user_code", text()}, {"verification_uri", text()}, {"verification_uri_complete", text()}, {"expires_in", number()}, {"interval", number()}}, {"device_code", "user_code", "verification_uri"}));
+  s.set("Token", object({{"access_token", text()},
+                         {"token_type", text()},
+                         {"expires_in", number()},
+                         {"session", text()},
+                         {"principal", text()},
+                         {"display", text()},
+                         {"ends_at", time()}},
+                        {"access_token", "token_type"}));
+  s.set("DeviceAuthorization", object({{"device_code", text()},
+                                       {"user_code", text()},
+                                       {"verification_uri", text()},
+                                       {"verification_uri_complete", text()},
+                                       {"expires_in", number()},
+                                       {"interval", number()}},
+                                      {"device_code", "user_code", "verification_uri"}));
   s.set("Metadata", any());
-  s.set("Session", object({{"id", text()}, {"tenant", text()}, {"principal", text()}, {"display", text()}, {"idp", text()}, {"groups", list(text())}, {"attributes", any()}, {"client", text()}, {"started_at", time()}, {"ends_at", time()}, {"administers", flag()}}, {"id", "principal", "ends_at"}));
+  s.set("Session", object({{"id", text()},
+                           {"tenant", text()},
+                           {"principal", text()},
+                           {"display", text()},
+                           {"idp", text()},
+                           {"groups", list(text())},
+                           {"attributes", any()},
+                           {"client", text()},
+                           {"started_at", time()},
+                           {"ends_at", time()},
+                           {"administers", flag()}},
+                          {"id", "principal", "ends_at"}));
   s.set("Sessions", object({{"sessions", list(ref("Session"))}}, {"sessions"}));
   s.set("Ended", object({{"grants_ended", number()}}, {"grants_ended"}));
   s.set("Offer", object({{"policy", text()}, {"duration", text()}, {"idle", text()}, {"connections", number()}}));
-  s.set("Role", object({{"role", text()}, {"target", text()}, {"verdict", json::Object{{"enum", json::Array{"allow", "deny"}}}}, {"why", text()}, {"ask", text()}, {"policies", list(text())}, {"erred", list(text())}, {"offers", list(ref("Offer"))}, {"elevated", flag()}, {"description", text()}}, {"role", "verdict", "why"}));
+  s.set("Role", object({{"role", text()},
+                        {"target", text()},
+                        {"verdict", json::Object{{"enum", json::Array{"allow", "deny"}}}},
+                        {"why", text()},
+                        {"ask", text()},
+                        {"policies", list(text())},
+                        {"erred", list(text())},
+                        {"offers", list(ref("Offer"))},
+                        {"elevated", flag()},
+                        {"description", text()}},
+                       {"role", "verdict", "why"}));
   s.set("Roles", object({{"roles", list(ref("Role"))}}, {"roles"}));
   s.set("Explanation", any());
-  s.set("WantCredential", object({{"target", text()}, {"roles", list(text())}, {"for", text()}, {"reason", text()}}, {"target"}));
-  s.set("Credential", object({{"user", text()}, {"password", text()}, {"target", text()}, {"roles", list(text())}, {"host", text()}, {"port", number()}, {"database", text()}, {"ca_pem", text()}, {"login_ends_at", time()}, {"offers", list(ref("Offer"))}}, {"user", "password", "target", "roles"}));
-  s.set("Grant", object({{"id", text()}, {"principal", text()}, {"session", text()}, {"target", text()}, {"roles", list(text())}, {"state", json::Object{{"enum", json::Array{"provisioning", "active", "revoking", "closed"}}}}, {"account", text()}, {"connections", number()}, {"opened_at", time()}, {"ends_at", time()}, {"idle_end_at", time()}, {"ended_at", time()}, {"end_reason", text()}, {"end_note", text()}, {"overdue", flag()}, {"offers", list(ref("Offer"))}}, {"id", "state", "ends_at"}));
+  s.set("WantCredential",
+        object({{"target", text()}, {"roles", list(text())}, {"for", text()}, {"reason", text()}}, {"target"}));
+  s.set("Credential", object({{"user", text()},
+                              {"password", text()},
+                              {"target", text()},
+                              {"roles", list(text())},
+                              {"host", text()},
+                              {"port", number()},
+                              {"database", text()},
+                              {"ca_pem", text()},
+                              {"login_ends_at", time()},
+                              {"offers", list(ref("Offer"))}},
+                             {"user", "password", "target", "roles"}));
+  s.set("Grant", object({{"id", text()},
+                         {"principal", text()},
+                         {"session", text()},
+                         {"target", text()},
+                         {"roles", list(text())},
+                         {"state", json::Object{{"enum", json::Array{"provisioning", "active", "revoking", "closed"}}}},
+                         {"account", text()},
+                         {"connections", number()},
+                         {"opened_at", time()},
+                         {"ends_at", time()},
+                         {"idle_end_at", time()},
+                         {"ended_at", time()},
+                         {"end_reason", text()},
+                         {"end_note", text()},
+                         {"overdue", flag()},
+                         {"offers", list(ref("Offer"))}},
+                        {"id", "state", "ends_at"}));
   s.set("Grants", object({{"grants", list(ref("Grant"))}}, {"grants"}));
   s.set("Extend", object({{"for", text()}}, {"for"}));
-  s.set("Apply", object({{"files", json::Object{{"type", "object"}, {"additionalProperties", text()}}}, {"dry_run", flag()}}, {"files"}));
-  s.set("FileProblem", object({{"file", text()}, {"line", number()}, {"column", number()}, {"message", text()}, {"hint", text()}, {"text", text()}}));
-  s.set("Applied", object({{"version", number()}, {"plan", list(text())}, {"problems", list(ref("FileProblem"))}, {"warnings", list(text())}, {"grants_ended", number()}}, {"version", "plan", "problems"}));
+  s.set("Apply",
+        object({{"files", json::Object{{"type", "object"}, {"additionalProperties", text()}}}, {"dry_run", flag()}},
+               {"files"}));
+  s.set("FileProblem", object({{"file", text()},
+                               {"line", number()},
+                               {"column", number()},
+                               {"message", text()},
+                               {"hint", text()},
+                               {"text", text()}}));
+  s.set("Applied", object({{"version", number()},
+                           {"plan", list(text())},
+                           {"problems", list(ref("FileProblem"))},
+                           {"warnings", list(text())},
+                           {"grants_ended", number()}},
+                          {"version", "plan", "problems"}));
   s.set("Simulate", object({{"files", json::Object{{"type", "object"}, {"additionalProperties", text()}}}}, {"files"}));
-  s.set("Shift", object({{"record", text()}, {"principal", text()}, {"at", time()}, {"role", text()}, {"verdict", json::Object{{"enum", json::Array{"allow", "deny"}}}}, {"policies", list(text())}, {"why", text()}}, {"record", "role", "verdict", "policies"}));
-  s.set("Simulated", object({{"records", number()}, {"unreadable", number()}, {"complete", flag()}, {"newly_allowed", number()}, {"newly_denied", number()}, {"unchanged", number()}, {"shifts", list(ref("Shift"))}, {"unchanged_by", list(object({{"policies", text()}, {"decisions", number()}}))}, {"problems", list(ref("FileProblem"))}, {"warnings", list(text())}}, {"newly_allowed", "newly_denied", "unchanged", "problems"}));
+  s.set("Shift", object({{"record", text()},
+                         {"principal", text()},
+                         {"at", time()},
+                         {"role", text()},
+                         {"verdict", json::Object{{"enum", json::Array{"allow", "deny"}}}},
+                         {"policies", list(text())},
+                         {"why", text()}},
+                        {"record", "role", "verdict", "policies"}));
+  s.set("Simulated", object({{"records", number()},
+                             {"unreadable", number()},
+                             {"complete", flag()},
+                             {"newly_allowed", number()},
+                             {"newly_denied", number()},
+                             {"unchanged", number()},
+                             {"shifts", list(ref("Shift"))},
+                             {"unchanged_by", list(object({{"policies", text()}, {"decisions", number()}}))},
+                             {"problems", list(ref("FileProblem"))},
+                             {"warnings", list(text())}},
+                            {"newly_allowed", "newly_denied", "unchanged", "problems"}));
   s.set("PolicySchema", object({{"text", text()}, {"schema", any()}}, {"text", "schema"}));
-  s.set("Targets", object({{"targets", list(object({{"target", text()}, {"attributes", any()}, {"roles", list(text())}}))}}, {"targets"}));
-  s.set("Findings", object({{"ok", flag()}, {"findings", list(object({{"grade", json::Object{{"enum", json::Array{"ok", "warn", "fail"}}}}, {"check", text()}, {"subject", text()}, {"message", text()}, {"fix", text()}}))}}, {"ok", "findings"}));
-  s.set("Idps", object({{"idps", list(object({{"name", text()}, {"display", text()}, {"protocol", text()}, {"issuer", text()}}))}}, {"idps"}));
+  s.set("Targets",
+        object({{"targets", list(object({{"target", text()}, {"attributes", any()}, {"roles", list(text())}}))}},
+               {"targets"}));
+  s.set("Findings",
+        object({{"ok", flag()},
+                {"findings", list(object({{"grade", json::Object{{"enum", json::Array{"ok", "warn", "fail"}}}},
+                                          {"check", text()},
+                                          {"subject", text()},
+                                          {"message", text()},
+                                          {"fix", text()}}))}},
+               {"ok", "findings"}));
+  s.set("Idps",
+        object(
+            {{"idps", list(object({{"name", text()}, {"display", text()}, {"protocol", text()}, {"issuer", text()}}))}},
+            {"idps"}));
   s.set("Probe", object({{"ok", flag()}, {"message", text()}}, {"ok"}));
-  s.set("Audit", object({{"size", number()}, {"root", text()}, {"records", list(text())}}, {"size", "root", "records"}));
+  s.set("Audit",
+        object({{"size", number()}, {"root", text()}, {"records", list(text())}}, {"size", "root", "records"}));
   s.set("Version", object({{"version", text()}}, {"version"}));
   s.set("OpenApi", any());
   return s;
@@ -110,21 +299,32 @@ json::Value content(std::string_view media, std::string_view schema) {
 json::Value operation(const Route& route) {
   json::Array parameters;
   for (std::size_t at = route.path.find('{'); at != std::string::npos; at = route.path.find('{', at + 1))
-    parameters.push_back(json::Object{{"name", route.path.substr(at + 1, route.path.find('}', at) - at - 1)}, {"in", "path"}, {"required", true}, {"schema", text()}});
-  for (const auto& name : route.query) parameters.push_back(json::Object{{"name", name}, {"in", "query"}, {"schema", text()}});
+    parameters.push_back(json::Object{{"name", route.path.substr(at + 1, route.path.find('}', at) - at - 1)},
+                                      {"in", "path"},
+                                      {"required", true},
+                                      {"schema", text()}});
+  for (const auto& name : route.query)
+    parameters.push_back(json::Object{{"name", name}, {"in", "query"}, {"schema", text()}});
   json::Object ok{{"description", "Done"}};
   if (!route.answer.empty()) ok.set("content", content("application/json", route.answer));
   const bool created = route.answer == "Credential";
-  json::Object responses{{created ? "201" : "200", std::move(ok)},
-                         {"default", json::Object{{"description", "A problem (RFC 9457): the check that failed and what to do"}, {"content", content("application/problem+json", "Problem")}}}};
+  json::Object responses{
+      {created ? "201" : "200", std::move(ok)},
+      {"default", json::Object{{"description", "A problem (RFC 9457): the check that failed and what to do"},
+                               {"content", content("application/problem+json", "Problem")}}}};
   std::string id;
   for (const char c : route.method + route.path) id += (c == '/' || c == '{' || c == '}' || c == '.') ? '_' : c;
   json::Object out{{"operationId", std::move(id)}, {"summary", route.summary}, {"responses", std::move(responses)}};
   if (!parameters.empty()) out.set("parameters", std::move(parameters));
   if (!route.body.empty())
-    out.set("requestBody", json::Object{{"required", true}, {"content", content(route.body.ends_with("Form") ? "application/x-www-form-urlencoded" : "application/json", route.body)}});
+    out.set("requestBody",
+            json::Object{{"required", true},
+                         {"content", content(route.body.ends_with("Form") ? "application/x-www-form-urlencoded"
+                                                                          : "application/json",
+                                             route.body)}});
   if (route.need != Need::nothing) out.set("security", json::Array{json::Object{{"bearer", json::Array{}}}});
-  if (route.need == Need::administer) out.set("description", "Needs Action::\"administer\" on the tenant, or the operator's socket.");
+  if (route.need == Need::administer)
+    out.set("description", "Needs Action::\"administer\" on the tenant, or the operator's socket.");
   return out;
 }
 
@@ -140,10 +340,15 @@ json::Value Api::openapi() {
     item.set(method, operation(route));
     paths.set(route.path, std::move(item));
   }
-  return json::Object{{"openapi", "3.1.0"},
-                      {"info", json::Object{{"title", "Daypass"}, {"version", DAYPASS_VERSION}, {"license", json::Object{{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}}}},
-                      {"paths", std::move(paths)},
-                      {"components", json::Object{{"securitySchemes", json::Object{{"bearer", json::Object{{"type", "http"}, {"scheme", "bearer"}}}}}, {"schemas", schemas()}}}};
+  return json::Object{
+      {"openapi", "3.1.0"},
+      {"info", json::Object{{"title", "Daypass"},
+                            {"version", DAYPASS_VERSION},
+                            {"license", json::Object{{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}}}},
+      {"paths", std::move(paths)},
+      {"components",
+       json::Object{{"securitySchemes", json::Object{{"bearer", json::Object{{"type", "http"}, {"scheme", "bearer"}}}}},
+                    {"schemas", schemas()}}}};
 }
 
 }  // namespace daypass::api

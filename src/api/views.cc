@@ -60,18 +60,16 @@ json::Value view(const core::Grant& g, base::WallTime now) {
     out.set("end_note", g.end_note);
   }
   if (g.revoking_since) out.set("ended_at", base::to_rfc3339(*g.revoking_since));
-  out.set("overdue", g.state == core::GrantState::revoking && g.revoking_since && now - *g.revoking_since > core::overdue_after);
+  out.set("overdue",
+          g.state == core::GrantState::revoking && g.revoking_since && now - *g.revoking_since > core::overdue_after);
   return out;
 }
 
 json::Value view(const core::RoleDecision& d, const core::RoleSpec* spec) {
   const bool allowed = d.verdict == core::Verdict::allow;
-  json::Object out{{"role", d.role.str()},
-                   {"target", core::target_of(d.role).str()},
-                   {"verdict", allowed ? "allow" : "deny"},
-                   {"why", d.why},
-                   {"policies", strings(d.policies)},
-                   {"offers", view(d.offers)}};
+  json::Object out{
+      {"role", d.role.str()}, {"target", core::target_of(d.role).str()}, {"verdict", allowed ? "allow" : "deny"},
+      {"why", d.why},         {"policies", strings(d.policies)},         {"offers", view(d.offers)}};
   if (!d.ask.empty()) out.set("ask", d.ask);
   if (!d.erred.empty()) out.set("erred", strings(d.erred));
   if (spec != nullptr) {
@@ -83,14 +81,23 @@ json::Value view(const core::RoleDecision& d, const core::RoleSpec* spec) {
 
 json::Value view(const target::Finding& f) {
   constexpr std::string_view grades[] = {"ok", "warn", "fail"};
-  return json::Object{{"grade", grades[static_cast<int>(f.grade)]}, {"check", f.check}, {"subject", f.subject}, {"message", f.message}, {"fix", f.fix}};
+  return json::Object{{"grade", grades[static_cast<int>(f.grade)]},
+                      {"check", f.check},
+                      {"subject", f.subject},
+                      {"message", f.message},
+                      {"fix", f.fix}};
 }
 
 namespace {
 json::Array view(const std::vector<config::Problem>& list) {
   json::Array out;
   for (const auto& p : list)
-    out.push_back(json::Object{{"file", p.file}, {"line", p.line}, {"column", p.column}, {"message", p.message}, {"hint", p.hint}, {"text", p.render()}});
+    out.push_back(json::Object{{"file", p.file},
+                               {"line", p.line},
+                               {"column", p.column},
+                               {"message", p.message},
+                               {"hint", p.hint},
+                               {"text", p.render()}});
   return out;
 }
 }  // namespace

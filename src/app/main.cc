@@ -1,4 +1,6 @@
 // One binary: everything is a subcommand.
 #include "app/cli/cli.h"
 
-int main(int argc, char** argv) { return daypass::app::cli::main_of(argc, argv); }
+int main(int argc, char** argv) {
+  return daypass::app::cli::main_of(argc, argv);
+}

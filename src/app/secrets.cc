@@ -70,7 +70,8 @@ base::Result<Secret> resolve_secret(const core::SecretRef& ref) {
     const std::string name = ref.ref.substr(4);
     const char* value = std::getenv(name.c_str());
     if (value == nullptr || *value == '\0')
-      return Error{Code::invalid, "secret.env", "the environment variable " + name + " is not set", "set it where the server starts, or use file:PATH"};
+      return Error{Code::invalid, "secret.env", "the environment variable " + name + " is not set",
+                   "set it where the server starts, or use file:PATH"};
     return Secret(std::string_view(value));
   }
   return Error{Code::invalid, "secret.ref", "a secret must be a reference", "write file:/path/of/secret or env:NAME"};
@@ -99,11 +100,14 @@ base::Status write_private(const std::string& path, std::string_view content) {
   return {};
 }
 
-base::Result<DataKeys> open_data_keys(const std::string& folder, const std::string& gate_host, const base::Clock& clock, base::Entropy& entropy) {
+base::Result<DataKeys> open_data_keys(const std::string& folder, const std::string& gate_host, const base::Clock& clock,
+                                      base::Entropy& entropy) {
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
-    return Error{Code::invalid, "data.folder", folder + " can't be made: " + std::strerror(errno), "make it, or set [server] data_dir"};
-  struct stat info {};
-  if (::stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) return Error{Code::invalid, "data.folder", folder + " is not a folder", "set [server] data_dir"};
+    return Error{Code::invalid, "data.folder", folder + " can't be made: " + std::strerror(errno),
+                 "make it, or set [server] data_dir"};
+  struct stat info{};
+  if (::stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode))
+    return Error{Code::invalid, "data.folder", folder + " is not a folder", "set [server] data_dir"};
   if ((info.st_mode & 0077) != 0)
     return Error{Code::invalid, "data.permissions", folder + " is open to other users", "chmod 700 " + folder};
   DataKeys keys;
@@ -112,7 +116,8 @@ base::Result<DataKeys> open_data_keys(const std::string& folder, const std::stri
   if (!exists(master)) {
     // A store without its key would be unreadable; a new key beside an old store would hide that.
     if (exists(folder + "/daypass.db"))
-      return Error{Code::invalid, "data.key", master + " is missing, and the store beside it was sealed with it", "restore master.key from your backup"};
+      return Error{Code::invalid, "data.key", master + " is missing, and the store beside it was sealed with it",
+                   "restore master.key from your backup"};
     std::string raw(32, '\0');
     entropy.fill({reinterpret_cast<std::uint8_t*>(raw.data()), raw.size()});
     DP_CHECK(write_private(master, base::base64url_encode(raw) + "\n"));
@@ -120,18 +125,21 @@ base::Result<DataKeys> open_data_keys(const std::string& folder, const std::stri
   }
   DP_TRY(const Secret text, read_secret_file(master));
   auto raw = base::base64url_decode(text.reveal());
-  if (!raw || raw->size() != 32) return Error{Code::invalid, "data.key", master + " does not hold a key", "restore it from your backup"};
+  if (!raw || raw->size() != 32)
+    return Error{Code::invalid, "data.key", master + " does not hold a key", "restore it from your backup"};
   keys.master = Secret::take(std::move(*raw));
   if (!exists(instance)) DP_CHECK(write_private(instance, base::random_base32(entropy, 6) + "\n"));
   DP_TRY(const Secret mark, read_secret_file(instance));
   keys.instance = mark.reveal();
-  if (keys.instance.size() != 6) return Error{Code::invalid, "data.key", instance + " does not hold six characters", "restore it from your backup"};
+  if (keys.instance.size() != 6)
+    return Error{Code::invalid, "data.key", instance + " does not hold six characters", "restore it from your backup"};
 
   const std::string certificate = folder + "/gate.crt", key = folder + "/gate.key";
   if (!exists(certificate) || !exists(key)) {
     std::vector<std::string> names{"localhost", "127.0.0.1", "::1"};
     if (gate_host != "localhost" && gate_host != "127.0.0.1" && gate_host != "::1") names.push_back(gate_host);
-    const auto made = crypto::self_signed(names, clock.wall() - std::chrono::hours(1), clock.wall() + std::chrono::hours(24 * 825));
+    const auto made =
+        crypto::self_signed(names, clock.wall() - std::chrono::hours(1), clock.wall() + std::chrono::hours(24 * 825));
     DP_CHECK(write_private(key, made.key_pem.reveal()));
     DP_CHECK(write_private(certificate, made.certificate_pem));
   }

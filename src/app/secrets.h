@@ -1,4 +1,5 @@
-// Secrets by reference, and the key material of a data folder. With environment.h the only code that reads secrets' files.
+// Secrets by reference, and the key material of a data folder. With environment.h the only code that reads secrets'
+// files.
 #pragma once
 
 #include <map>
@@ -22,10 +23,10 @@ std::string environment_or(const std::string& name, const std::string& fallback)
 
 /// What a data folder holds beside the store. Made at first use, files 0600, the folder 0700.
 struct DataKeys {
-  base::Secret master;          ///< 32 bytes: seals every secret at rest
-  std::string instance;         ///< 6 characters of [a-z0-9]: this installation's mark on targets
-  std::string gate_certificate; ///< PEM
-  base::Secret gate_key;        ///< PEM
+  base::Secret master;           ///< 32 bytes: seals every secret at rest
+  std::string instance;          ///< 6 characters of [a-z0-9]: this installation's mark on targets
+  std::string gate_certificate;  ///< PEM
+  base::Secret gate_key;         ///< PEM
 };
 
 /// Errors: "data.folder", "data.key" (there, but not as it was made), "data.permissions".

@@ -127,15 +127,18 @@ base::Result<std::unique_ptr<Server>> Server::start(const config::ServerConfig& 
   DP_TRY(auto sealer, crypto::Sealer::make(keys.master.clone(), entropy));
   DP_TRY(auto gate_tls, net::TlsServerContext::make(keys.gate_certificate, keys.gate_key, {"postgresql"}));
 
-  auto impl = std::make_unique<Impl>(config, std::move(keys), std::move(store), std::move(sealer), std::move(gate_tls), clock, entropy, log);
+  auto impl = std::make_unique<Impl>(config, std::move(keys), std::move(store), std::move(sealer), std::move(gate_tls),
+                                     clock, entropy, log);
   Impl& s = *impl;
   s.socket_path = config.data_dir + "/daypass.sock";
   // Listening comes before recovery: a port in use is found before anything is touched.
   DP_TRY(auto api_listener, net::Listener::listen_tcp(s.threads, log, config.api.host, config.api.port));
-  DP_TRY(auto gate_listener, net::Listener::listen_tcp(s.threads, log, config.gate_postgres.host, config.gate_postgres.port));
+  DP_TRY(auto gate_listener,
+         net::Listener::listen_tcp(s.threads, log, config.gate_postgres.host, config.gate_postgres.port));
   DP_TRY(auto operator_listener, net::Listener::listen_unix(s.threads, log, s.socket_path, 0600));
   s.api_port = api_listener->port();
-  s.public_url = config.public_url.empty() ? "http://" + config::Listen{config.api.host, s.api_port}.str() : config.public_url;
+  s.public_url =
+      config.public_url.empty() ? "http://" + config::Listen{config.api.host, s.api_port}.str() : config.public_url;
 
   s.workers.start();
   DP_CHECK(s.engine.recover());
@@ -144,7 +147,8 @@ base::Result<std::unique_ptr<Server>> Server::start(const config::ServerConfig& 
     std::unique_lock lock(s.mutex);
     while (!s.stop_wanted.wait_for(lock, std::chrono::seconds(5), [&s] { return s.stopping; })) {
       lock.unlock();
-      if (const auto done = s.store->checkpoint(); !done.ok()) s.log.warn("checkpoint failed", {{"check", done.error().check}});
+      if (const auto done = s.store->checkpoint(); !done.ok())
+        s.log.warn("checkpoint failed", {{"check", done.error().check}});
       lock.lock();
     }
   });
@@ -168,25 +172,43 @@ base::Result<std::unique_ptr<Server>> Server::start(const config::ServerConfig& 
   }
   s.http->serve(std::move(operator_listener));
   s.threads.start();
-  log.info("listening", {{"api", s.public_url}, {"gate", config::Listen{config.gate_postgres.host, s.gate.port()}.str()}, {"operator", s.socket_path}});
+  log.info("listening", {{"api", s.public_url},
+                         {"gate", config::Listen{config.gate_postgres.host, s.gate.port()}.str()},
+                         {"operator", s.socket_path}});
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
 Server::~Server() = default;
-void Server::drain(base::Millis patience) { impl_->drain(patience); }
+void Server::drain(base::Millis patience) {
+  impl_->drain(patience);
+}
 
-engine::Engine& Server::engine() noexcept { return impl_->engine; }
-std::uint16_t Server::api_port() const noexcept { return impl_->api_port; }
-std::uint16_t Server::gate_port() const noexcept { return impl_->gate.port(); }
-const std::string& Server::gate_ca_pem() const noexcept { return impl_->keys.gate_certificate; }
-const std::string& Server::public_url() const noexcept { return impl_->public_url; }
-const std::string& Server::socket_path() const noexcept { return impl_->socket_path; }
+engine::Engine& Server::engine() noexcept {
+  return impl_->engine;
+}
+std::uint16_t Server::api_port() const noexcept {
+  return impl_->api_port;
+}
+std::uint16_t Server::gate_port() const noexcept {
+  return impl_->gate.port();
+}
+const std::string& Server::gate_ca_pem() const noexcept {
+  return impl_->keys.gate_certificate;
+}
+const std::string& Server::public_url() const noexcept {
+  return impl_->public_url;
+}
+const std::string& Server::socket_path() const noexcept {
+  return impl_->socket_path;
+}
 
-base::Result<engine::Applied> Server::apply(const std::string& tenant, std::map<std::string, std::string> files, bool dry_run) {
+base::Result<engine::Applied> Server::apply(const std::string& tenant, std::map<std::string, std::string> files,
+                                            bool dry_run) {
   DP_TRY(core::TenantId id, core::parse_tenant(tenant));
   auto promise = std::make_shared<std::promise<base::Result<engine::Applied>>>();
   auto answer = promise->get_future();
-  impl_->engine.apply(std::move(id), std::move(files), "operator", dry_run, [promise](base::Result<engine::Applied> r) { promise->set_value(std::move(r)); });
+  impl_->engine.apply(std::move(id), std::move(files), "operator", dry_run,
+                      [promise](base::Result<engine::Applied> r) { promise->set_value(std::move(r)); });
   return answer.get();
 }
 

@@ -28,7 +28,8 @@ class Server {
   /// The operator's socket in the data folder.
   [[nodiscard]] const std::string& socket_path() const noexcept;
   /// Applies a tenant's folder as the operator and waits. The result may hold problems.
-  base::Result<engine::Applied> apply(const std::string& tenant, std::map<std::string, std::string> files, bool dry_run);
+  base::Result<engine::Applied> apply(const std::string& tenant, std::map<std::string, std::string> files,
+                                      bool dry_run);
   /// Reads certificates again. Live sessions go on.
   base::Status reload(const config::ServerConfig& config);
 

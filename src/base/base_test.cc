@@ -64,7 +64,10 @@ TEST(Json, KeepsIntegersExactAndMembersInOrder) {
 // Unicode 15, section 3.9, "U+FFFD substitution of maximal subparts": table 3-8 and its neighbours are the cases here.
 TEST(Json, QuoteWritesUtf8WhateverItGets) {
   const std::string r = "\xEF\xBF\xBD";
-  const struct { std::string_view in; std::string out; } cases[] = {
+  const struct {
+    std::string_view in;
+    std::string out;
+  } cases[] = {
       {"plain \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80", "plain \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80"},
       {"\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41", r + r + r + r + r + r + r + r + "A"},
       {"\xED\xA0\x80\xED\xBF\xBF\xED\xAF\x41", r + r + r + r + r + r + r + r + "A"},

@@ -63,8 +63,12 @@ std::optional<std::string> decode(std::string_view text, const std::array<std::i
 
 }  // namespace
 
-std::string base64url_encode(std::string_view bytes) { return encode(bytes, url_alphabet); }
-std::optional<std::string> base64url_decode(std::string_view text) { return decode(text, url_values); }
+std::string base64url_encode(std::string_view bytes) {
+  return encode(bytes, url_alphabet);
+}
+std::optional<std::string> base64url_decode(std::string_view text) {
+  return decode(text, url_values);
+}
 
 std::string base64_encode(std::string_view bytes) {
   std::string out = encode(bytes, std_alphabet);
@@ -130,10 +134,18 @@ Utf8Step utf8_step(std::string_view text) noexcept {
   // The second byte's range is what keeps overlong forms, surrogates and code points beyond U+10FFFF out.
   unsigned char low = 0x80;
   unsigned char high = 0xBF;
-  if (c >= 0xC2 && c <= 0xDF) { length = 2; }
-  else if (c >= 0xE0 && c <= 0xEF) { length = 3; if (c == 0xE0) low = 0xA0; if (c == 0xED) high = 0x9F; }
-  else if (c >= 0xF0 && c <= 0xF4) { length = 4; if (c == 0xF0) low = 0x90; if (c == 0xF4) high = 0x8F; }
-  else return {1, false};
+  if (c >= 0xC2 && c <= 0xDF) {
+    length = 2;
+  } else if (c >= 0xE0 && c <= 0xEF) {
+    length = 3;
+    if (c == 0xE0) low = 0xA0;
+    if (c == 0xED) high = 0x9F;
+  } else if (c >= 0xF0 && c <= 0xF4) {
+    length = 4;
+    if (c == 0xF0) low = 0x90;
+    if (c == 0xF4) high = 0x8F;
+  } else
+    return {1, false};
   for (std::size_t k = 1; k < length; ++k) {
     if (k == text.size() || at(k) < low || at(k) > high) return {k, false};
     low = 0x80;
@@ -160,7 +172,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     next[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
       next[j] = std::min({row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) next[j] = std::min(next[j], before[j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        next[j] = std::min(next[j], before[j - 2] + 1);
     }
     std::swap(before, row);
     std::swap(row, next);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <optional>
 
 #include "base/utf8.h"
 
@@ -19,10 +20,18 @@ Object::~Object() = default;
 Object::Object(std::initializer_list<Member> members) {
   for (const auto& [key, value] : members) set(key, value);
 }
-std::size_t Object::size() const noexcept { return members_.size(); }
-bool Object::empty() const noexcept { return members_.empty(); }
-Members::const_iterator Object::begin() const noexcept { return members_.begin(); }
-Members::const_iterator Object::end() const noexcept { return members_.end(); }
+std::size_t Object::size() const noexcept {
+  return members_.size();
+}
+bool Object::empty() const noexcept {
+  return members_.empty();
+}
+Members::const_iterator Object::begin() const noexcept {
+  return members_.begin();
+}
+Members::const_iterator Object::end() const noexcept {
+  return members_.end();
+}
 const Value* Object::find(std::string_view key) const noexcept {
   for (const auto& [k, v] : members_)
     if (k == key) return &v;
@@ -34,19 +43,25 @@ Value* Object::find(std::string_view key) noexcept {
   return nullptr;
 }
 void Object::set(std::string key, Value value) {
-  if (Value* old = find(key)) *old = std::move(value);
-  else members_.push_back({std::move(key), std::move(value)});
+  if (Value* old = find(key))
+    *old = std::move(value);
+  else
+    members_.push_back({std::move(key), std::move(value)});
 }
 bool Object::insert(std::string key, Value value) {
   if (find(key) != nullptr) return false;
   insert_new(std::move(key), std::move(value));
   return true;
 }
-void Object::insert_new(std::string key, Value value) { members_.push_back({std::move(key), std::move(value)}); }
+void Object::insert_new(std::string key, Value value) {
+  members_.push_back({std::move(key), std::move(value)});
+}
 void Object::erase(std::string_view key) {
   std::erase_if(members_, [&](const Member& m) { return m.key == key; });
 }
-bool Object::operator==(const Object& other) const noexcept { return members_ == other.members_; }
+bool Object::operator==(const Object& other) const noexcept {
+  return members_ == other.members_;
+}
 
 const Value* Value::find(std::string_view key) const noexcept {
   const Object* object = as_object();
@@ -75,7 +90,10 @@ const Value* Value::pointer(std::string_view path) const noexcept {
     const std::size_t end = std::min(path.find('/'), path.size());
     std::string token;
     for (std::size_t i = 0; i < end; ++i) {
-      if (path[i] != '~') { token += path[i]; continue; }
+      if (path[i] != '~') {
+        token += path[i];
+        continue;
+      }
       if (i + 1 == end || (path[i + 1] != '0' && path[i + 1] != '1')) return nullptr;
       token += path[++i] == '0' ? '~' : '/';
     }
@@ -115,10 +133,19 @@ struct Builder {
     std::string key;
   };
 
-  explicit Builder(const Limits& limits) : nodes_left(limits.nodes), members_max(limits.members) {}
+  using Take = std::function<Result<void>(std::string, Value)>;
+
+  /// With `take`, the outermost value must be an object, and its members go there.
+  explicit Builder(const Limits& limits, const Take* take = nullptr)
+      : nodes_left(limits.nodes), members_max(limits.members), taker(take) {
+    levels.reserve(4);
+  }
 
   std::size_t nodes_left;
   std::size_t members_max;
+  const Take* taker;
+  std::size_t taken = 0;
+  std::optional<Error> refused;
   std::vector<Level> levels;
   std::string text;
   Value root;
@@ -136,9 +163,13 @@ struct Builder {
     --nodes_left;
     if (levels.empty()) {
       root = std::move(value);
+      if (taker != nullptr && root.as_object() == nullptr)
+        return fail("json.not_object", "expected an object, not a value of type " + std::string(root.type_name()), ec);
       return true;
     }
     Level& level = levels.back();
+    if (taker != nullptr && levels.size() == 1 && level.container.as_object() != nullptr)
+      return hand_over(std::exchange(level.key, {}), std::move(value), ec);
     if (Array* array = level.container.as_array()) {
       array->push_back(std::move(value));
       return true;
@@ -152,6 +183,14 @@ struct Builder {
     level.key.clear();
     return true;
   }
+  bool hand_over(std::string key, Value value, bj::error_code& ec) {
+    if (taken++ == members_max) return fail("json.too_many", "too many members in one object", ec);
+    auto done = (*taker)(std::move(key), std::move(value));
+    if (done.ok()) return true;
+    refused = std::move(done).error();
+    ec = bj::make_error_code(bj::error::exception);
+    return false;
+  }
   bool close(bj::error_code& ec) {
     Value done = std::move(levels.back().container);
     levels.pop_back();
@@ -160,16 +199,28 @@ struct Builder {
 
   bool on_document_begin(bj::error_code&) { return true; }
   bool on_document_end(bj::error_code&) { return true; }
-  bool on_array_begin(bj::error_code&) { levels.push_back({Value(Array{}), {}}); return true; }
+  bool on_array_begin(bj::error_code&) {
+    levels.push_back({Value(Array{}), {}});
+    return true;
+  }
   bool on_array_end(std::size_t, bj::error_code& ec) { return close(ec); }
-  bool on_object_begin(bj::error_code&) { levels.push_back({Value(Object{}), {}}); return true; }
+  bool on_object_begin(bj::error_code&) {
+    levels.push_back({Value(Object{}), {}});
+    return true;
+  }
   bool on_object_end(std::size_t, bj::error_code& ec) { return close(ec); }
-  bool on_string_part(bj::string_view s, std::size_t, bj::error_code&) { text.append(s.data(), s.size()); return true; }
+  bool on_string_part(bj::string_view s, std::size_t, bj::error_code&) {
+    text.append(s.data(), s.size());
+    return true;
+  }
   bool on_string(bj::string_view s, std::size_t, bj::error_code& ec) {
     text.append(s.data(), s.size());
     return add(Value(std::exchange(text, {})), ec);
   }
-  bool on_key_part(bj::string_view s, std::size_t, bj::error_code&) { text.append(s.data(), s.size()); return true; }
+  bool on_key_part(bj::string_view s, std::size_t, bj::error_code&) {
+    text.append(s.data(), s.size());
+    return true;
+  }
   bool on_key(bj::string_view s, std::size_t, bj::error_code&) {
     text.append(s.data(), s.size());
     levels.back().key = std::exchange(text, {});
@@ -177,7 +228,9 @@ struct Builder {
   }
   bool on_number_part(bj::string_view, bj::error_code&) { return true; }
   bool on_int64(std::int64_t i, bj::string_view, bj::error_code& ec) { return add(Value(i), ec); }
-  bool on_uint64(std::uint64_t u, bj::string_view, bj::error_code& ec) { return add(Value(static_cast<double>(u)), ec); }
+  bool on_uint64(std::uint64_t u, bj::string_view, bj::error_code& ec) {
+    return add(Value(static_cast<double>(u)), ec);
+  }
   bool on_double(double d, bj::string_view, bj::error_code& ec) { return add(Value(d), ec); }
   bool on_bool(bool b, bj::error_code& ec) { return add(Value(b), ec); }
   bool on_null(bj::error_code& ec) { return add(Value(), ec); }
@@ -185,24 +238,54 @@ struct Builder {
   bool on_comment(bj::string_view, bj::error_code&) { return true; }
 };
 
+Result<Value> parse_into(std::string_view text, const Limits& limits, const Builder::Take* take) {
+  if (text.size() > limits.bytes)
+    return Error{
+        Code::invalid, "json.too_large",
+        "JSON of " + std::to_string(text.size()) + " bytes; at most " + std::to_string(limits.bytes) + " are read"};
+  bj::parse_options options;
+  options.max_depth = limits.depth;
+  bj::basic_parser<Builder> parser(options, limits, take);
+  bj::error_code ec;
+  const std::size_t consumed = parser.write_some(false, text.data(), text.size(), ec);
+  Builder& built = parser.handler();
+  if (!ec && consumed < text.size()) ec = bj::make_error_code(bj::error::extra_data);
+  if (!ec && !parser.done()) ec = bj::make_error_code(bj::error::incomplete);
+  if (!ec) return std::move(built.root);
+  if (built.refused) return std::move(*built.refused);
+  if (!built.failed.empty()) return Error{Code::invalid, built.failed, "JSON: " + built.detail};
+  if (ec == bj::make_error_code(bj::error::too_deep))
+    return Error{Code::invalid, "json.too_deep", "JSON nested deeper than " + std::to_string(limits.depth)};
+  return Error{Code::invalid, "json.syntax", "not JSON: " + ec.message() + " near byte " + std::to_string(consumed)};
+}
+
 void write(std::string& out, const Value& value, int indent) {
   const bool pretty = indent >= 0;
   const auto line = [&](int depth) {
-    if (pretty) { out += '\n'; out.append(static_cast<std::size_t>(depth) * 2, ' '); }
+    if (pretty) {
+      out += '\n';
+      out.append(static_cast<std::size_t>(depth) * 2, ' ');
+    }
   };
   const int inner = pretty ? indent + 1 : -1;
-  if (value.is_null()) { out += "null"; }
-  else if (const bool* b = value.as_bool()) { out += *b ? "true" : "false"; }
-  else if (const auto* i = value.as_int()) { out += std::to_string(*i); }
-  else if (const double* d = value.as_double()) {
+  if (value.is_null()) {
+    out += "null";
+  } else if (const bool* b = value.as_bool()) {
+    out += *b ? "true" : "false";
+  } else if (const auto* i = value.as_int()) {
+    out += std::to_string(*i);
+  } else if (const double* d = value.as_double()) {
     // JSON has no spelling for these; null is what everybody's parser takes.
-    if (!std::isfinite(*d)) { out += "null"; return; }
+    if (!std::isfinite(*d)) {
+      out += "null";
+      return;
+    }
     char buffer[40];
     const auto [end, ec] = std::to_chars(buffer, buffer + sizeof buffer, *d);
     out.append(buffer, end);
-  }
-  else if (const auto* s = value.as_string()) { out += quote(*s); }
-  else if (const auto* array = value.as_array()) {
+  } else if (const auto* s = value.as_string()) {
+    out += quote(*s);
+  } else if (const auto* array = value.as_array()) {
     out += '[';
     bool first = true;
     for (const auto& item : *array) {
@@ -230,22 +313,12 @@ void write(std::string& out, const Value& value, int indent) {
 }  // namespace
 
 Result<Value> parse(std::string_view text, const Limits& limits) {
-  if (text.size() > limits.bytes)
-    return Error{Code::invalid, "json.too_large", "JSON of " + std::to_string(text.size()) + " bytes; at most " +
-                 std::to_string(limits.bytes) + " are read"};
-  bj::parse_options options;
-  options.max_depth = limits.depth;
-  bj::basic_parser<Builder> parser(options, limits);
-  bj::error_code ec;
-  const std::size_t consumed = parser.write_some(false, text.data(), text.size(), ec);
-  Builder& built = parser.handler();
-  if (!ec && consumed < text.size()) ec = bj::make_error_code(bj::error::extra_data);
-  if (!ec && !parser.done()) ec = bj::make_error_code(bj::error::incomplete);
-  if (!ec) return std::move(built.root);
-  if (!built.failed.empty()) return Error{Code::invalid, built.failed, "JSON: " + built.detail};
-  if (ec == bj::make_error_code(bj::error::too_deep))
-    return Error{Code::invalid, "json.too_deep", "JSON nested deeper than " + std::to_string(limits.depth)};
-  return Error{Code::invalid, "json.syntax", "not JSON: " + ec.message() + " near byte " + std::to_string(consumed)};
+  return parse_into(text, limits, nullptr);
+}
+
+Result<void> parse_members(std::string_view text, const Limits& limits, const Builder::Take& take) {
+  DP_CHECK(parse_into(text, limits, &take));
+  return {};
 }
 
 std::string dump(const Value& value) {
@@ -273,11 +346,21 @@ std::string quote(std::string_view text) {
     }
     text.remove_prefix(1);
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (byte >= 0x20 && byte != 0x7f) {
           out += c;

@@ -1,7 +1,9 @@
-// JSON as a plain value: exact integers, ordered members, duplicate keys refused, every size bounded before work is done.
+// JSON as a plain value: exact integers, ordered members, duplicate keys refused, every size bounded before work is
+// done.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -53,17 +55,17 @@ class Object {
 class Value {
  public:
   Value() = default;
-  Value(std::nullptr_t) {}                                               // NOLINT(google-explicit-constructor)
-  Value(bool b) : inner_(b) {}                                           // NOLINT(google-explicit-constructor)
-  Value(std::int64_t i) : inner_(i) {}                                   // NOLINT(google-explicit-constructor)
-  Value(int i) : inner_(std::int64_t{i}) {}                              // NOLINT(google-explicit-constructor)
+  Value(std::nullptr_t) {}                   // NOLINT(google-explicit-constructor)
+  Value(bool b) : inner_(b) {}               // NOLINT(google-explicit-constructor)
+  Value(std::int64_t i) : inner_(i) {}       // NOLINT(google-explicit-constructor)
+  Value(int i) : inner_(std::int64_t{i}) {}  // NOLINT(google-explicit-constructor)
   Value(std::uint64_t i) : inner_(static_cast<std::int64_t>(i)) { DP_ASSERT(i <= INT64_MAX); }  // NOLINT
-  Value(double d) : inner_(d) {}                                         // NOLINT(google-explicit-constructor)
-  Value(std::string s) : inner_(std::move(s)) {}                         // NOLINT(google-explicit-constructor)
-  Value(std::string_view s) : inner_(std::string(s)) {}                  // NOLINT(google-explicit-constructor)
-  Value(const char* s) : inner_(std::string(s)) {}                       // NOLINT(google-explicit-constructor)
-  Value(Array a) : inner_(std::move(a)) {}                               // NOLINT(google-explicit-constructor)
-  Value(Object o) : inner_(std::move(o)) {}                              // NOLINT(google-explicit-constructor)
+  Value(double d) : inner_(d) {}                         // NOLINT(google-explicit-constructor)
+  Value(std::string s) : inner_(std::move(s)) {}         // NOLINT(google-explicit-constructor)
+  Value(std::string_view s) : inner_(std::string(s)) {}  // NOLINT(google-explicit-constructor)
+  Value(const char* s) : inner_(std::string(s)) {}       // NOLINT(google-explicit-constructor)
+  Value(Array a) : inner_(std::move(a)) {}               // NOLINT(google-explicit-constructor)
+  Value(Object o) : inner_(std::move(o)) {}              // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool is_null() const noexcept { return std::holds_alternative<std::monostate>(inner_); }
   [[nodiscard]] const bool* as_bool() const noexcept { return std::get_if<bool>(&inner_); }
@@ -107,8 +109,15 @@ struct Limits {
 };
 
 /// Parses one JSON text (RFC 8259; valid UTF-8; nothing but white space around it).
-/// Errors: "json.too_large", "json.too_deep", "json.too_many", "json.duplicate_key", "json.syntax" (with the byte offset).
+/// Errors: "json.too_large", "json.too_deep", "json.too_many", "json.duplicate_key", "json.syntax" (with the byte
+/// offset).
 Result<Value> parse(std::string_view text, const Limits& limits = {});
+
+/// Parses one JSON object and hands its members over in document order, each once it is whole: for a caller that builds
+/// something else from them. The first error of `take` ends the work and is returned; keys are the caller's to compare.
+/// Errors: as parse, and "json.not_object".
+Result<void> parse_members(std::string_view text, const Limits& limits,
+                           const std::function<Result<void>(std::string key, Value value)>& take);
 
 /// Compact JSON, members in their order; `pretty` indents by two spaces and ends with a newline.
 std::string dump(const Value& value);

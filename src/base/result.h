@@ -45,23 +45,38 @@ template <class T>
 class [[nodiscard]] Result {
  public:
   using value_type = T;
-  Result(T value) : inner_(std::move(value)) {}                        // NOLINT(google-explicit-constructor) by design
-  Result(Error error) : inner_(std::unexpect, std::move(error)) {}     // NOLINT(google-explicit-constructor) by design
+  Result(T value) : inner_(std::move(value)) {}                     // NOLINT(google-explicit-constructor) by design
+  Result(Error error) : inner_(std::unexpect, std::move(error)) {}  // NOLINT(google-explicit-constructor) by design
 
   [[nodiscard]] bool ok() const noexcept { return inner_.has_value(); }
   explicit operator bool() const noexcept { return ok(); }
 
-  T& value() & { DP_ASSERT(ok()); return *inner_; }
-  const T& value() const& { DP_ASSERT(ok()); return *inner_; }
-  T&& value() && { DP_ASSERT(ok()); return std::move(*inner_); }
+  T& value() & {
+    DP_ASSERT(ok());
+    return *inner_;
+  }
+  const T& value() const& {
+    DP_ASSERT(ok());
+    return *inner_;
+  }
+  T&& value() && {
+    DP_ASSERT(ok());
+    return std::move(*inner_);
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  const Error& error() const& { DP_ASSERT(!ok()); return inner_.error(); }
-  Error&& error() && { DP_ASSERT(!ok()); return std::move(inner_.error()); }
+  const Error& error() const& {
+    DP_ASSERT(!ok());
+    return inner_.error();
+  }
+  Error&& error() && {
+    DP_ASSERT(!ok());
+    return std::move(inner_.error());
+  }
 
  private:
   std::expected<T, Error> inner_;
@@ -72,12 +87,18 @@ class [[nodiscard]] Result<void> {
  public:
   using value_type = void;
   Result() = default;
-  Result(Error error) : inner_(std::unexpect, std::move(error)) {}     // NOLINT(google-explicit-constructor) by design
+  Result(Error error) : inner_(std::unexpect, std::move(error)) {}  // NOLINT(google-explicit-constructor) by design
 
   [[nodiscard]] bool ok() const noexcept { return inner_.has_value(); }
   explicit operator bool() const noexcept { return ok(); }
-  const Error& error() const& { DP_ASSERT(!ok()); return inner_.error(); }
-  Error&& error() && { DP_ASSERT(!ok()); return std::move(inner_.error()); }
+  const Error& error() const& {
+    DP_ASSERT(!ok());
+    return inner_.error();
+  }
+  Error&& error() && {
+    DP_ASSERT(!ok());
+    return std::move(inner_.error());
+  }
 
  private:
   std::expected<void, Error> inner_;
@@ -91,15 +112,13 @@ using Status = Result<void>;
 #define DP_CONCAT(a, b) DP_CONCAT_2(a, b)
 
 /// `DP_TRY(auto x, f());` declares x from the value of f(), or returns its error from the enclosing function.
-#define DP_TRY(declaration, expression)                                    \
-  auto DP_CONCAT(dp_result_, __LINE__) = (expression);                     \
-  if (!DP_CONCAT(dp_result_, __LINE__).ok())                               \
-    return std::move(DP_CONCAT(dp_result_, __LINE__)).error();             \
+#define DP_TRY(declaration, expression)                                                                 \
+  auto DP_CONCAT(dp_result_, __LINE__) = (expression);                                                  \
+  if (!DP_CONCAT(dp_result_, __LINE__).ok()) return std::move(DP_CONCAT(dp_result_, __LINE__)).error(); \
   declaration = std::move(DP_CONCAT(dp_result_, __LINE__)).value()
 
 /// `DP_CHECK(f());` returns the error of a Status (or any Result whose value is not wanted).
-#define DP_CHECK(expression)                                               \
-  do {                                                                     \
-    if (auto dp_status = (expression); !dp_status.ok())                    \
-      return std::move(dp_status).error();                                 \
+#define DP_CHECK(expression)                                                                 \
+  do {                                                                                       \
+    if (auto dp_status = (expression); !dp_status.ok()) return std::move(dp_status).error(); \
   } while (false)

@@ -1,4 +1,5 @@
-// Secret: bytes that are zeroed when they go, cannot be copied by accident, printed, logged or compared in variable time.
+// Secret: bytes that are zeroed when they go, cannot be copied by accident, printed, logged or compared in variable
+// time.
 #pragma once
 
 #include <cstdint>

@@ -52,7 +52,9 @@ constexpr std::array<Unit, 5> units{{{"d", std::chrono::hours(24)},
 WallTime SystemClock::wall() const {
   return WallTime(std::chrono::duration_cast<Millis>(read(CLOCK_REALTIME)));
 }
-MonoTime SystemClock::mono() const { return MonoTime(read(CLOCK_BOOTTIME)); }
+MonoTime SystemClock::mono() const {
+  return MonoTime(read(CLOCK_BOOTTIME));
+}
 
 std::string to_rfc3339(WallTime t) {
   const auto day = std::chrono::floor<std::chrono::days>(t);
@@ -114,8 +116,8 @@ Result<WallTime> parse_rfc3339(std::string_view text) {
 }
 
 Result<Millis> parse_duration(std::string_view text) {
-  const Error bad{Code::invalid, "duration.syntax",
-                  "\"" + std::string(text.substr(0, 40)) + "\" is not a duration", "write it like 1h30m, 10m or 90s"};
+  const Error bad{Code::invalid, "duration.syntax", "\"" + std::string(text.substr(0, 40)) + "\" is not a duration",
+                  "write it like 1h30m, 10m or 90s"};
   if (text.empty() || text.size() > 40) return bad;
   Millis total{0};
   std::size_t next_unit = 0;

@@ -136,6 +136,8 @@ class Value {
 
 /// A JSON object as a record, e.g. the context of a request. Errors as Value::from_json.
 base::Result<Record> record_from_json(const base::json::Value& json);
+/// The same from JSON text, without a tree in between. Errors also as base::json::parse, and "json.not_object".
+base::Result<Record> record_from_json_text(std::string_view text, const base::json::Limits& limits = {});
 base::json::Value record_to_json(const Record& record);
 
 }  // namespace daypass::cedar

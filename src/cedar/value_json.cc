@@ -174,6 +174,34 @@ Result<Record> record_from_json(const json::Value& json) {
   return Error{Code::invalid, "cedar.json_value", "expected a record, not a " + std::string(value.type_name())};
 }
 
+Result<Record> record_from_json_text(std::string_view text, const json::Limits& limits) {
+  Record record;
+  const auto add = [&record](std::string key, const json::Value& member) -> Result<void> {
+    DP_TRY(auto value, read(member, 2));
+    if (record.contains(key))
+      return Error{Code::invalid, "json.duplicate_key", "JSON: duplicate key " + quote(key.substr(0, 64))};
+    record.emplace(std::move(key), std::move(value));
+    return {};
+  };
+  // A lone member may be an escape, and with it all of this no record: it waits for a second one.
+  std::optional<json::Member> lone;
+  DP_CHECK(json::parse_members(text, limits, [&](std::string key, json::Value member) -> Result<void> {
+    if (record.empty() && !lone && key.starts_with("__")) {
+      lone = json::Member{std::move(key), std::move(member)};
+      return {};
+    }
+    if (lone) {
+      DP_CHECK(add(std::move(lone->key), lone->value));
+      lone.reset();
+    }
+    return add(std::move(key), member);
+  }));
+  if (!lone) return record;
+  json::Object object;
+  object.insert_new(std::move(lone->key), std::move(lone->value));
+  return record_from_json(object);
+}
+
 json::Value record_to_json(const Record& record) {
   json::Object object;
   for (const auto& [key, value] : record) object.insert_new(key, value.to_json());

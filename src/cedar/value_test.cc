@@ -364,5 +364,56 @@ TEST(CedarValueJson, AnEscapeBesideTypeAndId) {
   EXPECT_EQ(*value, Value::entity("A", "b"));
 }
 
+// A context read from text is the one read from a tree, and so is the refusal.
+TEST(CedarValueJson, TextAndTreeGiveTheSameRecord) {
+  for (const std::string_view text : {R"({})",
+                                      R"({"mfa":true,"reason":"ticket 42","n":-7})",
+                                      R"({"a":{"b":[1,2,{"__entity":{"type":"User","id":"x"}}]},"c":[]})",
+                                      R"({"ip":{"__extn":{"fn":"ip","arg":"10.0.0.1"}}})",
+                                      R"({"__entity":{"type":"User","id":"x"}})",
+                                      R"({"__entity":{"type":"User","id":"x"},"b":1})",
+                                      R"({"b":1,"__entity":{"type":"User","id":"x"}})",
+                                      R"({"__entity":1,"__extn":{"fn":"ip","arg":"::1"}})",
+                                      R"({"__entity":1})",
+                                      R"({"__extn":{"fn":"ip","arg":"10.0.0.1"}})",
+                                      R"({"__extn":{"fn":"ip","arg":"10.0.0"}})",
+                                      R"({"__expr":"1 + 1"})",
+                                      R"({"__expr":1})",
+                                      R"({"a":null})",
+                                      R"({"a":1.5})",
+                                      R"({"a":1,"a":1})",
+                                      R"({"__a":1,"__a":1})",
+                                      R"({"a":{"b":1,"b":2}})",
+                                      R"({"a":[{"__extn":{"fn":"nope","arg":"x"}}]})",
+                                      R"([1])",
+                                      R"("x")",
+                                      R"({"a":1} x)",
+                                      R"({"a":1)",
+                                      R"({"a":"\ud800"})"}) {
+    const auto both = [&]() -> base::Result<Record> {
+      DP_TRY(const auto tree, base::json::parse(text));
+      return record_from_json(tree);
+    }();
+    const auto direct = record_from_json_text(text);
+    ASSERT_EQ(direct.ok(), both.ok()) << text;
+    if (both.ok()) EXPECT_EQ(*direct, *both) << text;
+    // Two words for one thing: the tree is no record, the text is no object.
+    if (!both.ok() && direct.error().check != "json.not_object")
+      EXPECT_EQ(direct.error().check, both.error().check) << text;
+  }
+}
+
+TEST(CedarValueJson, TextIsBoundedLikeATree) {
+  std::string deep = R"({"a":)" + std::string(300, '[') + std::string(300, ']') + "}";
+  EXPECT_EQ(record_from_json_text(deep).error().check, "json.too_deep");
+  base::json::Limits limits;
+  limits.depth = 400;
+  EXPECT_EQ(record_from_json_text(deep, limits).error().check, "cedar.too_deep");
+  limits.members = 1;
+  EXPECT_EQ(record_from_json_text(R"({"a":1,"b":2})", limits).error().check, "json.too_many");
+  limits.bytes = 5;
+  EXPECT_EQ(record_from_json_text(R"({"a":1})", limits).error().check, "json.too_large");
+}
+
 }  // namespace
 }  // namespace daypass::cedar

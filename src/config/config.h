@@ -16,11 +16,11 @@ namespace daypass::config {
 
 /// One thing wrong in a file. Never holds the text of a secret.
 struct Problem {
-  std::string file;        ///< "environment" for what came from there
-  std::size_t line = 0;    ///< 1-based; 0: the file as a whole
-  std::size_t column = 0;  ///< 1-based, in code points
-  std::string message;     ///< `unknown key "isuer"`
-  std::string hint;        ///< `did you mean "issuer"?`
+  std::string file;          ///< "environment" for what came from there
+  std::size_t line = 0;      ///< 1-based; 0: the file as a whole
+  std::size_t column = 0;    ///< 1-based, in code points
+  std::string message;       ///< `unknown key "isuer"`
+  std::string hint;          ///< `did you mean "issuer"?`
   std::string excerpt = {};  ///< the line itself and a caret below it, for policies; may be empty
   /// `tenant.toml:14: unknown key "isuer", did you mean "issuer"?`; with an excerpt the column too, then the excerpt,
   /// then the hint, a line each.

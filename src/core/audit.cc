@@ -19,7 +19,9 @@ std::string canonical(const AuditEvent& event) {
 }
 
 base::Result<AuditEvent> audit_from_canonical(std::string_view bytes) {
-  const auto damaged = [](std::string why) { return Error{Code::internal, "audit.record", "an audit record is damaged: " + why}; };
+  const auto damaged = [](std::string why) {
+    return Error{Code::internal, "audit.record", "an audit record is damaged: " + why};
+  };
   const auto parsed = json::parse(bytes);
   if (!parsed.ok()) return damaged(parsed.error().message);
   AuditEvent event;

@@ -58,7 +58,9 @@ struct Draft {
   }
 };
 
-bool live(const Grant& g) { return g.state == GrantState::provisioning || g.state == GrantState::active; }
+bool live(const Grant& g) {
+  return g.state == GrantState::provisioning || g.state == GrantState::active;
+}
 
 void on(Draft& d, const event::Provisioned& e) {
   // A late success after the end began is stale: the revocation that follows meets the account.
@@ -147,7 +149,8 @@ void on(Draft& d, const event::End& e) {
 
 void on(Draft& d, const event::RevokeTried& e) {
   if (d.grant().state != GrantState::revoking || !d.awaits(e.seq, IntentKind::revoke)) return;
-  // "Done" is a claim; what counts is what another connection sees. A failure says nothing either: look, then try again.
+  // "Done" is a claim; what counts is what another connection sees. A failure says nothing either: look, then try
+  // again.
   if (e.ok) {
     d.open(IntentKind::verify, d.grant().attempt, Millis(0));
     return;
@@ -167,8 +170,9 @@ void on(Draft& d, const event::Verified& e) {
     return;
   }
   const std::uint32_t attempt = d.grant().attempt + 1;
-  d.record("grant.revoke_retry", "failed",
-           {{"attempt", std::int64_t{attempt}}, {"check", e.presence == Presence::present ? "still_present" : e.check}});
+  d.record(
+      "grant.revoke_retry", "failed",
+      {{"attempt", std::int64_t{attempt}}, {"check", e.presence == Presence::present ? "still_present" : e.check}});
   d.open(IntentKind::revoke, attempt, backoff(attempt));
 }
 
@@ -202,8 +206,12 @@ constexpr std::array<std::string_view, 4> state_names{"provisioning", "active", 
 constexpr std::array<std::string_view, 10> reason_names{"none",   "expired", "idle",  "logout", "login_expired",
                                                         "signal", "policy",  "admin", "user",   "provision_failed"};
 
-std::string_view to_string(GrantState state) noexcept { return state_names[static_cast<std::size_t>(state)]; }
-std::string_view to_string(EndReason reason) noexcept { return reason_names[static_cast<std::size_t>(reason)]; }
+std::string_view to_string(GrantState state) noexcept {
+  return state_names[static_cast<std::size_t>(state)];
+}
+std::string_view to_string(EndReason reason) noexcept {
+  return reason_names[static_cast<std::size_t>(reason)];
+}
 
 namespace {
 template <class Enum, std::size_t N>
@@ -214,11 +222,16 @@ std::optional<Enum> from_name(const std::array<std::string_view, N>& names, std:
 }
 }  // namespace
 
-std::optional<GrantState> grant_state_from(std::string_view text) noexcept { return from_name<GrantState>(state_names, text); }
-std::optional<EndReason> end_reason_from(std::string_view text) noexcept { return from_name<EndReason>(reason_names, text); }
+std::optional<GrantState> grant_state_from(std::string_view text) noexcept {
+  return from_name<GrantState>(state_names, text);
+}
+std::optional<EndReason> end_reason_from(std::string_view text) noexcept {
+  return from_name<EndReason>(reason_names, text);
+}
 
 Step open_grant(GrantId id, SessionId session, const Identity& who, TargetId target, const Decision& decision,
-                std::optional<Millis> wanted, WallTime not_after, std::string account, std::string sealed_secret, WallTime now) {
+                std::optional<Millis> wanted, WallTime not_after, std::string account, std::string sealed_secret,
+                WallTime now) {
   DP_ASSERT(decision.verdict == Verdict::allow && !decision.roles.empty() && !decision.offers.empty());
   DP_ASSERT(who.tenant == id.tenant);
   Grant g;
@@ -242,8 +255,11 @@ Step open_grant(GrantId id, SessionId session, const Identity& who, TargetId tar
   json::Array roles;
   for (const auto& role : g.roles) roles.emplace_back(role.str());
   d.record("grant.opened", "ok",
-           {{"target", g.target.str()}, {"roles", std::move(roles)}, {"session", g.session.str()},
-            {"ends_at", base::to_rfc3339(g.ends_at)}, {"decision", g.decision_record},
+           {{"target", g.target.str()},
+            {"roles", std::move(roles)},
+            {"session", g.session.str()},
+            {"ends_at", base::to_rfc3339(g.ends_at)},
+            {"decision", g.decision_record},
             {"policy_version", g.policy_version}});
   d.open(IntentKind::provision, 0, Millis(0));
   return std::move(d.out);

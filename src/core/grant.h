@@ -30,50 +30,89 @@ enum class Presence { absent, present, unknown };
 
 struct Grant {
   GrantId id;
-  std::uint64_t version = 0;         ///< counts saves; compared by the store
-  SessionId session;                 ///< the login session that owns it
-  std::string principal;             ///< "<idp>/<subject>"
+  std::uint64_t version = 0;  ///< counts saves; compared by the store
+  SessionId session;          ///< the login session that owns it
+  std::string principal;      ///< "<idp>/<subject>"
   TargetId target;
-  std::vector<RoleId> roles;         ///< not empty, sorted
-  Offers offers;                     ///< not empty
+  std::vector<RoleId> roles;  ///< not empty, sorted
+  Offers offers;              ///< not empty
   std::string decision_record;
   std::int64_t policy_version = 0;
 
   GrantState state = GrantState::provisioning;
   EndReason end_reason = EndReason::none;
-  std::string end_note;              ///< who or what ended it: an actor, a policy id, an error's check
+  std::string end_note;  ///< who or what ended it: an actor, a policy id, an error's check
   WallTime opened_at{};
-  WallTime ends_at{};                ///< absolute; grows only by `ExtendGranted`
-  WallTime last_active{};            ///< kept in memory between saves; a restart counts as activity
-  int connections = 0;               ///< at the gate, now
+  WallTime ends_at{};      ///< absolute; grows only by `ExtendGranted`
+  WallTime last_active{};  ///< kept in memory between saves; a restart counts as activity
+  int connections = 0;     ///< at the gate, now
 
-  std::string account;               ///< the name on the target, derived from the id
-  std::string handle;                ///< the driver's own note (JSON text); empty until provisioned
-  std::string sealed_secret;         ///< of the account
-  std::uint32_t intent_seq = 0;      ///< last intent's number
-  std::optional<IntentKind> open;    ///< the kind of intent `intent_seq` while it is open
-  std::uint32_t attempt = 0;         ///< of the open intent
+  std::string account;             ///< the name on the target, derived from the id
+  std::string handle;              ///< the driver's own note (JSON text); empty until provisioned
+  std::string sealed_secret;       ///< of the account
+  std::uint32_t intent_seq = 0;    ///< last intent's number
+  std::optional<IntentKind> open;  ///< the kind of intent `intent_seq` while it is open
+  std::uint32_t attempt = 0;       ///< of the open intent
   std::optional<WallTime> revoking_since;
   bool operator==(const Grant&) const = default;
 };
 
 /// What happens to a grant. Each carries all that the step needs.
 namespace event {
-struct Provisioned { std::uint32_t seq; std::string handle; };
+struct Provisioned {
+  std::uint32_t seq;
+  std::string handle;
+};
 /// Any failure, timeouts included: what the target holds now is unknown, so the way out is the way through `revoking`.
-struct ProvisionFailed { std::uint32_t seq; std::string check; };
-struct ExtendGranted { Offers offers; WallTime ends_at; std::string decision_record; std::int64_t policy_version; };
-struct Extended { std::uint32_t seq; };
-struct ExtendFailed { std::uint32_t seq; std::string check; };
-struct ConnectionOpened { ConnectionId connection; std::string peer; };
-struct ConnectionClosed { ConnectionId connection; std::string why; };
+struct ProvisionFailed {
+  std::uint32_t seq;
+  std::string check;
+};
+struct ExtendGranted {
+  Offers offers;
+  WallTime ends_at;
+  std::string decision_record;
+  std::int64_t policy_version;
+};
+struct Extended {
+  std::uint32_t seq;
+};
+struct ExtendFailed {
+  std::uint32_t seq;
+  std::string check;
+};
+struct ConnectionOpened {
+  ConnectionId connection;
+  std::string peer;
+};
+struct ConnectionClosed {
+  ConnectionId connection;
+  std::string why;
+};
 /// The gate saw client messages, the last one at `at`.
-struct Activity { WallTime at; };
+struct Activity {
+  WallTime at;
+};
 /// A new policy decided again on the recorded facts; offers may only shrink. Empty offers end it.
-struct Redecided { Offers offers; std::string note; std::int64_t policy_version; };
-struct End { EndReason reason; std::string note; };
-struct RevokeTried { std::uint32_t seq; bool ok; std::string check; };
-struct Verified { std::uint32_t seq; Presence presence; std::string check; };
+struct Redecided {
+  Offers offers;
+  std::string note;
+  std::int64_t policy_version;
+};
+struct End {
+  EndReason reason;
+  std::string note;
+};
+struct RevokeTried {
+  std::uint32_t seq;
+  bool ok;
+  std::string check;
+};
+struct Verified {
+  std::uint32_t seq;
+  Presence presence;
+  std::string check;
+};
 /// Time passed: is a deadline reached?
 struct Tick {};
 /// After a restart: connections are gone, open intents go on.
@@ -87,13 +126,24 @@ using GrantEvent =
 /// What the engine must do about it. Everything but `Cut` happens only after the transaction holds the new state.
 namespace effect {
 /// Write down and hand to a worker. `not_before` is the backoff.
-struct OpenIntent { Intent intent; };
-struct SettleIntent { std::uint32_t seq; };
+struct OpenIntent {
+  Intent intent;
+};
+struct SettleIntent {
+  std::uint32_t seq;
+};
 /// At once, before any fsync: refuse new connections and close the live ones.
-struct Cut { EndReason reason; std::string note; };
+struct Cut {
+  EndReason reason;
+  std::string note;
+};
 /// Tell live connections their new deadlines.
 struct UpdateLease {};
-struct Record { std::string action; std::string outcome; base::json::Object facts; };
+struct Record {
+  std::string action;
+  std::string outcome;
+  base::json::Object facts;
+};
 }  // namespace effect
 using Effect = std::variant<effect::OpenIntent, effect::SettleIntent, effect::Cut, effect::UpdateLease, effect::Record>;
 
@@ -106,7 +156,8 @@ struct Step {
 /// Opens a grant: `provisioning`, with its intent. `decision` must allow; `wanted` is cut to the offers' longest and to
 /// `not_after` (the login session's end).
 Step open_grant(GrantId id, SessionId session, const Identity& who, TargetId target, const Decision& decision,
-                std::optional<Millis> wanted, WallTime not_after, std::string account, std::string sealed_secret, WallTime now);
+                std::optional<Millis> wanted, WallTime not_after, std::string account, std::string sealed_secret,
+                WallTime now);
 
 /// The law. Total: an event that does not fit the state (late, twice, stale) changes nothing.
 Step step(const Grant& grant, const GrantEvent& event, WallTime now);
@@ -117,7 +168,8 @@ std::optional<WallTime> next_tick(const Grant& grant);
 /// True while a client may open one more connection under the grant.
 bool admits(const Grant& grant, WallTime now);
 
-/// The account's name on a target: "dp_" + instance + "_" + the grant id's 26 characters. At most 63 bytes (PostgreSQL).
+/// The account's name on a target: "dp_" + instance + "_" + the grant id's 26 characters. At most 63 bytes
+/// (PostgreSQL).
 std::string account_name(std::string_view instance, const GrantId& id);
 
 /// Delay before attempt `n` (0 = first): 0, 0.5 s, 1 s, 2 s … capped at 60 s. Never gives up.

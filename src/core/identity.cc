@@ -25,8 +25,10 @@ json::Value to_json(const Attributes& attributes) {
   for (const auto& [name, value] : attributes)
     std::visit(
         [&](const auto& v) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(v)>, std::set<std::string>>) out.set(name, strings(v));
-          else out.set(name, v);
+          if constexpr (std::is_same_v<std::decay_t<decltype(v)>, std::set<std::string>>)
+            out.set(name, strings(v));
+          else
+            out.set(name, v);
         },
         value);
   return out;
@@ -37,9 +39,12 @@ base::Result<Attributes> attributes_from_json(const json::Value& value) {
   if (object == nullptr) return shape("attributes");
   Attributes out;
   for (const auto& [name, v] : *object) {
-    if (const auto* s = v.as_string()) out[name] = *s;
-    else if (const auto* i = v.as_int()) out[name] = *i;
-    else if (const auto* b = v.as_bool()) out[name] = *b;
+    if (const auto* s = v.as_string())
+      out[name] = *s;
+    else if (const auto* i = v.as_int())
+      out[name] = *i;
+    else if (const auto* b = v.as_bool())
+      out[name] = *b;
     else if (const auto* array = v.as_array()) {
       std::set<std::string> set;
       for (const auto& item : *array) {
@@ -47,7 +52,8 @@ base::Result<Attributes> attributes_from_json(const json::Value& value) {
         set.insert(*item.as_string());
       }
       out[name] = std::move(set);
-    } else return shape("attribute " + name);
+    } else
+      return shape("attribute " + name);
   }
   return out;
 }

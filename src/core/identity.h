@@ -34,8 +34,8 @@ struct Identity {
   base::WallTime auth_time{};    ///< when the person authenticated at the provider
   std::string acr;
   std::vector<std::string> amr;
-  std::optional<std::string> idp_session;    ///< sid, for logout signals
-  std::optional<base::WallTime> not_after;   ///< the provider's own end of the session
+  std::optional<std::string> idp_session;   ///< sid, for logout signals
+  std::optional<base::WallTime> not_after;  ///< the provider's own end of the session
   bool operator==(const Identity&) const = default;
 
   /// "<idp>/<subject>": the id of the Cedar entity User::"…" and of the audit log's actor.

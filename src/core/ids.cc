@@ -17,13 +17,21 @@ bool is_name(std::string_view s, std::size_t longest, bool underscore) {
   return std::all_of(s.begin(), s.end(), [&](char c) { return alnum(c) || c == '-' || (underscore && c == '_'); });
 }
 
-std::string shown(std::string_view text) { return "\"" + std::string(text.substr(0, 80)) + "\""; }
+std::string shown(std::string_view text) {
+  return "\"" + std::string(text.substr(0, 80)) + "\"";
+}
 
 }  // namespace
 
-SessionId new_session_id(base::Entropy& entropy) { return SessionId("ls_" + base::random_base32(entropy, 26)); }
-CredentialId new_credential_id(base::Entropy& entropy) { return CredentialId("dp-" + base::random_base32(entropy, 16)); }
-ConnectionId new_connection_id(base::Entropy& entropy) { return ConnectionId("cx_" + base::random_base32(entropy, 16)); }
+SessionId new_session_id(base::Entropy& entropy) {
+  return SessionId("ls_" + base::random_base32(entropy, 26));
+}
+CredentialId new_credential_id(base::Entropy& entropy) {
+  return CredentialId("dp-" + base::random_base32(entropy, 16));
+}
+ConnectionId new_connection_id(base::Entropy& entropy) {
+  return ConnectionId("cx_" + base::random_base32(entropy, 16));
+}
 GrantId new_grant_id(const TenantId& tenant, base::Entropy& entropy) {
   return {tenant, "gr_" + base::random_base32(entropy, 26)};
 }
@@ -39,7 +47,8 @@ base::Result<TargetId> parse_target(std::string_view text) {
   const std::size_t slash = text.find('/');
   if (slash == std::string_view::npos || !is_name(text.substr(0, slash), 16, false) ||
       !is_name(text.substr(slash + 1), 40, true))
-    return Error{Code::invalid, "id.target", shown(text) + " is not a target", "write it like pg/orders: <kind>/<name>"};
+    return Error{Code::invalid, "id.target", shown(text) + " is not a target",
+                 "write it like pg/orders: <kind>/<name>"};
   return TargetId(std::string(text));
 }
 
@@ -60,7 +69,11 @@ base::Result<GrantId> parse_grant(const TenantId& tenant, std::string_view id) {
   return GrantId{tenant, std::string(id)};
 }
 
-TargetId target_of(const RoleId& role) { return TargetId(role.str().substr(0, role.str().rfind('/'))); }
-std::string kind_of(const TargetId& target) { return target.str().substr(0, target.str().find('/')); }
+TargetId target_of(const RoleId& role) {
+  return TargetId(role.str().substr(0, role.str().rfind('/')));
+}
+std::string kind_of(const TargetId& target) {
+  return target.str().substr(0, target.str().find('/'));
+}
 
 }  // namespace daypass::core

@@ -17,9 +17,9 @@ struct Intent {
   GrantId grant;
   std::uint32_t seq = 0;
   IntentKind kind = IntentKind::provision;
-  std::uint32_t attempt = 0;        ///< how often a worker has tried already
-  base::WallTime not_before{};      ///< backoff
-  std::string sealed_secret;        ///< provision and extend: sealed before the account is made, so a retry meets it again
+  std::uint32_t attempt = 0;    ///< how often a worker has tried already
+  base::WallTime not_before{};  ///< backoff
+  std::string sealed_secret;    ///< provision and extend: sealed before the account is made, so a retry meets it again
   bool operator==(const Intent&) const = default;
 };
 

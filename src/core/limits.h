@@ -36,13 +36,14 @@ Millis longest(const Offers& offers);
 /// The most connections that any offer still running at `age` allows; 0 when none is.
 int most_connections(const Offers& offers, Millis age);
 
-/// When a grant must end if nothing more happens: the latest instant at which some offer covers its age, its idleness and
-/// its connections, and never later than `ends_at`.
-/// `opened_at` + duration bounds the age; `last_active` + idle bounds the idleness. nullopt: no offer covers it even now.
+/// When a grant must end if nothing more happens: the latest instant at which some offer covers its age, its idleness
+/// and its connections, and never later than `ends_at`. `opened_at` + duration bounds the age; `last_active` + idle
+/// bounds the idleness. nullopt: no offer covers it even now.
 std::optional<WallTime> deadline(const Offers& offers, WallTime opened_at, WallTime ends_at, WallTime last_active,
                                  int connections);
 /// Whether `deadline` falls because of idleness rather than age: names the end reason.
-bool ends_by_idleness(const Offers& offers, WallTime opened_at, WallTime ends_at, WallTime last_active, int connections);
+bool ends_by_idleness(const Offers& offers, WallTime opened_at, WallTime ends_at, WallTime last_active,
+                      int connections);
 
 /// The offers of a grant that needs both `a` and `b` (two roles): each pair's smaller limits, dominated ones dropped.
 Offers combine(const Offers& a, const Offers& b);

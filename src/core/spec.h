@@ -23,11 +23,11 @@ enum class AttributeType { string, integer, boolean, string_set };
 
 /// One mapped attribute of an identity provider (federation.md: missing, null, string, list and object are distinct).
 struct MappingRule {
-  std::string attribute;      ///< name that policies see: principal.<attribute>
-  std::string from;           ///< JSON Pointer into the claims, or a bare claim name
+  std::string attribute;  ///< name that policies see: principal.<attribute>
+  std::string from;       ///< JSON Pointer into the claims, or a bare claim name
   AttributeType type = AttributeType::string;
   bool required = false;
-  std::string pattern;        ///< anchored RE2 with at most one capture; empty: the value as it is
+  std::string pattern;  ///< anchored RE2 with at most one capture; empty: the value as it is
   bool operator==(const MappingRule&) const = default;
 };
 
@@ -35,42 +35,42 @@ enum class ClientAuth { basic, post, private_key_jwt, none };
 enum class Overage { refuse, fetch };
 
 struct IdpSpec {
-  std::string name;           ///< [a-z0-9-]
+  std::string name;  ///< [a-z0-9-]
   std::string display;
   std::string protocol = "oidc";
-  std::string issuer;         ///< exactly as in the tokens
+  std::string issuer;  ///< exactly as in the tokens
   std::string client_id;
   ClientAuth client_auth = ClientAuth::basic;
-  SecretRef client_secret;    ///< or the PEM key of private_key_jwt
-  std::vector<std::string> scopes;        ///< "openid" is always sent
+  SecretRef client_secret;          ///< or the PEM key of private_key_jwt
+  std::vector<std::string> scopes;  ///< "openid" is always sent
   std::vector<MappingRule> attributes;
-  std::string groups_from;    ///< JSON Pointer or claim name; empty: no groups
-  std::string groups_pattern; ///< anchored RE2 with at most one capture, over each group
+  std::string groups_from;     ///< JSON Pointer or claim name; empty: no groups
+  std::string groups_pattern;  ///< anchored RE2 with at most one capture, over each group
   bool groups_required = false;
   Overage overage = Overage::refuse;
-  std::string overage_url;    ///< for fetch: built by the tenant, never taken from a token
+  std::string overage_url;  ///< for fetch: built by the tenant, never taken from a token
   bool userinfo = false;
-  std::string ca_file;        ///< PEM trust anchors in place of the system's; empty: the system's
-  std::string subject_from;   ///< default "sub"; Entra: "/oid"
-  std::string display_from;   ///< default "name", then "email", then the subject
-  std::vector<std::string> allowed_hosts; ///< private addresses that egress may reach for this provider
+  std::string ca_file;                     ///< PEM trust anchors in place of the system's; empty: the system's
+  std::string subject_from;                ///< default "sub"; Entra: "/oid"
+  std::string display_from;                ///< default "name", then "email", then the subject
+  std::vector<std::string> allowed_hosts;  ///< private addresses that egress may reach for this provider
   Millis session_max = std::chrono::hours(12);
   bool operator==(const IdpSpec&) const = default;
 };
 
 struct TargetSpec {
   TargetId id;
-  base::json::Object settings;   ///< the driver's own keys (pg: host, database, admin_user, tls, ca_file, …)
-  Attributes attributes;         ///< env, team, sensitivity, …: resource.target.<name> in policies
-  DefaultLimits limits;          ///< where a permit's annotations are silent
+  base::json::Object settings;  ///< the driver's own keys (pg: host, database, admin_user, tls, ca_file, …)
+  Attributes attributes;        ///< env, team, sensitivity, …: resource.target.<name> in policies
+  DefaultLimits limits;         ///< where a permit's annotations are silent
   bool operator==(const TargetSpec&) const = default;
 };
 
 struct RoleSpec {
   RoleId id;
-  base::json::Object settings;   ///< the driver's own keys (pg: group, creates)
-  Attributes attributes;         ///< resource.<name> in policies
-  bool elevated = false;         ///< only when named explicitly
+  base::json::Object settings;  ///< the driver's own keys (pg: group, creates)
+  Attributes attributes;        ///< resource.<name> in policies
+  bool elevated = false;        ///< only when named explicitly
   std::optional<Millis> duration_cap;
   std::string description;
   bool operator==(const RoleSpec&) const = default;

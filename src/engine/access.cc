@@ -58,8 +58,10 @@ void Engine::issue_credential(LoginSession session, WantCredential want, Done<Cr
   const auto world = impl.tenant(session.who.tenant);
   if (world == nullptr) return done(Error{Code::not_found, "tenant.unknown", "there is no such tenant"});
   if (world->spec.target(want.target) == nullptr)
-    return done(Error{Code::not_found, "target.unknown", "there is no target " + want.target.str(), "daypass ls shows what there is"});
-  // The password is hashed here, on the caller's thread: thousands of rounds would hold everybody else up in the engine.
+    return done(Error{Code::not_found, "target.unknown", "there is no target " + want.target.str(),
+                      "daypass ls shows what there is"});
+  // The password is hashed here, on the caller's thread: thousands of rounds would hold everybody else up in the
+  // engine.
   auto issued = std::make_shared<CredentialIssued>();
   issued->user = core::new_credential_id(impl.p.entropy);
   issued->password = base::Secret::take(base::random_token(impl.p.entropy, 24));
@@ -72,44 +74,50 @@ void Engine::issue_credential(LoginSession session, WantCredential want, Done<Cr
   credential->wanted = want.wanted;
   credential->reason = want.reason;
   credential->verifier = crypto::make_verifier(issued->password, impl.p.scram_rounds, impl.p.entropy);
-  impl.call<CredentialIssued>(std::move(done), [&impl, session, want, issued, credential](Turn& turn) -> Result<CredentialIssued> {
-    const auto alive = impl.session(session.id);
-    if (!alive || alive->ends_at <= turn.now) return login_ended();
-    const auto tenant = impl.tenant(session.who.tenant);
-    if (tenant == nullptr) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
-    turn.actor = session.who.principal();
-    core::AccessRequest request{want.target, want.roles, want.reason, want.wanted, want.client_address};
-    const core::Decision decision = decide(*tenant, alive->who, request, turn.now);
-    if (decision.verdict != core::Verdict::allow) {
-      impl.metrics.denials.fetch_add(1, std::memory_order_relaxed);
-      turn.keep = true;
-      DP_CHECK(impl.keep_refusal(turn, alive->who, request));
-      DP_CHECK(turn.audit(session.who.tenant, "access.denied", want.target.str(), "denied",
-                          {{"roles", names_of(want.roles)}, {"why", decision.why}, {"policy_version", decision.policy_version}}));
-      return Error{Code::denied, "policy.denied", decision.why, decision.ask};
-    }
-    std::size_t mine = 0;
-    {
-      const std::shared_lock lock(impl.shared);
-      for (const auto& [id, c] : impl.credentials) mine += c->session == session.id ? 1U : 0U;
-    }
-    if (mine >= credentials_per_session)
-      return Error{Code::exhausted, "credential.too_many", "this login has " + std::to_string(mine) + " credentials already", "daypass logout, then daypass login"};
-    DP_CHECK(turn.put_document(session.who.tenant, doc_credential, issued->user.str(), to_body(*credential), alive->ends_at, 0));
-    DP_CHECK(turn.audit(session.who.tenant, "credential.issued", issued->user.str(), "ok",
-                        {{"target", want.target.str()}, {"roles", names_of(want.roles)}, {"session", session.id.str()}}));
-    turn.after.emplace_back([&impl, credential] {
-      const std::unique_lock lock(impl.shared);
-      impl.credentials.insert_or_assign(credential->id, credential);
-    });
-    issued->target = want.target;
-    for (const auto& role : decision.roles) issued->roles.push_back(role.role);
-    issued->offers = decision.offers;
-    issued->login_ends_at = alive->ends_at;
-    if (const auto it = tenant->targets.find(want.target); it != tenant->targets.end())
-      issued->database = it->second->upstream("", base::Secret()).database;
-    return std::move(*issued);
-  });
+  impl.call<CredentialIssued>(
+      std::move(done), [&impl, session, want, issued, credential](Turn& turn) -> Result<CredentialIssued> {
+        const auto alive = impl.session(session.id);
+        if (!alive || alive->ends_at <= turn.now) return login_ended();
+        const auto tenant = impl.tenant(session.who.tenant);
+        if (tenant == nullptr) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
+        turn.actor = session.who.principal();
+        core::AccessRequest request{want.target, want.roles, want.reason, want.wanted, want.client_address};
+        const core::Decision decision = decide(*tenant, alive->who, request, turn.now);
+        if (decision.verdict != core::Verdict::allow) {
+          impl.metrics.denials.fetch_add(1, std::memory_order_relaxed);
+          turn.keep = true;
+          DP_CHECK(impl.keep_refusal(turn, alive->who, request));
+          DP_CHECK(turn.audit(
+              session.who.tenant, "access.denied", want.target.str(), "denied",
+              {{"roles", names_of(want.roles)}, {"why", decision.why}, {"policy_version", decision.policy_version}}));
+          return Error{Code::denied, "policy.denied", decision.why, decision.ask};
+        }
+        std::size_t mine = 0;
+        {
+          const std::shared_lock lock(impl.shared);
+          for (const auto& [id, c] : impl.credentials) mine += c->session == session.id ? 1U : 0U;
+        }
+        if (mine >= credentials_per_session)
+          return Error{Code::exhausted, "credential.too_many",
+                       "this login has " + std::to_string(mine) + " credentials already",
+                       "daypass logout, then daypass login"};
+        DP_CHECK(turn.put_document(session.who.tenant, doc_credential, issued->user.str(), to_body(*credential),
+                                   alive->ends_at, 0));
+        DP_CHECK(turn.audit(
+            session.who.tenant, "credential.issued", issued->user.str(), "ok",
+            {{"target", want.target.str()}, {"roles", names_of(want.roles)}, {"session", session.id.str()}}));
+        turn.after.emplace_back([&impl, credential] {
+          const std::unique_lock lock(impl.shared);
+          impl.credentials.insert_or_assign(credential->id, credential);
+        });
+        issued->target = want.target;
+        for (const auto& role : decision.roles) issued->roles.push_back(role.role);
+        issued->offers = decision.offers;
+        issued->login_ends_at = alive->ends_at;
+        if (const auto it = tenant->targets.find(want.target); it != tenant->targets.end())
+          issued->database = it->second->upstream("", base::Secret()).database;
+        return std::move(*issued);
+      });
 }
 
 std::optional<Verifier> Engine::lookup(std::string_view user) {
@@ -125,7 +133,9 @@ void Engine::admit(const core::CredentialId& credential, std::string peer, Done<
   event.failed = [answer](const Error& e) {
     if (*answer) std::exchange(*answer, nullptr)(e);
   };
-  event.run = [&impl, credential, peer = std::move(peer), answer](Turn& turn) { return impl.admit(turn, credential, peer, answer); };
+  event.run = [&impl, credential, peer = std::move(peer), answer](Turn& turn) {
+    return impl.admit(turn, credential, peer, answer);
+  };
   impl.post(std::move(event));
 }
 
@@ -141,14 +151,17 @@ Status open_connection(Engine::Impl& impl, Turn& turn, const Grant& grant, const
       if (*done) std::exchange(*done, nullptr)(std::move(e));
     };
     const auto it = impl.live.find(id);
-    if (it == impl.live.end() || it->second.state != GrantState::active) return refuse(Error{Code::ended, "grant.ended", "the grant ended"});
+    if (it == impl.live.end() || it->second.state != GrantState::active)
+      return refuse(Error{Code::ended, "grant.ended", "the grant ended"});
     const Grant& g = it->second;
     const auto world = impl.tenant(id.tenant);
-    const auto target = world == nullptr ? std::shared_ptr<target::Target>() : (world->targets.contains(g.target) ? world->targets.at(g.target) : nullptr);
+    const auto target = world == nullptr ? std::shared_ptr<target::Target>()
+                                         : (world->targets.contains(g.target) ? world->targets.at(g.target) : nullptr);
     auto secret = impl.p.sealer.open(g.sealed_secret, "grant " + id.str());
     if (target == nullptr || !secret.ok()) {
       impl.post_grant(id, core::event::ConnectionClosed{connection, "refused"});
-      return refuse(Error{Code::unavailable, "target.gone", "target " + g.target.str() + " is not configured any more"});
+      return refuse(
+          Error{Code::unavailable, "target.gone", "target " + g.target.str() + " is not configured any more"});
     }
     auto& meter = impl.meters[id];
     if (meter == nullptr) meter = std::make_shared<GrantMeter>();
@@ -171,7 +184,8 @@ Error full(const Grant& grant, WallTime now) {
 Status Engine::Impl::keep_refusal(Turn& turn, const core::Identity& who, const core::AccessRequest& request) {
   // What does not exist is refused under any policy, and could be named in endless ways.
   const auto world = tenant(who.tenant);
-  if (world == nullptr || std::ranges::any_of(request.roles, [&](const core::RoleId& r) { return world->spec.role(r) == nullptr; }))
+  if (world == nullptr ||
+      std::ranges::any_of(request.roles, [&](const core::RoleId& r) { return world->spec.role(r) == nullptr; }))
     return {};
   std::string what = who.principal() + "\n" + request.target.str();
   for (const auto& role : request.roles) what += "\n" + role.str();
@@ -195,8 +209,9 @@ Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, 
   core::Decision decision = decide(*world, s->who, request, turn.now);
   const auto deny = [&](Error error) -> Status {
     metrics.denials.fetch_add(1, std::memory_order_relaxed);
-    DP_CHECK(turn.audit(c->tenant, "access.denied", c->target.str(), "denied",
-                        {{"roles", names_of(c->roles)}, {"why", error.message}, {"check", error.check}, {"peer", peer}}));
+    DP_CHECK(
+        turn.audit(c->tenant, "access.denied", c->target.str(), "denied",
+                   {{"roles", names_of(c->roles)}, {"why", error.message}, {"check", error.check}, {"peer", peer}}));
     turn.after.emplace_back([done, error] {
       if (*done) std::exchange(*done, nullptr)(error);
     });
@@ -234,25 +249,28 @@ Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, 
     return open_connection(*this, turn, *existing, peer, done);
   }
   if (existing && existing->state == GrantState::provisioning) {
-    turn.after.emplace_back([this, id = existing->id, credential_id, peer, done] {
-      waiters[id].push_back({credential_id, peer, done});
-    });
+    turn.after.emplace_back(
+        [this, id = existing->id, credential_id, peer, done] { waiters[id].push_back({credential_id, peer, done}); });
     return {};
   }
   if (!time.trusted())
-    return Error{Code::unavailable, "clock.untrusted", "the server's clock stepped; no new access is given until it is confirmed"};
+    return Error{Code::unavailable, "clock.untrusted",
+                 "the server's clock stepped; no new access is given until it is confirmed"};
 
   const GrantId id = core::new_grant_id(c->tenant, p.entropy);
   decision.record = "dc_" + id.id.substr(3);
   const std::string facts = json::dump(facts_of(s->who, request, turn.now));
   DP_CHECK(turn.put_document(c->tenant, doc_decision, decision.record,
-                             p.sealer.seal(base::Secret(facts), "decision " + c->tenant.str() + "/" + decision.record), {}, 0));
+                             p.sealer.seal(base::Secret(facts), "decision " + c->tenant.str() + "/" + decision.record),
+                             {}, 0));
   const base::Secret password = base::Secret::take(base::random_token(p.entropy, 24));
-  core::Step step = core::open_grant(id, s->id, s->who, c->target, decision, c->wanted, s->ends_at,
-                                     core::account_name(p.instance, id), p.sealer.seal(password, "grant " + id.str()), turn.now);
+  core::Step step =
+      core::open_grant(id, s->id, s->who, c->target, decision, c->wanted, s->ends_at,
+                       core::account_name(p.instance, id), p.sealer.seal(password, "grant " + id.str()), turn.now);
   DP_CHECK(turn.keep_step(std::move(step)));
   metrics.grants_opened.fetch_add(1, std::memory_order_relaxed);
-  turn.after.emplace_back([this, id, credential_id, peer, done] { waiters[id].push_back({credential_id, peer, done}); });
+  turn.after.emplace_back(
+      [this, id, credential_id, peer, done] { waiters[id].push_back({credential_id, peer, done}); });
   return {};
 }
 
@@ -274,7 +292,8 @@ void Engine::Impl::wake_waiters(const Grant& grant) {
     }
     Error error{Code::ended, "grant.ended", sentence_of(grant, grant.end_reason, grant.end_note)};
     if (grant.end_reason == core::EndReason::provision_failed)
-      error = {Code::unavailable, "target.provision_failed", "no account could be made on " + grant.target.str() + ": " + grant.end_note,
+      error = {Code::unavailable, "target.provision_failed",
+               "no account could be made on " + grant.target.str() + ": " + grant.end_note,
                "daypass target check " + grant.target.str()};
     if (*waiter.done) std::exchange(*waiter.done, nullptr)(std::move(error));
   }

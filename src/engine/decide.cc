@@ -93,15 +93,16 @@ Decision refuse(Decision decision, std::string why) {
 
 }  // namespace
 
-std::vector<RoleDecision> decide_all(const Tenant& tenant, const core::Identity& who, const core::AccessRequest& request,
-                                     base::WallTime now) {
+std::vector<RoleDecision> decide_all(const Tenant& tenant, const core::Identity& who,
+                                     const core::AccessRequest& request, base::WallTime now) {
   const Question question(tenant, who, request, now);
   std::vector<RoleDecision> out;
   for (const auto& role : tenant.spec.roles) out.push_back(decide_role(question, role));
   return out;
 }
 
-Decision decide(const Tenant& tenant, const core::Identity& who, const core::AccessRequest& request, base::WallTime now) {
+Decision decide(const Tenant& tenant, const core::Identity& who, const core::AccessRequest& request,
+                base::WallTime now) {
   Decision decision;
   decision.policy_version = tenant.spec.version;
   if (tenant.spec.target(request.target) == nullptr)
@@ -131,7 +132,8 @@ Decision decide(const Tenant& tenant, const core::Identity& who, const core::Acc
   } else {
     const auto allowed = [](const RoleDecision& r) { return r.verdict == Verdict::allow; };
     if (std::none_of(decision.roles.begin(), decision.roles.end(), allowed)) {
-      std::string why = decision.roles.empty() ? request.target.str() + " has no role that is given without naming it" : "";
+      std::string why =
+          decision.roles.empty() ? request.target.str() + " has no role that is given without naming it" : "";
       for (const auto& role : decision.roles)
         if (decision.ask.empty()) decision.ask = role.ask;
       for (const auto& role : decision.roles) why += (why.empty() ? "" : "; ") + role.role.str() + ": " + role.why;
@@ -154,7 +156,8 @@ Decision decide(const Tenant& tenant, const core::Identity& who, const core::Acc
 bool may_administer(const Tenant& tenant, const core::Identity& who, const core::AccessRequest& request,
                     base::WallTime now) {
   const Question question(tenant, who, request, now);
-  const cedar::Request ask{question.principal, {"Action", "administer"}, {"Tenant", tenant.spec.tenant.str()}, question.context};
+  const cedar::Request ask{
+      question.principal, {"Action", "administer"}, {"Tenant", tenant.spec.tenant.str()}, question.context};
   const cedar::Answer answer = cedar::authorize(*tenant.compiled, question.entities, ask);
   return allows(answer);
 }
@@ -196,7 +199,9 @@ json::Value explain(const Tenant& tenant, const core::Identity& who, const core:
     if (!std::all_of(e.parts.begin(), e.parts.end(), scope_held)) continue;
     json::Object out{{"policy", e.policy},
                      {"effect", cedar::to_string(e.effect)},
-                     {"outcome", e.erred ? "erred" : e.satisfied ? "satisfied" : "not satisfied"}};
+                     {"outcome", e.erred       ? "erred"
+                                 : e.satisfied ? "satisfied"
+                                               : "not satisfied"}};
     if (full) out.set("place", policy.file() + ":" + std::to_string(policy.line()));
     json::Array parts;
     for (const auto& part : e.parts) parts.push_back(part_to_json(part, full));
@@ -214,7 +219,8 @@ json::Value explain(const Tenant& tenant, const core::Identity& who, const core:
   // A refusal also names the permits that did not apply: those are among `policies`, they decided nothing.
   const bool by_forbid = decision.verdict != Verdict::allow;
   for (const auto& id : decision.policies)
-    if (const auto* policy = tenant.policies.find(id); policy != nullptr && (policy->effect() == cedar::Effect::forbid) == by_forbid)
+    if (const auto* policy = tenant.policies.find(id);
+        policy != nullptr && (policy->effect() == cedar::Effect::forbid) == by_forbid)
       deciding.emplace_back(id);
   out.set("deciding", std::move(deciding));
   if (!decision.ask.empty()) out.set("ask", decision.ask);
@@ -224,7 +230,8 @@ json::Value explain(const Tenant& tenant, const core::Identity& who, const core:
   for (const auto& change : smallest_flip(tenant, who, request, role, now))
     changes.push_back(json::Object{{"fact", change.fact}, {"now", change.now}, {"would_be", change.would_be}});
   if (!changes.empty())
-    out.set("flip", json::Object{{"verdict", decision.verdict == Verdict::allow ? "deny" : "allow"}, {"changes", std::move(changes)}});
+    out.set("flip", json::Object{{"verdict", decision.verdict == Verdict::allow ? "deny" : "allow"},
+                                 {"changes", std::move(changes)}});
   return out;
 }
 
@@ -236,7 +243,8 @@ json::Value facts_of(const core::Identity& who, const core::AccessRequest& reque
                      {"reason", request.reason},
                      {"client_address", request.client_address}};
   if (request.wanted_duration) asked.set("wanted_ms", std::int64_t{request.wanted_duration->count()});
-  return json::Object{{"v", 1}, {"identity", core::to_json(who)}, {"request", std::move(asked)}, {"at", base::to_rfc3339(at)}};
+  return json::Object{
+      {"v", 1}, {"identity", core::to_json(who)}, {"request", std::move(asked)}, {"at", base::to_rfc3339(at)}};
 }
 
 base::Result<Facts> facts_from_json(const json::Value& value) {

@@ -19,8 +19,8 @@ bool may_administer(const Tenant& tenant, const core::Identity& who, const core:
                     base::WallTime now);
 
 /// Why or why not: every policy whose scope could concern the role, with the conditions that held and failed.
-/// With `full` false (somebody who is no administrator) only ids and outcomes and what to ask for, not the policies' text;
-/// with it also the smallest change of facts that turns the verdict (flip.h), where one was found.
+/// With `full` false (somebody who is no administrator) only ids and outcomes and what to ask for, not the policies'
+/// text; with it also the smallest change of facts that turns the verdict (flip.h), where one was found.
 base::json::Value explain(const Tenant& tenant, const core::Identity& who, const core::AccessRequest& request,
                           const core::RoleId& role, base::WallTime now, bool full);
 

@@ -17,7 +17,8 @@ Result<Grant> Turn::grant(const GrantId& id) {
   if (const auto it = batch.find(id); it != batch.end()) return it->second;
   if (const auto it = impl.live.find(id); it != impl.live.end()) return it->second;
   DP_TRY(auto stored, tx.load_grant(id));
-  if (!stored) return Error{Code::not_found, "grant.unknown", "there is no grant " + id.id, "daypass grants ls shows yours"};
+  if (!stored)
+    return Error{Code::not_found, "grant.unknown", "there is no grant " + id.id, "daypass grants ls shows yours"};
   return std::move(*stored);
 }
 
@@ -57,7 +58,8 @@ Status Turn::keep_step(core::Step step) {
 
 Status Turn::audit(const core::TenantId& tenant, std::string action, std::string object, std::string outcome,
                    json::Object facts) {
-  core::AuditEvent event{0, now, tenant, actor, std::move(action), std::move(object), std::move(outcome), std::move(facts)};
+  core::AuditEvent event{
+      0, now, tenant, actor, std::move(action), std::move(object), std::move(outcome), std::move(facts)};
   impl.metrics.audit_appends.fetch_add(1, std::memory_order_relaxed);
   return tx.append_audit(event);
 }
@@ -71,16 +73,26 @@ Status Turn::put_document(const core::TenantId& tenant, std::string_view kind, s
 std::string sentence_of(const Grant& grant, core::EndReason reason, const std::string& note) {
   const std::string which = "grant " + grant.id.id + " on " + grant.target.str();
   switch (reason) {
-    case core::EndReason::expired: return which + " ended: its time is up";
-    case core::EndReason::idle: return which + " ended: idle for too long";
-    case core::EndReason::logout: return which + " ended: you logged out";
-    case core::EndReason::login_expired: return which + " ended: the login it belongs to has ended";
-    case core::EndReason::signal: return which + " ended: the identity provider ended the session";
-    case core::EndReason::policy: return which + " ended: policy no longer permits it" + (note.empty() ? "" : " (" + note + ")");
-    case core::EndReason::admin: return which + " ended by " + (note.empty() ? "an administrator" : note);
-    case core::EndReason::user: return which + " ended: you ended it";
-    case core::EndReason::provision_failed: return which + " could not be provisioned";
-    case core::EndReason::none: break;
+    case core::EndReason::expired:
+      return which + " ended: its time is up";
+    case core::EndReason::idle:
+      return which + " ended: idle for too long";
+    case core::EndReason::logout:
+      return which + " ended: you logged out";
+    case core::EndReason::login_expired:
+      return which + " ended: the login it belongs to has ended";
+    case core::EndReason::signal:
+      return which + " ended: the identity provider ended the session";
+    case core::EndReason::policy:
+      return which + " ended: policy no longer permits it" + (note.empty() ? "" : " (" + note + ")");
+    case core::EndReason::admin:
+      return which + " ended by " + (note.empty() ? "an administrator" : note);
+    case core::EndReason::user:
+      return which + " ended: you ended it";
+    case core::EndReason::provision_failed:
+      return which + " could not be provisioned";
+    case core::EndReason::none:
+      break;
   }
   return which + " ended";
 }
@@ -92,21 +104,29 @@ Engine::Engine(Ports ports) : impl_(std::make_unique<Impl>(std::move(ports))) {
 }
 Engine::~Engine() = default;
 
-const Metrics& Engine::metrics() const noexcept { return impl_->metrics; }
+const Metrics& Engine::metrics() const noexcept {
+  return impl_->metrics;
+}
 
 Health Engine::health() {
   Health h;
   h.store_ok = impl_->store_ok;
   h.clock_ok = impl_->clock_ok;
   h.ready = impl_->recovered && !impl_->stopping && h.store_ok && h.clock_ok;
-  if (!impl_->recovered) h.why = "starting: open work of the last run is being taken up";
-  else if (impl_->stopping) h.why = "stopping";
-  else if (!h.store_ok) h.why = "the store can't be written: no new access is given, revocation goes on";
-  else if (!h.clock_ok) h.why = "the wall clock stepped and the boot clock does not confirm it: no new access is given";
+  if (!impl_->recovered)
+    h.why = "starting: open work of the last run is being taken up";
+  else if (impl_->stopping)
+    h.why = "stopping";
+  else if (!h.store_ok)
+    h.why = "the store can't be written: no new access is given, revocation goes on";
+  else if (!h.clock_ok)
+    h.why = "the wall clock stepped and the boot clock does not confirm it: no new access is given";
   return h;
 }
 
-base::MonoTime Engine::turn(std::chrono::nanoseconds wait) { return impl_->turn(wait); }
+base::MonoTime Engine::turn(std::chrono::nanoseconds wait) {
+  return impl_->turn(wait);
+}
 
 void Engine::run() {
   while (!(impl_->stopping && impl_->inbox.size() == 0)) impl_->turn(impl_->p.turn_wait);
@@ -117,10 +137,12 @@ void Engine::stop() {
 }
 
 void Engine::audit(core::TenantId tenant, std::uint64_t from, std::size_t limit, Done<std::vector<std::string>> done) {
-  impl_->call<std::vector<std::string>>(std::move(done), [tenant, from, limit](Turn& turn) { return turn.tx.audit(tenant, from, limit); });
+  impl_->call<std::vector<std::string>>(
+      std::move(done), [tenant, from, limit](Turn& turn) { return turn.tx.audit(tenant, from, limit); });
 }
 void Engine::audit_head(core::TenantId tenant, Done<std::pair<std::uint64_t, std::string>> done) {
-  impl_->call<std::pair<std::uint64_t, std::string>>(std::move(done), [tenant](Turn& turn) { return turn.tx.audit_head(tenant); });
+  impl_->call<std::pair<std::uint64_t, std::string>>(std::move(done),
+                                                     [tenant](Turn& turn) { return turn.tx.audit_head(tenant); });
 }
 
 void Engine::finished(const core::Intent& intent, core::GrantEvent event) {
@@ -155,7 +177,8 @@ void Engine::Impl::post(Event event) {
     inbox.push_always(std::move(event));
     return;
   }
-  if (!inbox.try_push(event)) event.failed(Error{Code::exhausted, "engine.busy", "the server has too much to do", "try again in a moment"});
+  if (!inbox.try_push(event))
+    event.failed(Error{Code::exhausted, "engine.busy", "the server has too much to do", "try again in a moment"});
 }
 
 void Engine::Impl::post_grant(GrantId id, core::GrantEvent event, std::string actor) {
@@ -204,12 +227,15 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
       ran = true;
       return run_batch(events, tx, now, batch);
     });
-    metrics.audit_us_sum.fetch_add(static_cast<std::uint64_t>((p.clock.mono() - started).count() / 1000), std::memory_order_relaxed);
+    metrics.audit_us_sum.fetch_add(static_cast<std::uint64_t>((p.clock.mono() - started).count() / 1000),
+                                   std::memory_order_relaxed);
     if (store_ok.exchange(committed_.ok()) != committed_.ok())
       p.log.error(committed_.ok() ? "store is writable again" : "store can't be written; nothing new is issued",
                   {{"check", committed_.ok() ? "" : committed_.error().check}});
-    if (committed_.ok()) committed(batch, now);
-    else commit_failed(events, committed_.error(), batch);
+    if (committed_.ok())
+      committed(batch, now);
+    else
+      commit_failed(events, committed_.error(), batch);
   }
   if (!held.empty()) return last_mono;
   return timers.empty() ? MonoTime::max() : to_mono(timers.begin()->first);
@@ -264,7 +290,8 @@ Status Engine::Impl::run_batch(std::vector<Event>& events, store::Tx& tx, WallTi
         return kept;
       }
       if (event.grant_event)
-        p.log.error("an event of a grant could not be recorded", {{"grant", event.grant_event->first.str()}, {"check", kept.error().check}});
+        p.log.error("an event of a grant could not be recorded",
+                    {{"grant", event.grant_event->first.str()}, {"check", kept.error().check}});
       // Answered after the commit; should that fail, it is answered with the store's error instead.
       batch.after.emplace_back([&event, error = kept.error()] {
         if (event.failed) event.failed(error);
@@ -301,18 +328,26 @@ void Engine::Impl::commit_failed(std::vector<Event>& events, const Error& why, c
     // One that was never committed was never given.
     if (before == live.end() || before->second.state == GrantState::revoking) continue;
     const auto actor = batch.actors.find(id);
-    const auto [owed, first] = owed_ends.try_emplace(id, OwedEnd{grant.end_reason, grant.end_note, actor == batch.actors.end() ? "daypass" : actor->second, t});
+    const auto [owed, first] = owed_ends.try_emplace(
+        id, OwedEnd{grant.end_reason, grant.end_note, actor == batch.actors.end() ? "daypass" : actor->second, t});
     if (!first && (in_flight.contains(id) || t - owed->second.tried < std::chrono::seconds(5))) continue;
     owed->second.tried = t;
     dispatch(job_for(grant, core::Intent{id, 0, core::IntentKind::revoke, 0, {}, {}}));
   }
   const WallTime again = t + std::chrono::milliseconds(500);
   const auto retry_later = [&](Event event) {
-    timers.emplace(again, Timer{.kind = Timer::Kind::retry, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = std::make_shared<Event>(std::move(event))});
+    timers.emplace(again, Timer{.kind = Timer::Kind::retry,
+                                .grant = {},
+                                .tenant = {},
+                                .session = {},
+                                .done = {},
+                                .retry = std::make_shared<Event>(std::move(event))});
   };
   for (auto& event : events) {
-    if (event.grant_event || event.again) retry_later(std::move(event));
-    else if (event.failed) event.failed(why);
+    if (event.grant_event || event.again)
+      retry_later(std::move(event));
+    else if (event.failed)
+      event.failed(why);
   }
   // What is owed wakes us too.
   if (!owed_ends.empty() || !owed_logouts.empty()) {
@@ -366,7 +401,8 @@ void Engine::Impl::closed_for_good(const Grant& grant, WallTime now_) {
     std::size_t i = 0;
     while (i < 7 && took.count() > bounds[i]) ++i;
     metrics.revocation_buckets[i].fetch_add(1, std::memory_order_relaxed);
-    metrics.revocation_us_sum.fetch_add(static_cast<std::uint64_t>(std::max<std::int64_t>(took.count(), 0)) * 1000, std::memory_order_relaxed);
+    metrics.revocation_us_sum.fetch_add(static_cast<std::uint64_t>(std::max<std::int64_t>(took.count(), 0)) * 1000,
+                                        std::memory_order_relaxed);
   }
   const auto it = closing.find(grant.id);
   if (it == closing.end()) return;
@@ -382,7 +418,9 @@ void Engine::Impl::schedule_tick(const Grant& grant) {
   const auto it = tick_at.find(grant.id);
   if (it != tick_at.end() && it->second <= *due) return;
   tick_at.insert_or_assign(grant.id, *due);
-  timers.emplace(*due, Timer{.kind = Timer::Kind::grant_tick, .grant = grant.id, .tenant = {}, .session = {}, .done = {}, .retry = {}});
+  timers.emplace(
+      *due,
+      Timer{.kind = Timer::Kind::grant_tick, .grant = grant.id, .tenant = {}, .session = {}, .done = {}, .retry = {}});
 }
 
 void Engine::Impl::schedule_intent(const Grant& grant, const core::Intent& intent, WallTime now_) {
@@ -393,7 +431,13 @@ void Engine::Impl::schedule_intent(const Grant& grant, const core::Intent& inten
     return;
   }
   pending_jobs.insert_or_assign(grant.id, std::move(job));
-  timers.emplace(intent.not_before, Timer{.kind = Timer::Kind::intent, .grant = grant.id, .seq = intent.seq, .tenant = {}, .session = {}, .done = {}, .retry = {}});
+  timers.emplace(intent.not_before, Timer{.kind = Timer::Kind::intent,
+                                          .grant = grant.id,
+                                          .seq = intent.seq,
+                                          .tenant = {},
+                                          .session = {},
+                                          .done = {},
+                                          .retry = {}});
 }
 
 Job Engine::Impl::job_for(const Grant& grant, const core::Intent& intent) {
@@ -407,8 +451,11 @@ Job Engine::Impl::job_for(const Grant& grant, const core::Intent& intent) {
   const auto world = tenant(grant.id.tenant);
   for (const auto& role : grant.roles) {
     const core::RoleSpec* spec = world == nullptr ? nullptr : world->spec.role(role);
-    if (spec != nullptr) job.roles.push_back(*spec);
-    else job.roles.push_back(core::RoleSpec{.id = role, .settings = {}, .attributes = {}, .duration_cap = {}, .description = {}});
+    if (spec != nullptr)
+      job.roles.push_back(*spec);
+    else
+      job.roles.push_back(
+          core::RoleSpec{.id = role, .settings = {}, .attributes = {}, .duration_cap = {}, .description = {}});
   }
   if (world != nullptr)
     if (const auto it = world->targets.find(grant.target); it != world->targets.end()) job.target = it->second;
@@ -484,7 +531,9 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
       }
       case Timer::Kind::closing_timeout:
         if (*timer.done)
-          std::exchange(*timer.done, nullptr)(Error{Code::timeout, "grant.not_closed_yet", "the grant is still being revoked", "daypass grants show " + timer.grant.id});
+          std::exchange(*timer.done,
+                        nullptr)(Error{Code::timeout, "grant.not_closed_yet", "the grant is still being revoked",
+                                       "daypass grants show " + timer.grant.id});
         break;
       case Timer::Kind::reconcile: {
         std::vector<core::TenantId> ids;
@@ -497,10 +546,13 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
         break;
       }
       case Timer::Kind::sweep:
-        if (const Status swept = p.store.sweep(now_, 1000); !swept.ok()) p.log.warn("sweep failed", {{"check", swept.error().check}});
+        if (const Status swept = p.store.sweep(now_, 1000); !swept.ok())
+          p.log.warn("sweep failed", {{"check", swept.error().check}});
         timers.emplace(now_ + std::chrono::minutes(1), std::move(timer));
         break;
-      case Timer::Kind::retry: events.push_back(std::move(*timer.retry)); break;
+      case Timer::Kind::retry:
+        events.push_back(std::move(*timer.retry));
+        break;
     }
   }
 }
@@ -524,7 +576,9 @@ Lease Engine::Impl::lease_of(const Grant& grant) const {
 MonoTime Lease::deadline(MonoTime last_active) const noexcept {
   MonoTime latest{};
   for (const auto& window : windows)
-    latest = std::max(latest, std::min(window.ends_at, last_active + std::chrono::duration_cast<std::chrono::nanoseconds>(window.idle)));
+    latest = std::max(
+        latest,
+        std::min(window.ends_at, last_active + std::chrono::duration_cast<std::chrono::nanoseconds>(window.idle)));
   return latest;
 }
 

@@ -35,15 +35,16 @@ struct LoginSession {
   core::Identity who;
   base::WallTime started_at{};
   base::WallTime ends_at{};
-  std::string client;               ///< "cli", "device"
+  std::string client;  ///< "cli", "device"
 };
 
 struct BeginLogin {
   core::TenantId tenant;
   std::string idp;
-  std::string redirect_uri;         ///< the identity provider's, ours
-  std::string browser;              ///< value of the cookie that binds the flow to this browser
-  base::json::Value then;           ///< {"kind":"code","redirect_uri":…,"state":…,"challenge":…} or {"kind":"device","user_code":…}
+  std::string redirect_uri;  ///< the identity provider's, ours
+  std::string browser;       ///< value of the cookie that binds the flow to this browser
+  base::json::Value
+      then;  ///< {"kind":"code","redirect_uri":…,"state":…,"challenge":…} or {"kind":"device","user_code":…}
   bool force = false;
 };
 struct FinishLogin {
@@ -55,7 +56,7 @@ struct FinishLogin {
 };
 /// Where the browser goes next: back to the CLI with a code, or to the page that says the device is signed in.
 struct LoginFinished {
-  std::string redirect;             ///< empty for device sign-ins
+  std::string redirect;  ///< empty for device sign-ins
   std::string display;
 };
 struct DeviceStarted {
@@ -73,7 +74,7 @@ struct CredentialIssued {
   base::Secret password;
   core::TargetId target;
   std::vector<core::RoleId> roles;
-  std::string database;             ///< what to put into the connection string
+  std::string database;  ///< what to put into the connection string
   base::WallTime login_ends_at{};
   core::Offers offers;
 };
@@ -86,9 +87,9 @@ struct WantCredential {
 };
 
 struct Applied {
-  std::vector<config::Problem> problems;           ///< not empty: nothing was changed
+  std::vector<config::Problem> problems;  ///< not empty: nothing was changed
   std::vector<std::string> plan;
-  std::vector<std::string> warnings;               ///< e.g. a target that could not be reached to be checked
+  std::vector<std::string> warnings;  ///< e.g. a target that could not be reached to be checked
   std::int64_t version = 0;
   std::size_t grants_ended = 0;
 };
@@ -104,7 +105,7 @@ struct Metrics {
 
 struct Health {
   bool ready = false;
-  std::string why;                  ///< the first thing that is not as it should be
+  std::string why;  ///< the first thing that is not as it should be
   bool store_ok = true, clock_ok = true;
 };
 
@@ -119,9 +120,9 @@ class Engine final : public Access {
     Workers& workers;
     const crypto::Sealer& sealer;
     Catalog catalog;
-    std::string instance;           ///< 6 characters of [a-z0-9], this installation's mark on targets
+    std::string instance;  ///< 6 characters of [a-z0-9], this installation's mark on targets
     base::Millis turn_wait = std::chrono::milliseconds(500);
-    int scram_rounds = 4096;        ///< of credentials; RFC 7677 asks for 4096 at least, a simulator for one
+    int scram_rounds = 4096;  ///< of credentials; RFC 7677 asks for 4096 at least, a simulator for one
   };
   explicit Engine(Ports ports);
   ~Engine() override;
@@ -130,8 +131,8 @@ class Engine final : public Access {
 
   /// Loads tenants, sessions, credentials, grants; replays open intents. Before any other call.
   Status recover();
-  /// Processes what is queued and what is due; waits up to `wait` for the first event. Returns when something comes next.
-  /// The thread calls it in a loop; tests and the simulator call it by hand with wait 0.
+  /// Processes what is queued and what is due; waits up to `wait` for the first event. Returns when something comes
+  /// next. The thread calls it in a loop; tests and the simulator call it by hand with wait 0.
   base::MonoTime turn(std::chrono::nanoseconds wait);
   /// Runs turns until stop(). stop() refuses new work, cuts nothing, and returns when the last turn is done.
   void run();
@@ -141,7 +142,8 @@ class Engine final : public Access {
   void begin_login(BeginLogin what, Done<std::string> authorization_url);
   void finish_login(FinishLogin what, Done<LoginFinished> done);
   /// One use; PKCE verifier and redirect URI must fit. Errors: "token.code", "token.pkce", "token.redirect_uri".
-  void redeem_code(core::TenantId tenant, std::string code, std::string pkce_verifier, std::string redirect_uri, Done<Token> done);
+  void redeem_code(core::TenantId tenant, std::string code, std::string pkce_verifier, std::string redirect_uri,
+                   Done<Token> done);
   void start_device(core::TenantId tenant, Done<DeviceStarted> done);
   /// Whether a user code waits for somebody to sign in. Error: "device.user_code".
   void find_device(core::TenantId tenant, std::string user_code, Done<bool> done);
@@ -150,14 +152,16 @@ class Engine final : public Access {
   /// The session of an API token; error "token.unknown" (login needed). Any thread; never blocks.
   Result<LoginSession> authenticate(const core::TenantId& tenant, std::string_view token);
   /// Ends the login session and with it every grant.
-  void logout(core::TenantId tenant, core::SessionId session, core::EndReason reason, std::string actor, Done<int> grants_ended);
-  std::vector<LoginSession> login_sessions(const core::TenantId& tenant);   ///< any thread
+  void logout(core::TenantId tenant, core::SessionId session, core::EndReason reason, std::string actor,
+              Done<int> grants_ended);
+  std::vector<LoginSession> login_sessions(const core::TenantId& tenant);  ///< any thread
 
   // -- what one may have (any thread; never blocks) ----------------------------------------------------------------
   Result<std::vector<core::RoleDecision>> list_roles(const LoginSession& session, core::AccessRequest request);
   /// `principal` "idp/subject" must have a live login session; empty: the caller's own.
-  Result<base::json::Value> explain_role(const LoginSession* caller, const core::TenantId& tenant, const std::string& principal,
-                                         const core::RoleId& role, bool full, std::optional<base::WallTime> at);
+  Result<base::json::Value> explain_role(const LoginSession* caller, const core::TenantId& tenant,
+                                         const std::string& principal, const core::RoleId& role, bool full,
+                                         std::optional<base::WallTime> at);
   bool administers(const LoginSession& session, const std::string& client_address);
 
   // -- credentials and connections (access.cc) ---------------------------------------------------------------------
@@ -169,17 +173,20 @@ class Engine final : public Access {
 
   // -- grants (grants.cc) ------------------------------------------------------------------------------------------
   void list_grants(store::Selector selector, Done<std::vector<core::Grant>> done);
-  void extend_grant(LoginSession session, GrantId grant, base::Millis by, std::string client_address, Done<core::Grant> done);
+  void extend_grant(LoginSession session, GrantId grant, base::Millis by, std::string client_address,
+                    Done<core::Grant> done);
   /// `owner` set: only a grant of that session (else it is "not found").
-  void end_grant(GrantId grant, std::optional<core::SessionId> owner, core::EndReason reason, std::string actor, Done<core::Grant> done);
+  void end_grant(GrantId grant, std::optional<core::SessionId> owner, core::EndReason reason, std::string actor,
+                 Done<core::Grant> done);
   /// Calls back when the grant is closed (proven gone), or with Code::timeout after `budget`.
   void wait_closed(GrantId grant, base::Millis budget, Done<core::Grant> done);
 
   // -- tenant (reload.cc) ------------------------------------------------------------------------------------------
-  void apply(core::TenantId tenant, std::map<std::string, std::string> files, std::string actor, bool dry_run, Done<Applied> done);
+  void apply(core::TenantId tenant, std::map<std::string, std::string> files, std::string actor, bool dry_run,
+             Done<Applied> done);
   /// What the recorded decisions would become under a folder, before it is applied (simulate.cc).
   void simulate(core::TenantId tenant, std::map<std::string, std::string> files, Done<Simulated> done);
-  std::shared_ptr<const Tenant> tenant(const core::TenantId& id);           ///< any thread; null: none
+  std::shared_ptr<const Tenant> tenant(const core::TenantId& id);  ///< any thread; null: none
   void check_target(core::TenantId tenant, core::TargetId target, Done<std::vector<target::Finding>> done);
   void probe_idp(core::TenantId tenant, std::string idp, Done<std::string> done);
 
@@ -187,12 +194,12 @@ class Engine final : public Access {
   void audit(core::TenantId tenant, std::uint64_t from, std::size_t limit, Done<std::vector<std::string>> done);
   void audit_head(core::TenantId tenant, Done<std::pair<std::uint64_t, std::string>> done);
   const Metrics& metrics() const noexcept;
-  Health health();                                                          ///< any thread
+  Health health();  ///< any thread
 
   /// A worker's result. Any thread.
   void finished(const core::Intent& intent, core::GrantEvent event);
 
-  struct Impl;   // turn.h: the state, shared by the use-case files
+  struct Impl;  // turn.h: the state, shared by the use-case files
 
  private:
   std::unique_ptr<Impl> impl_;

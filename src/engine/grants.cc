@@ -13,8 +13,9 @@ Result<std::vector<core::RoleDecision>> Engine::list_roles(const LoginSession& s
   return decide_all(*world, session.who, request, impl_->now());
 }
 
-Result<json::Value> Engine::explain_role(const LoginSession* caller, const core::TenantId& tenant, const std::string& principal,
-                                         const core::RoleId& role, bool full, std::optional<WallTime> at) {
+Result<json::Value> Engine::explain_role(const LoginSession* caller, const core::TenantId& tenant,
+                                         const std::string& principal, const core::RoleId& role, bool full,
+                                         std::optional<WallTime> at) {
   const auto world = impl_->tenant(tenant);
   if (world == nullptr) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
   if (world->spec.role(role) == nullptr)
@@ -23,9 +24,11 @@ Result<json::Value> Engine::explain_role(const LoginSession* caller, const core:
   if (principal.empty() && caller != nullptr) who = caller->who;
   // A short name will do where only one person carries it.
   for (const auto& s : login_sessions(tenant))
-    if (!who && (s.who.principal() == principal || s.who.subject == principal || s.who.display == principal)) who = s.who;
+    if (!who && (s.who.principal() == principal || s.who.subject == principal || s.who.display == principal))
+      who = s.who;
   if (!who)
-    return Error{Code::not_found, "principal.unknown", "nobody called " + principal + " is signed in", "attributes are known while a login lasts; ask them to run daypass login"};
+    return Error{Code::not_found, "principal.unknown", "nobody called " + principal + " is signed in",
+                 "attributes are known while a login lasts; ask them to run daypass login"};
   core::AccessRequest request;
   request.target = core::target_of(role);
   request.roles = {role};
@@ -61,7 +64,8 @@ Result<Grant> owned_grant(Turn& turn, const GrantId& id, const std::optional<cor
 
 }  // namespace
 
-void Engine::extend_grant(LoginSession session, GrantId id, base::Millis by, std::string client_address, Done<Grant> done) {
+void Engine::extend_grant(LoginSession session, GrantId id, base::Millis by, std::string client_address,
+                          Done<Grant> done) {
   Impl& impl = *impl_;
   // Bounded before it is added to a time.
   by = std::clamp<base::Millis>(by, base::Millis(0), std::chrono::hours(24 * 3650));
@@ -69,9 +73,12 @@ void Engine::extend_grant(LoginSession session, GrantId id, base::Millis by, std
     turn.actor = session.who.principal();
     DP_TRY(const Grant grant, owned_grant(turn, id, session.id));
     if (grant.state != GrantState::active)
-      return Error{Code::ended, "grant.not_active", "grant " + id.id + " is " + std::string(core::to_string(grant.state)), "connect again for a new one"};
+      return Error{Code::ended, "grant.not_active",
+                   "grant " + id.id + " is " + std::string(core::to_string(grant.state)),
+                   "connect again for a new one"};
     if (!impl.time.trusted())
-      return Error{Code::unavailable, "clock.untrusted", "the server's clock stepped; nothing is extended until it is confirmed"};
+      return Error{Code::unavailable, "clock.untrusted",
+                   "the server's clock stepped; nothing is extended until it is confirmed"};
     const auto alive = impl.session(session.id);
     const auto world = impl.tenant(session.who.tenant);
     if (!alive || world == nullptr || alive->ends_at <= turn.now)
@@ -96,12 +103,14 @@ void Engine::extend_grant(LoginSession session, GrantId id, base::Millis by, std
                                impl.p.sealer.seal(base::Secret(json::dump(facts_of(alive->who, request, turn.now))),
                                                   "decision " + id.tenant.str() + "/" + decision.record),
                                {}, 0));
-    DP_CHECK(turn.apply(id, core::event::ExtendGranted{decision.offers, wanted, decision.record, decision.policy_version}));
+    DP_CHECK(
+        turn.apply(id, core::event::ExtendGranted{decision.offers, wanted, decision.record, decision.policy_version}));
     return turn.grant(id);
   });
 }
 
-void Engine::end_grant(GrantId id, std::optional<core::SessionId> owner, core::EndReason reason, std::string actor, Done<Grant> done) {
+void Engine::end_grant(GrantId id, std::optional<core::SessionId> owner, core::EndReason reason, std::string actor,
+                       Done<Grant> done) {
   impl_->call<Grant>(std::move(done), [id, owner, reason, actor](Turn& turn) -> Result<Grant> {
     DP_TRY(const Grant grant, owned_grant(turn, id, owner));
     turn.actor = actor;
@@ -119,11 +128,17 @@ void Engine::wait_closed(GrantId id, base::Millis budget, Done<Grant> done) {
   };
   event.run = [&impl, id, budget, answer](Turn& turn) -> Status {
     DP_TRY(const Grant grant, turn.grant(id));
-    turn.after.emplace_back([&impl, id, budget, answer, closed = grant.state == GrantState::closed, grant, now = turn.now] {
-      if (closed) return std::exchange(*answer, nullptr)(grant);
-      impl.closing[id].push_back(answer);
-      impl.timers.emplace(now + budget, Impl::Timer{.kind = Impl::Timer::Kind::closing_timeout, .grant = id, .tenant = {}, .session = {}, .done = answer, .retry = {}});
-    });
+    turn.after.emplace_back(
+        [&impl, id, budget, answer, closed = grant.state == GrantState::closed, grant, now = turn.now] {
+          if (closed) return std::exchange(*answer, nullptr)(grant);
+          impl.closing[id].push_back(answer);
+          impl.timers.emplace(now + budget, Impl::Timer{.kind = Impl::Timer::Kind::closing_timeout,
+                                                        .grant = id,
+                                                        .tenant = {},
+                                                        .session = {},
+                                                        .done = answer,
+                                                        .retry = {}});
+        });
     return {};
   };
   impl.post(std::move(event));

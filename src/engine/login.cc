@@ -1,5 +1,5 @@
-// Sign-in: pending logins, sessions, tokens, devices, logout. Everything that is used once is deleted in the transaction
-// that uses it; everything a thief could use is stored as a hash or sealed.
+// Sign-in: pending logins, sessions, tokens, devices, logout. Everything that is used once is deleted in the
+// transaction that uses it; everything a thief could use is stored as a hash or sealed.
 #include <algorithm>
 
 #include "base/encoding.h"
@@ -13,7 +13,9 @@ namespace {
 constexpr base::Seconds pending_for{600}, code_for{60}, device_for{600}, device_interval{5};
 constexpr base::Millis idp_budget = std::chrono::seconds(15);
 
-std::string hash_key(std::string_view secret) { return base::hex_encode(crypto::sha256(secret)); }
+std::string hash_key(std::string_view secret) {
+  return base::hex_encode(crypto::sha256(secret));
+}
 
 std::string seal_purpose(const core::TenantId& tenant, std::string_view kind, const std::string& key) {
   return std::string(kind) + " " + tenant.str() + "/" + key;
@@ -44,15 +46,18 @@ std::string new_user_code(base::Entropy& entropy) {
 std::string tidy_user_code(std::string_view typed) {
   std::string code;
   for (const char c : typed.substr(0, 32)) {
-    if (c >= 'a' && c <= 'z') code += static_cast<char>(c - 'a' + 'A');
-    else if (c >= 'A' && c <= 'Z') code += c;
+    if (c >= 'a' && c <= 'z')
+      code += static_cast<char>(c - 'a' + 'A');
+    else if (c >= 'A' && c <= 'Z')
+      code += c;
     if (code.size() == 4) code += '-';
   }
   return code;
 }
 
 /// Reads a document and deletes it: whoever comes second finds nothing.
-Result<std::optional<store::Document>> take(Turn& turn, const core::TenantId& tenant, std::string_view kind, const std::string& key) {
+Result<std::optional<store::Document>> take(Turn& turn, const core::TenantId& tenant, std::string_view kind,
+                                            const std::string& key) {
   DP_TRY(auto found, turn.tx.get(tenant, kind, key, turn.now));
   if (found) {
     DP_TRY([[maybe_unused]] const bool removed, turn.tx.remove(tenant, kind, key));
@@ -80,7 +85,8 @@ void Engine::begin_login(BeginLogin what, Done<std::string> done) {
   const auto world = impl.tenant(what.tenant);
   const auto provider = world == nullptr || !world->idps.contains(what.idp) ? nullptr : world->idps.at(what.idp);
   if (provider == nullptr)
-    return done(Error{Code::not_found, "idp.unknown", "there is no identity provider \"" + what.idp.substr(0, 40) + "\" here"});
+    return done(
+        Error{Code::not_found, "idp.unknown", "there is no identity provider \"" + what.idp.substr(0, 40) + "\" here"});
   auto answer = std::make_shared<Done<std::string>>(std::move(done));
   impl.p.workers.run(
       Workers::Pool::idp,
@@ -97,9 +103,10 @@ void Engine::begin_login(BeginLogin what, Done<std::string> done) {
                                                                {"browser", hash_key(what.browser)},
                                                                {"pending", begun.pending},
                                                                {"then", what.then}});
-              DP_CHECK(turn.put_document(what.tenant, doc_pending, key,
-                                         impl.p.sealer.seal(base::Secret(body), seal_purpose(what.tenant, doc_pending, key)),
-                                         turn.now + pending_for, 0));
+              DP_CHECK(
+                  turn.put_document(what.tenant, doc_pending, key,
+                                    impl.p.sealer.seal(base::Secret(body), seal_purpose(what.tenant, doc_pending, key)),
+                                    turn.now + pending_for, 0));
               return url;
             });
       },
@@ -117,7 +124,8 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
   s.started_at = turn.now;
   s.ends_at = turn.now + session_max;
   if (who.not_after) s.ends_at = std::min(s.ends_at, *who.not_after);
-  if (s.ends_at <= turn.now) return Error{Code::denied, "login.not_after", "the identity provider says this sign-in is over already"};
+  if (s.ends_at <= turn.now)
+    return Error{Code::denied, "login.not_after", "the identity provider says this sign-in is over already"};
   s.client = then.string_or("kind") == "device" ? "device" : "cli";
   turn.actor = who.principal();
   LoginFinished finished;
@@ -125,9 +133,12 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
   if (then.string_or("kind") == "device") {
     const std::string user_code = then.string_or("user_code");
     DP_TRY(auto index, take(turn, what.tenant, doc_user_code, user_code));
-    if (!index) return Error{Code::invalid, "device.user_code", "this code has ended or was used", "start again with daypass login --device"};
+    if (!index)
+      return Error{Code::invalid, "device.user_code", "this code has ended or was used",
+                   "start again with daypass login --device"};
     DP_TRY(auto device, turn.tx.get(what.tenant, doc_device, index->body, turn.now));
-    if (!device) return Error{Code::invalid, "device.expired", "this code has ended", "start again with daypass login --device"};
+    if (!device)
+      return Error{Code::invalid, "device.expired", "this code has ended", "start again with daypass login --device"};
     DP_TRY(json::Value body, json::parse(device->body));
     body.as_object()->set("session", s.id.str());
     device->body = json::dump(body);
@@ -135,24 +146,32 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
   } else {
     const std::string code = base::random_token(impl.p.entropy, 32);
     const std::string redirect = then.string_or("redirect_uri");
-    DP_CHECK(turn.put_document(what.tenant, doc_code, hash_key(code),
-                               json::dump(json::Object{{"session", s.id.str()},
-                                                       {"challenge", then.string_or("challenge")},
-                                                       {"redirect_uri", redirect}}),
-                               turn.now + code_for, 0));
+    DP_CHECK(turn.put_document(
+        what.tenant, doc_code, hash_key(code),
+        json::dump(json::Object{
+            {"session", s.id.str()}, {"challenge", then.string_or("challenge")}, {"redirect_uri", redirect}}),
+        turn.now + code_for, 0));
     finished.redirect = redirect + "?code=" + code + "&state=" + then.string_or("state");
   }
   DP_CHECK(turn.put_document(what.tenant, doc_session, s.id.str(), session_body(s), s.ends_at, 0));
   json::Array groups;
   for (const auto& group : who.groups) groups.emplace_back(group);
   DP_CHECK(turn.audit(what.tenant, "login.finished", s.id.str(), "ok",
-                      {{"idp", what.idp}, {"client", s.client}, {"address", what.client_address},
-                       {"groups", std::move(groups)}, {"ends_at", base::to_rfc3339(s.ends_at)}}));
+                      {{"idp", what.idp},
+                       {"client", s.client},
+                       {"address", what.client_address},
+                       {"groups", std::move(groups)},
+                       {"ends_at", base::to_rfc3339(s.ends_at)}}));
   turn.after.emplace_back([&impl, s, tenant = what.tenant] {
     const std::unique_lock lock(impl.shared);
     impl.sessions.insert_or_assign(s.id, s);
     impl.metrics.sessions = static_cast<std::int64_t>(impl.sessions.size());
-    impl.timers.emplace(s.ends_at, Engine::Impl::Timer{.kind = Engine::Impl::Timer::Kind::session_end, .grant = {}, .tenant = tenant, .session = s.id, .done = {}, .retry = {}});
+    impl.timers.emplace(s.ends_at, Engine::Impl::Timer{.kind = Engine::Impl::Timer::Kind::session_end,
+                                                       .grant = {},
+                                                       .tenant = tenant,
+                                                       .session = s.id,
+                                                       .done = {},
+                                                       .retry = {}});
   });
   impl.metrics.logins_ok.fetch_add(1, std::memory_order_relaxed);
   return finished;
@@ -165,13 +184,14 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
   auto answer = std::make_shared<Done<LoginFinished>>(std::move(done));
   const auto fail = [&impl, what, answer](Error e) {
     impl.metrics.logins_failed.fetch_add(1, std::memory_order_relaxed);
-    impl.call<LoginFinished>([answer](Result<LoginFinished> r) { (*answer)(std::move(r)); },
-                             [what, e](Turn& turn) -> Result<LoginFinished> {
-                               turn.keep = true;
-                               DP_CHECK(turn.audit(what.tenant, "login.failed", what.idp, "failed",
-                                                   {{"check", e.check}, {"why", e.message}, {"address", what.client_address}}));
-                               return e;
-                             });
+    impl.call<LoginFinished>(
+        [answer](Result<LoginFinished> r) { (*answer)(std::move(r)); },
+        [what, e](Turn& turn) -> Result<LoginFinished> {
+          turn.keep = true;
+          DP_CHECK(turn.audit(what.tenant, "login.failed", what.idp, "failed",
+                              {{"check", e.check}, {"why", e.message}, {"address", what.client_address}}));
+          return e;
+        });
   };
   std::string state;
   for (const auto& [name, value] : what.callback.query) {
@@ -179,7 +199,8 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
     if (!state.empty()) return fail({Code::invalid, "oidc.duplicate_parameter", "the answer carries state twice"});
     state = value;
   }
-  if (state.empty()) return fail({Code::invalid, "login.state", "the answer carries no state", "start again with daypass login"});
+  if (state.empty())
+    return fail({Code::invalid, "login.state", "the answer carries no state", "start again with daypass login"});
   struct Pending {
     json::Value pending, then;
   };
@@ -188,7 +209,8 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
         if (!taken.ok()) return fail(taken.error());
         const auto world = impl.tenant(what.tenant);
         const auto provider = world == nullptr || !world->idps.contains(what.idp) ? nullptr : world->idps.at(what.idp);
-        if (provider == nullptr) return fail({Code::not_found, "idp.unknown", "there is no such identity provider here"});
+        if (provider == nullptr)
+          return fail({Code::not_found, "idp.unknown", "there is no such identity provider here"});
         const base::Millis session_max = world->spec.idp(what.idp)->session_max;
         impl.p.workers.run(
             Workers::Pool::idp,
@@ -207,19 +229,23 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
             fail);
       },
       [&impl, what, state](Turn& turn) -> Result<Pending> {
-        const Error unknown{Code::invalid, "login.state", "this sign-in is unknown, was used already, or took longer than 10 minutes",
+        const Error unknown{Code::invalid, "login.state",
+                            "this sign-in is unknown, was used already, or took longer than 10 minutes",
                             "start again with daypass login"};
         const std::string key = hash_key(state);
         DP_TRY(auto document, take(turn, what.tenant, doc_pending, key));
         if (!document) return unknown;
-        DP_TRY(const base::Secret body, impl.p.sealer.open(document->body, seal_purpose(what.tenant, doc_pending, key)));
+        DP_TRY(const base::Secret body,
+               impl.p.sealer.open(document->body, seal_purpose(what.tenant, doc_pending, key)));
         DP_TRY(const json::Value pending, json::parse(body.reveal()));
         // The one-use deletion stays whatever is wrong with the rest: a second try with the same state finds nothing.
         turn.keep = true;
         if (pending.string_or("idp") != what.idp)
-          return Error{Code::invalid, "login.mix_up", "the answer came to another identity provider's address than the one asked"};
+          return Error{Code::invalid, "login.mix_up",
+                       "the answer came to another identity provider's address than the one asked"};
         if (!base::equal_constant_time(pending.string_or("browser"), hash_key(what.browser)))
-          return Error{Code::denied, "login.browser", "the sign-in was begun in another browser", "start again with daypass login, in one browser"};
+          return Error{Code::denied, "login.browser", "the sign-in was begun in another browser",
+                       "start again with daypass login, in one browser"};
         return Pending{*pending.find("pending"), *pending.find("then")};
       });
 }
@@ -227,7 +253,8 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
 Result<Token> Engine::Impl::issue_token(Turn& turn, const LoginSession& s) {
   std::string token = "dpt_" + base::random_token(p.entropy, 32);
   const std::string key = hash_key(token);
-  DP_CHECK(turn.put_document(s.who.tenant, doc_token, key, json::dump(json::Object{{"session", s.id.str()}}), s.ends_at, 0));
+  DP_CHECK(
+      turn.put_document(s.who.tenant, doc_token, key, json::dump(json::Object{{"session", s.id.str()}}), s.ends_at, 0));
   turn.after.emplace_back([this, key, id = s.id] {
     const std::unique_lock lock(shared);
     tokens.insert_or_assign(key, id);
@@ -235,17 +262,21 @@ Result<Token> Engine::Impl::issue_token(Turn& turn, const LoginSession& s) {
   return Token{base::Secret::take(std::move(token)), s};
 }
 
-void Engine::redeem_code(core::TenantId tenant, std::string code, std::string pkce_verifier, std::string redirect_uri, Done<Token> done) {
+void Engine::redeem_code(core::TenantId tenant, std::string code, std::string pkce_verifier, std::string redirect_uri,
+                         Done<Token> done) {
   Impl& impl = *impl_;
   impl.call<Token>(std::move(done), [&impl, tenant, code, pkce_verifier, redirect_uri](Turn& turn) -> Result<Token> {
     DP_TRY(auto document, take(turn, tenant, doc_code, hash_key(code)));
-    if (!document) return Error{Code::unauthenticated, "token.code", "the code is unknown, used or older than a minute", "daypass login"};
+    if (!document)
+      return Error{Code::unauthenticated, "token.code", "the code is unknown, used or older than a minute",
+                   "daypass login"};
     turn.keep = true;  // used, whatever else is wrong
     DP_TRY(const json::Value body, json::parse(document->body));
     if (!base::equal_constant_time(crypto::pkce_s256(pkce_verifier), body.string_or("challenge")))
       return Error{Code::unauthenticated, "token.pkce", "the PKCE verifier does not fit the code", "daypass login"};
     if (redirect_uri != body.string_or("redirect_uri"))
-      return Error{Code::unauthenticated, "token.redirect_uri", "the redirect URI is not the one the code was sent to", "daypass login"};
+      return Error{Code::unauthenticated, "token.redirect_uri", "the redirect URI is not the one the code was sent to",
+                   "daypass login"};
     const auto s = impl.session(core::SessionId(body.string_or("session")));
     if (!s) return Error{Code::unauthenticated, "token.session", "the login has ended", "daypass login"};
     return impl.issue_token(turn, *s);
@@ -255,9 +286,11 @@ void Engine::redeem_code(core::TenantId tenant, std::string code, std::string pk
 void Engine::start_device(core::TenantId tenant, Done<DeviceStarted> done) {
   Impl& impl = *impl_;
   impl.call<DeviceStarted>(std::move(done), [&impl, tenant](Turn& turn) -> Result<DeviceStarted> {
-    DeviceStarted out{base::random_token(impl.p.entropy, 32), new_user_code(impl.p.entropy), device_for, device_interval};
+    DeviceStarted out{base::random_token(impl.p.entropy, 32), new_user_code(impl.p.entropy), device_for,
+                      device_interval};
     const std::string key = hash_key(out.device_code);
-    DP_CHECK(turn.put_document(tenant, doc_device, key, json::dump(json::Object{{"user_code", out.user_code}}), turn.now + device_for, 0));
+    DP_CHECK(turn.put_document(tenant, doc_device, key, json::dump(json::Object{{"user_code", out.user_code}}),
+                               turn.now + device_for, 0));
     DP_CHECK(turn.put_document(tenant, doc_user_code, out.user_code, key, turn.now + device_for, 0));
     return out;
   });
@@ -266,7 +299,9 @@ void Engine::start_device(core::TenantId tenant, Done<DeviceStarted> done) {
 void Engine::find_device(core::TenantId tenant, std::string user_code, Done<bool> done) {
   impl_->call<bool>(std::move(done), [tenant, user_code](Turn& turn) -> Result<bool> {
     DP_TRY(auto found, turn.tx.get(tenant, doc_user_code, tidy_user_code(user_code), turn.now));
-    if (!found) return Error{Code::invalid, "device.user_code", "no sign-in waits for this code", "compare it with what daypass login --device shows"};
+    if (!found)
+      return Error{Code::invalid, "device.user_code", "no sign-in waits for this code",
+                   "compare it with what daypass login --device shows"};
     return true;
   });
 }
@@ -276,7 +311,9 @@ void Engine::poll_device(core::TenantId tenant, std::string device_code, Done<To
   impl.call<Token>(std::move(done), [&impl, tenant, device_code](Turn& turn) -> Result<Token> {
     const std::string key = hash_key(device_code);
     DP_TRY(auto device, turn.tx.get(tenant, doc_device, key, turn.now));
-    if (!device) return Error{Code::unauthenticated, "device.expired", "the device code is unknown, used or has ended", "daypass login --device"};
+    if (!device)
+      return Error{Code::unauthenticated, "device.expired", "the device code is unknown, used or has ended",
+                   "daypass login --device"};
     DP_TRY(json::Value body, json::parse(device->body));
     const std::string session = body.string_or("session");
     if (session.empty()) {
@@ -306,7 +343,8 @@ Result<LoginSession> Engine::authenticate(const core::TenantId& tenant, std::str
   const auto s = impl_->sessions.find(it->second);
   if (s == impl_->sessions.end() || s->second.who.tenant != tenant) return unknown;
   if (s->second.ends_at <= impl_->now())
-    return Error{Code::unauthenticated, "login.ended", "the login ended at " + base::to_rfc3339(s->second.ends_at), "daypass login"};
+    return Error{Code::unauthenticated, "login.ended", "the login ended at " + base::to_rfc3339(s->second.ends_at),
+                 "daypass login"};
   return s->second;
 }
 
@@ -341,7 +379,8 @@ Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, co
     if (grants_ended != nullptr) ++*grants_ended;
   }
   for (const auto& [grant_id, grant] : turn.batch)
-    if (grant.session == id && !live.contains(grant_id)) DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
+    if (grant.session == id && !live.contains(grant_id))
+      DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
   DP_TRY([[maybe_unused]] const bool gone, turn.tx.remove(tenant_id, doc_session, id.str()));
   std::vector<core::CredentialId> mine;
   {
@@ -352,7 +391,8 @@ Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, co
   for (const auto& cid : mine) {
     DP_TRY([[maybe_unused]] const bool removed, turn.tx.remove(tenant_id, doc_credential, cid.str()));
   }
-  DP_CHECK(turn.audit(tenant_id, "login.ended", id.str(), "ok", {{"reason", core::to_string(reason)}, {"principal", s->who.principal()}}));
+  DP_CHECK(turn.audit(tenant_id, "login.ended", id.str(), "ok",
+                      {{"reason", core::to_string(reason)}, {"principal", s->who.principal()}}));
   logged_out.insert(id);
   turn.after.emplace_back([this, id, mine] {
     owed_logouts.erase(id);
@@ -362,7 +402,8 @@ Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, co
   return {};
 }
 
-void Engine::logout(core::TenantId tenant, core::SessionId session, core::EndReason reason, std::string actor, Done<int> done) {
+void Engine::logout(core::TenantId tenant, core::SessionId session, core::EndReason reason, std::string actor,
+                    Done<int> done) {
   Impl& impl = *impl_;
   impl.call<int>(std::move(done), [&impl, tenant, session, reason, actor](Turn& turn) -> Result<int> {
     int ended = 0;

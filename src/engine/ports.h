@@ -1,5 +1,6 @@
 // What the engine asks of others (Sessions, Workers), and what the gate may ask of the engine (Access).
-// Declared here so that the arrow stays downward: gate/ implements Sessions and calls Access, and knows no engine beyond.
+// Declared here so that the arrow stays downward: gate/ implements Sessions and calls Access, and knows no engine
+// beyond.
 #pragma once
 
 #include <atomic>
@@ -34,7 +35,7 @@ struct Lease {
     bool operator==(const Window&) const = default;
   };
   std::vector<Window> windows;
-  base::WallTime ends_at_wall{};   ///< the absolute end, for messages to people
+  base::WallTime ends_at_wall{};  ///< the absolute end, for messages to people
   [[nodiscard]] base::MonoTime deadline(base::MonoTime last_active) const noexcept;
   bool operator==(const Lease&) const = default;
 };
@@ -62,11 +63,11 @@ struct Admission {
 };
 
 struct ConnectionStats {
-  std::string why;                 ///< "client", "upstream", "cut", "error:<check>"
+  std::string why;  ///< "client", "upstream", "cut", "error:<check>"
   std::uint64_t bytes_in = 0, bytes_out = 0;
   std::uint64_t statements = 0;
-  std::string segment;             ///< file of the activity segment, relative to the data folder; empty: none
-  std::string segment_digest;      ///< its SHA-256, hex: goes into the audit log
+  std::string segment;         ///< file of the activity segment, relative to the data folder; empty: none
+  std::string segment_digest;  ///< its SHA-256, hex: goes into the audit log
 };
 
 /// Asked by the gate. Safe from any thread.
@@ -102,7 +103,7 @@ struct Job {
   int connections = 0;
   std::string handle;
   core::TargetId target_id;
-  std::shared_ptr<target::Target> target;   ///< null: the target is gone from the configuration
+  std::shared_ptr<target::Target> target;  ///< null: the target is gone from the configuration
 };
 
 /// Carries jobs out, each exactly once, and reports through Engine::finished. Never blocks the caller.
@@ -113,7 +114,8 @@ class Workers {
   /// Blocking work that is no intent (identity providers, checks, listing): `kind` chooses the pool.
   enum class Pool { idp, provision, revoke };
   /// Error::exhausted through `refused` when the pool's queue is full.
-  virtual void run(Pool pool, std::move_only_function<void()> work, std::move_only_function<void(base::Error)> refused) = 0;
+  virtual void run(Pool pool, std::move_only_function<void()> work,
+                   std::move_only_function<void(base::Error)> refused) = 0;
 };
 
 }  // namespace daypass::engine

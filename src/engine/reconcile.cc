@@ -25,19 +25,29 @@ void Engine::Impl::reconcile(const core::TenantId& tenant_id) {
       post({[this, key, tenant_id, target_id, before, owned](Turn& turn) -> Status {
               turn.after.emplace_back([this, key, tenant_id, target_id, before, owned] {
                 reconciling.erase(key);
-                if (owned->ok()) compare(tenant_id, target_id, *before, **owned);
-                else p.log.warn("target can't be compared with the store", {{"tenant", tenant_id.str()}, {"target", target_id.str()}, {"check", owned->error().check}});
+                if (owned->ok())
+                  compare(tenant_id, target_id, *before, **owned);
+                else
+                  p.log.warn(
+                      "target can't be compared with the store",
+                      {{"tenant", tenant_id.str()}, {"target", target_id.str()}, {"check", owned->error().check}});
               });
               return {};
             },
-            nullptr, {}, "daypass", {}, true});
+            nullptr,
+            {},
+            "daypass",
+            {},
+            true});
     };
-    p.workers.run(Workers::Pool::revoke, [target, done] { done(target->list_owned(std::chrono::seconds(20))); },
-                  [done](Error e) { done(std::move(e)); });
+    p.workers.run(
+        Workers::Pool::revoke, [target, done] { done(target->list_owned(std::chrono::seconds(20))); },
+        [done](Error e) { done(std::move(e)); });
   }
 }
 
-void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId& target_id, const Before& before, const std::vector<target::Owned>& owned) {
+void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId& target_id, const Before& before,
+                           const std::vector<target::Owned>& owned) {
   const auto world = tenant(tenant_id);
   if (world == nullptr || !world->targets.contains(target_id)) return;
   const auto target = world->targets.at(target_id);
@@ -53,24 +63,30 @@ void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId
       if (known && known->state != GrantState::closed) return {};
       const bool expired = account.valid_until && *account.valid_until <= turn.now;
       if (!known) {
-        DP_TRY(const bool first, turn.tx.use_once(id.tenant, "orphan " + account.name, turn.now + std::chrono::hours(24), turn.now));
+        DP_TRY(const bool first,
+               turn.tx.use_once(id.tenant, "orphan " + account.name, turn.now + std::chrono::hours(24), turn.now));
         if (first) {
           metrics.orphans_detected.fetch_add(1, std::memory_order_relaxed);
-          DP_CHECK(turn.audit(id.tenant, "orphan.found", account.name, "ok", {{"target", target_id.str()}, {"grant", account.grant}}));
+          DP_CHECK(turn.audit(id.tenant, "orphan.found", account.name, "ok",
+                              {{"target", target_id.str()}, {"grant", account.grant}}));
           p.log.error("an account that this store never heard of; was the store restored or cloned?",
                       {{"target", target_id.str()}, {"account", account.name}});
         }
         if (!expired) return {};
       }
       DP_CHECK(turn.audit(id.tenant, "orphan.removing", account.name, "ok",
-                          {{"target", target_id.str()}, {"why", known ? "its grant is closed" : "unknown, and its own validity has passed"}}));
+                          {{"target", target_id.str()},
+                           {"why", known ? "its grant is closed" : "unknown, and its own validity has passed"}}));
       turn.after.emplace_back([this, account, id, target_id, target] {
-        p.workers.run(Workers::Pool::revoke,
-                      [this, account, id, target_id, target] {
-                        const Status gone = target->revoke({id, account.name}, {}, "", std::chrono::seconds(20));
-                        if (!gone.ok()) p.log.error("orphan can't be removed", {{"account", account.name}, {"target", target_id.str()}, {"check", gone.error().check}});
-                      },
-                      [](const Error&) {});
+        p.workers.run(
+            Workers::Pool::revoke,
+            [this, account, id, target_id, target] {
+              const Status gone = target->revoke({id, account.name}, {}, "", std::chrono::seconds(20));
+              if (!gone.ok())
+                p.log.error("orphan can't be removed",
+                            {{"account", account.name}, {"target", target_id.str()}, {"check", gone.error().check}});
+            },
+            [](const Error&) {});
       });
       return {};
     };
@@ -81,7 +97,8 @@ void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId
   std::unordered_set<std::string> names;
   for (const auto& account : owned) names.insert(account.name);
   for (const auto& [id, grant] : live) {
-    if (id.tenant != tenant_id || grant.target != target_id || grant.state != GrantState::active || grant.open) continue;
+    if (id.tenant != tenant_id || grant.target != target_id || grant.state != GrantState::active || grant.open)
+      continue;
     if (names.contains(grant.account) || !before.settled.contains(id.id)) continue;
     post_grant(id, core::event::End{core::EndReason::signal, "its account is gone from the target"});
   }

@@ -53,16 +53,22 @@ Status Engine::recover() {
       DP_TRY(const json::Value body, json::parse(spec->body, config::spec_limits));
       DP_TRY(core::TenantSpec value, config::tenant_from_json(body));
       Compiled compiled = compile(std::move(value), impl.p.catalog, nullptr, Origin::stored);
-      for (const auto& problem : compiled.warnings) impl.p.log.warn("tenant: the next apply may be refused", {{"tenant", tenant.str()}, {"problem", problem.render()}});
-      for (const auto& problem : compiled.problems) impl.p.log.error("tenant can't be loaded", {{"tenant", tenant.str()}, {"problem", problem.render()}});
+      for (const auto& problem : compiled.warnings)
+        impl.p.log.warn("tenant: the next apply may be refused",
+                        {{"tenant", tenant.str()}, {"problem", problem.render()}});
+      for (const auto& problem : compiled.problems)
+        impl.p.log.error("tenant can't be loaded", {{"tenant", tenant.str()}, {"problem", problem.render()}});
       if (compiled.tenant != nullptr) impl.tenants.insert_or_assign(tenant, compiled.tenant);
     }
     DP_CHECK(each(tx, tenant, doc_session, now, [&](const store::Document& d) {
-      if (auto s = session_from(d); s.ok()) impl.sessions.insert_or_assign(s->id, std::move(*s));
-      else impl.p.log.error("a login session can't be read", {{"check", s.error().check}});
+      if (auto s = session_from(d); s.ok())
+        impl.sessions.insert_or_assign(s->id, std::move(*s));
+      else
+        impl.p.log.error("a login session can't be read", {{"check", s.error().check}});
     }));
     DP_CHECK(each(tx, tenant, doc_token, now, [&](const store::Document& d) {
-      if (auto body = json::parse(d.body); body.ok()) impl.tokens.insert_or_assign(d.key, core::SessionId(body->string_or("session")));
+      if (auto body = json::parse(d.body); body.ok())
+        impl.tokens.insert_or_assign(d.key, core::SessionId(body->string_or("session")));
     }));
     DP_CHECK(each(tx, tenant, doc_credential, now, [&](const store::Document& d) {
       if (auto c = credential_from(d); c.ok()) impl.credentials.insert_or_assign((*c)->id, *c);
@@ -75,18 +81,24 @@ Status Engine::recover() {
   impl.metrics.sessions = static_cast<std::int64_t>(impl.sessions.size());
 
   for (const auto& [id, s] : impl.sessions)
-    impl.timers.emplace(s.ends_at, Impl::Timer{.kind = Impl::Timer::Kind::session_end, .grant = {}, .tenant = s.who.tenant, .session = id, .done = {}, .retry = {}});
+    impl.timers.emplace(s.ends_at, Impl::Timer{.kind = Impl::Timer::Kind::session_end,
+                                               .grant = {},
+                                               .tenant = s.who.tenant,
+                                               .session = id,
+                                               .done = {},
+                                               .retry = {}});
   for (const auto& grant : grants) {
     Grant& known = impl.live.insert_or_assign(grant.id, grant).first->second;
-    // A restart counts as activity from here on, not from when the store takes Recovered: other news of the grant may be
-    // taken first, and would end it as idle.
+    // A restart counts as activity from here on, not from when the store takes Recovered: other news of the grant may
+    // be taken first, and would end it as idle.
     known.last_active = std::max(known.last_active, now);
     Impl::Event event;
     event.grant_event.emplace(grant.id, core::event::Recovered{});
     event.run = [&impl, id = grant.id](Turn& turn) -> Status {
       // Its login ended while nobody ran: so does the grant.
       DP_TRY(const Grant g, turn.grant(id));
-      if (!impl.session(g.session)) DP_CHECK(turn.apply(id, core::event::End{core::EndReason::login_expired, "restart"}));
+      if (!impl.session(g.session))
+        DP_CHECK(turn.apply(id, core::event::End{core::EndReason::login_expired, "restart"}));
       turn.after.emplace_back([&impl, id] {
         const auto it = impl.live.find(id);
         if (it == impl.live.end()) return;
@@ -102,8 +114,13 @@ Status Engine::recover() {
     };
     impl.post(std::move(event));
   }
-  impl.timers.emplace(now, Impl::Timer{.kind = Impl::Timer::Kind::reconcile, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
-  impl.timers.emplace(now + std::chrono::minutes(1), Impl::Timer{.kind = Impl::Timer::Kind::sweep, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
+  impl.timers.emplace(
+      now,
+      Impl::Timer{
+          .kind = Impl::Timer::Kind::reconcile, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
+  impl.timers.emplace(
+      now + std::chrono::minutes(1),
+      Impl::Timer{.kind = Impl::Timer::Kind::sweep, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
   impl.recovered = true;
   return {};
 }

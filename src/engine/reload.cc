@@ -8,12 +8,15 @@ namespace daypass::engine {
 
 using core::GrantState;
 
-std::shared_ptr<const Tenant> Engine::tenant(const core::TenantId& id) { return impl_->tenant(id); }
+std::shared_ptr<const Tenant> Engine::tenant(const core::TenantId& id) {
+  return impl_->tenant(id);
+}
 
 namespace {
 
 // Grants in flight need their target as it was: revocation must reach the server where the account lives.
-void refuse_lost_targets(const Engine::Impl& impl, const core::TenantSpec& before, const core::TenantSpec& after, Applied& out) {
+void refuse_lost_targets(const Engine::Impl& impl, const core::TenantSpec& before, const core::TenantSpec& after,
+                         Applied& out) {
   std::map<core::TargetId, int> busy;
   for (const auto& [id, grant] : impl.live)
     if (id.tenant == after.tenant) ++busy[grant.target];
@@ -27,8 +30,8 @@ void refuse_lost_targets(const Engine::Impl& impl, const core::TenantSpec& befor
     };
     if (is != nullptr && (was == nullptr || !(moved("host") || moved("port") || moved("database")))) continue;
     out.problems.push_back({"tenant.toml", 0, 0,
-                            "target " + target.str() + (is == nullptr ? " is removed" : " moves to another server") + " while " +
-                                std::to_string(count) + " of its grants are not closed",
+                            "target " + target.str() + (is == nullptr ? " is removed" : " moves to another server") +
+                                " while " + std::to_string(count) + " of its grants are not closed",
                             "end them first: daypass grants ls, daypass grants end ID"});
   }
 }
@@ -62,7 +65,8 @@ void check_targets(const Tenant& tenant, Applied& out) {
 
 }  // namespace
 
-void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> files, std::string actor, bool dry_run, Done<Applied> done) {
+void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> files, std::string actor, bool dry_run,
+                   Done<Applied> done) {
   Impl& impl = *impl_;
   Applied out;
   auto parsed = config::parse_tenant(tenant_id, files);
@@ -71,7 +75,9 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
     return done(std::move(out));
   }
   const auto before = impl.tenant(tenant_id);
-  const core::TenantSpec old = before == nullptr ? core::TenantSpec{.tenant = tenant_id, .idps = {}, .targets = {}, .roles = {}, .policies = {}} : before->spec;
+  const core::TenantSpec old =
+      before == nullptr ? core::TenantSpec{.tenant = tenant_id, .idps = {}, .targets = {}, .roles = {}, .policies = {}}
+                        : before->spec;
   out.plan = plan(old, parsed.value);
   parsed.value.version = old.version + 1;
   Compiled compiled = compile(std::move(parsed.value), impl.p.catalog, before.get());
@@ -93,7 +99,8 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
               refuse_lost_targets(impl, old, world->spec, result);
               const auto now_there = impl.tenant(tenant_id);
               if ((now_there == nullptr ? 0 : now_there->spec.version) != old.version)
-                return Error{Code::conflict, "apply.conflict", "somebody else applied at the same time", "look at the plan again, then apply again"};
+                return Error{Code::conflict, "apply.conflict", "somebody else applied at the same time",
+                             "look at the plan again, then apply again"};
               result.version = old.version;
               if (dry_run || !result.problems.empty() || result.plan.empty()) return result;
               result.version = world->spec.version;
@@ -132,7 +139,8 @@ Status Engine::Impl::redecide_all(Turn& turn, const std::shared_ptr<const Tenant
     DP_TRY(const auto record, turn.tx.get(id.tenant, doc_decision, grant.decision_record, turn.now));
     const auto facts = [&]() -> Result<Facts> {
       if (!record) return Error{Code::not_found, "decision.gone", "the decision record is gone"};
-      DP_TRY(const base::Secret body, p.sealer.open(record->body, "decision " + id.tenant.str() + "/" + grant.decision_record));
+      DP_TRY(const base::Secret body,
+             p.sealer.open(record->body, "decision " + id.tenant.str() + "/" + grant.decision_record));
       DP_TRY(const json::Value value, json::parse(body.reveal()));
       return facts_from_json(value);
     }();
@@ -144,14 +152,17 @@ Status Engine::Impl::redecide_all(Turn& turn, const std::shared_ptr<const Tenant
       core::AccessRequest request = facts->request;
       request.roles = grant.roles;
       const core::Decision decision = decide(*world, facts->who, request, facts->at);
-      if (decision.verdict == core::Verdict::allow) event.offers = core::combine(grant.offers, decision.offers);
-      else event.note = decision.why;
+      if (decision.verdict == core::Verdict::allow)
+        event.offers = core::combine(grant.offers, decision.offers);
+      else
+        event.note = decision.why;
     }
     // The same limits as before: keep their names, so that nothing is recorded where nothing changed.
     const auto same = [](const core::Offer& a, const core::Offer& b) {
       return a.duration == b.duration && a.idle == b.idle && a.connections == b.connections;
     };
-    if (std::equal(event.offers.begin(), event.offers.end(), grant.offers.begin(), grant.offers.end(), same)) event.offers = grant.offers;
+    if (std::equal(event.offers.begin(), event.offers.end(), grant.offers.begin(), grant.offers.end(), same))
+      event.offers = grant.offers;
     DP_CHECK(turn.apply(id, event));
     DP_TRY(const Grant after, turn.grant(id));
     if (after.state == GrantState::revoking) ++*ended;
@@ -162,11 +173,16 @@ Status Engine::Impl::redecide_all(Turn& turn, const std::shared_ptr<const Tenant
 void Engine::check_target(core::TenantId tenant_id, core::TargetId target_id, Done<std::vector<target::Finding>> done) {
   const auto world = impl_->tenant(tenant_id);
   const auto target = world == nullptr || !world->targets.contains(target_id) ? nullptr : world->targets.at(target_id);
-  if (target == nullptr) return done(Error{Code::not_found, "target.unknown", "there is no target " + target_id.str(), "daypass ls shows what there is"});
+  if (target == nullptr)
+    return done(Error{Code::not_found, "target.unknown", "there is no target " + target_id.str(),
+                      "daypass ls shows what there is"});
   auto answer = std::make_shared<Done<std::vector<target::Finding>>>(std::move(done));
-  impl_->p.workers.run(Workers::Pool::provision,
-                       [answer, target, roles = roles_of(world->spec, target_id)] { (*answer)(target->check(roles, std::chrono::seconds(10))); },
-                       [answer](Error e) { (*answer)(std::move(e)); });
+  impl_->p.workers.run(
+      Workers::Pool::provision,
+      [answer, target, roles = roles_of(world->spec, target_id)] {
+        (*answer)(target->check(roles, std::chrono::seconds(10)));
+      },
+      [answer](Error e) { (*answer)(std::move(e)); });
 }
 
 void Engine::probe_idp(core::TenantId tenant_id, std::string name, Done<std::string> done) {
@@ -174,13 +190,16 @@ void Engine::probe_idp(core::TenantId tenant_id, std::string name, Done<std::str
   const auto provider = world == nullptr || !world->idps.contains(name) ? nullptr : world->idps.at(name);
   if (provider == nullptr) return done(Error{Code::not_found, "idp.unknown", "there is no identity provider " + name});
   auto answer = std::make_shared<Done<std::string>>(std::move(done));
-  impl_->p.workers.run(Workers::Pool::idp,
-                       [answer, provider, name] {
-                         const Status status = provider->probe(std::chrono::seconds(10));
-                         if (status.ok()) (*answer)(name + " answers");
-                         else (*answer)(status.error());
-                       },
-                       [answer](Error e) { (*answer)(std::move(e)); });
+  impl_->p.workers.run(
+      Workers::Pool::idp,
+      [answer, provider, name] {
+        const Status status = provider->probe(std::chrono::seconds(10));
+        if (status.ok())
+          (*answer)(name + " answers");
+        else
+          (*answer)(status.error());
+      },
+      [answer](Error e) { (*answer)(std::move(e)); });
 }
 
 }  // namespace daypass::engine

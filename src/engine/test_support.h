@@ -66,7 +66,8 @@ inline Catalog catalog() {
   return c;
 }
 
-/// Two identity providers that map `level`, two targets; pg/orders: reader, writer (20 min cap), schema (elevated); pg/stock: reader.
+/// Two identity providers that map `level`, two targets; pg/orders: reader, writer (20 min cap), schema (elevated);
+/// pg/stock: reader.
 inline core::TenantSpec spec(const std::string& policies) {
   core::TenantSpec s;
   s.tenant = core::TenantId("default");

@@ -28,12 +28,12 @@ struct Turn {
   store::Tx& tx;
   WallTime now;
   std::string actor = "daypass";
-  const std::map<GrantId, Grant>& batch;                        ///< what earlier events of the batch staged
-  std::map<GrantId, Grant> staged;                              ///< what this event stages
+  const std::map<GrantId, Grant>& batch;  ///< what earlier events of the batch staged
+  std::map<GrantId, Grant> staged;        ///< what this event stages
   std::vector<std::pair<Grant, std::vector<core::Effect>>> saved;
-  std::vector<std::move_only_function<void()>> after;           ///< run after the commit, in order
-  bool keep = false;                                            ///< the answer is an error, but what was written stays
-  bool last = false;                                            ///< what comes behind must see what this changed: next batch
+  std::vector<std::move_only_function<void()>> after;  ///< run after the commit, in order
+  bool keep = false;                                   ///< the answer is an error, but what was written stays
+  bool last = false;                                   ///< what comes behind must see what this changed: next batch
 
   /// The newest state of a grant: staged, else live, else from the store (closed ones). Error: not_found.
   Result<Grant> grant(const GrantId& id);
@@ -79,16 +79,16 @@ struct Engine::Impl {
     std::move_only_function<void(const Error&)> failed;
     std::optional<std::pair<GrantId, core::GrantEvent>> grant_event;
     std::string actor = "daypass";
-    std::optional<GrantId> freed;                          ///< whose worker has come back
-    bool again = false;                                    ///< `run` bears repetition: tried until it is committed
+    std::optional<GrantId> freed;  ///< whose worker has come back
+    bool again = false;            ///< `run` bears repetition: tried until it is committed
   };
   base::BoundedQueue<Event> inbox;
 
   // -- the engine thread's own ---------------------------------------------------------------------------------------
-  std::unordered_map<GrantId, Grant> live;                 ///< every grant that is not closed
+  std::unordered_map<GrantId, Grant> live;  ///< every grant that is not closed
   std::unordered_map<GrantId, std::shared_ptr<GrantMeter>> meters;
   std::unordered_map<GrantId, std::vector<Waiter>> waiters;
-  std::unordered_map<GrantId, std::vector<std::shared_ptr<Done<Grant>>>> closing;   ///< wait_closed
+  std::unordered_map<GrantId, std::vector<std::shared_ptr<Done<Grant>>>> closing;  ///< wait_closed
   struct Timer {
     enum class Kind { grant_tick, intent, session_end, closing_timeout, reconcile, sweep, retry } kind;
     GrantId grant;
@@ -99,18 +99,19 @@ struct Engine::Impl {
     std::shared_ptr<Event> retry;
   };
   std::multimap<WallTime, Timer> timers;
-  std::unordered_map<GrantId, WallTime> tick_at;           ///< earliest tick already in `timers`
+  std::unordered_map<GrantId, WallTime> tick_at;  ///< earliest tick already in `timers`
   // A worker call in flight per grant, and the job that waits for it: two hands never work on one account at once.
   std::unordered_map<GrantId, std::optional<Job>> in_flight;
-  std::unordered_map<GrantId, Job> pending_jobs;           ///< by backoff: not dispatched yet
-  std::unordered_map<GrantId, std::string> last_failure;   ///< message of the last failed provision, for its waiters
-  std::unordered_set<std::string> reconciling;             ///< tenant/target whose listing is under way
-  std::deque<Event> held;                                  ///< came behind a reload, for the next batch
-  // Ends that the store did not take: cut already, told to the target, and first in every batch until they are recorded.
+  std::unordered_map<GrantId, Job> pending_jobs;          ///< by backoff: not dispatched yet
+  std::unordered_map<GrantId, std::string> last_failure;  ///< message of the last failed provision, for its waiters
+  std::unordered_set<std::string> reconciling;            ///< tenant/target whose listing is under way
+  std::deque<Event> held;                                 ///< came behind a reload, for the next batch
+  // Ends that the store did not take: cut already, told to the target, and first in every batch until they are
+  // recorded.
   struct OwedEnd {
     core::EndReason reason;
     std::string note, actor;
-    WallTime tried{};                                      ///< when the target was told last
+    WallTime tried{};  ///< when the target was told last
   };
   std::map<GrantId, OwedEnd> owed_ends;
   struct OwedLogout {
@@ -119,19 +120,20 @@ struct Engine::Impl {
     std::string actor;
   };
   std::map<core::SessionId, OwedLogout> owed_logouts;
-  std::set<core::SessionId> logged_out;                    ///< by this batch
+  std::set<core::SessionId> logged_out;  ///< by this batch
   WallTime high_water_saved{}, gauges_at{};
 
-  // -- shared: written by the engine thread, read by any ---------------------------------------------------------------
+  // -- shared: written by the engine thread, read by any
+  // ---------------------------------------------------------------
   mutable std::shared_mutex shared;
   std::map<core::TenantId, std::shared_ptr<const Tenant>> tenants;
   std::unordered_map<core::SessionId, LoginSession> sessions;
-  std::unordered_map<std::string, core::SessionId> tokens;                        ///< sha256 (hex) → session
+  std::unordered_map<std::string, core::SessionId> tokens;  ///< sha256 (hex) → session
   std::unordered_map<core::CredentialId, std::shared_ptr<const Credential>> credentials;
-  std::string mock_secret;                                                        ///< for verifiers of unknown names
+  std::string mock_secret;  ///< for verifiers of unknown names
   std::atomic<bool> store_ok{true}, clock_ok{true}, recovered{false}, stopping{false};
   std::atomic<std::int64_t> last_now_ms{0};
-  MonoTime last_mono{};                                    ///< of the same reading; the engine thread's own
+  MonoTime last_mono{};  ///< of the same reading; the engine thread's own
 
   // engine.cc
   MonoTime turn(std::chrono::nanoseconds wait);
@@ -144,7 +146,7 @@ struct Engine::Impl {
   /// Runs the events in one transaction; those that stay behind a reload are moved to `held`.
   struct Batch {
     std::map<GrantId, Grant> staged;
-    std::map<GrantId, std::string> actors;                 ///< who ended what
+    std::map<GrantId, std::string> actors;  ///< who ended what
     std::vector<std::pair<Grant, std::vector<core::Effect>>> saved;
     std::vector<std::move_only_function<void()>> after;
   };
@@ -187,7 +189,8 @@ struct Engine::Impl {
   struct Before {
     std::unordered_set<std::string> live, settled;
   };
-  void compare(const core::TenantId& tenant, const core::TargetId& target, const Before& before, const std::vector<target::Owned>& owned);
+  void compare(const core::TenantId& tenant, const core::TargetId& target, const Before& before,
+               const std::vector<target::Owned>& owned);
 };
 
 template <class T>

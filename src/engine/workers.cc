@@ -18,14 +18,20 @@ namespace {
 constexpr base::Millis provision_budget = std::chrono::seconds(10), revoke_budget = std::chrono::seconds(20),
                        verify_budget = std::chrono::seconds(10);
 
-std::string told(const Error& e) { return e.check + ": " + e.message.substr(0, 300); }
+std::string told(const Error& e) {
+  return e.check + ": " + e.message.substr(0, 300);
+}
 
 core::GrantEvent failure(const core::Intent& intent, const Error& e) {
   switch (intent.kind) {
-    case IntentKind::provision: return event::ProvisionFailed{intent.seq, told(e)};
-    case IntentKind::extend: return event::ExtendFailed{intent.seq, told(e)};
-    case IntentKind::revoke: return event::RevokeTried{intent.seq, false, told(e)};
-    case IntentKind::verify: return event::Verified{intent.seq, core::Presence::unknown, told(e)};
+    case IntentKind::provision:
+      return event::ProvisionFailed{intent.seq, told(e)};
+    case IntentKind::extend:
+      return event::ExtendFailed{intent.seq, told(e)};
+    case IntentKind::revoke:
+      return event::RevokeTried{intent.seq, false, told(e)};
+    case IntentKind::verify:
+      return event::Verified{intent.seq, core::Presence::unknown, told(e)};
   }
   return event::Verified{intent.seq, core::Presence::unknown, told(e)};
 }
@@ -76,7 +82,9 @@ WorkerPools::WorkerPools(const crypto::Sealer& sealer, const base::Clock& clock,
   lanes_[static_cast<int>(Pool::revoke)].threads = sizes.revoke;
 }
 
-WorkerPools::~WorkerPools() { stop(); }
+WorkerPools::~WorkerPools() {
+  stop();
+}
 
 void WorkerPools::start() {
   constexpr const char* names[] = {"dp-idp", "dp-provision", "dp-revoke"};
@@ -159,16 +167,21 @@ void WorkerPools::dispatch(Job job) {
   auto shared = std::make_shared<Job>(std::move(job));
   Task task{[this, shared, peer, giving] {
               if (giving && broken(peer)) {
-                engine_->finished(shared->intent, failure(shared->intent, {Code::unavailable, "target.down", "the target could not be reached a moment ago"}));
+                engine_->finished(shared->intent,
+                                  failure(shared->intent, {Code::unavailable, "target.down",
+                                                           "the target could not be reached a moment ago"}));
                 return;
               }
-              const base::Millis budget = giving ? provision_budget : shared->intent.kind == IntentKind::revoke ? revoke_budget : verify_budget;
+              const base::Millis budget = giving                                      ? provision_budget
+                                          : shared->intent.kind == IntentKind::revoke ? revoke_budget
+                                                                                      : verify_budget;
               core::GrantEvent result = [&]() -> core::GrantEvent {
                 try {
                   return carry_out(*shared, sealer_, budget);
                 } catch (const std::exception& e) {
                   log_.error("a driver threw", {{"what", e.what()}});
-                  return failure(shared->intent, {Code::internal, "driver.exception", "the driver failed in an unforeseen way"});
+                  return failure(shared->intent,
+                                 {Code::internal, "driver.exception", "the driver failed in an unforeseen way"});
                 }
               }();
               if (giving) note(peer, !unreached(result));

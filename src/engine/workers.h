@@ -1,5 +1,5 @@
-// The worker pools: plain threads for plain blocking calls. Revocation has threads of its own, so that nothing which gives
-// access can delay what takes it away; a peer that hangs holds at most half of a pool.
+// The worker pools: plain threads for plain blocking calls. Revocation has threads of its own, so that nothing which
+// gives access can delay what takes it away; a peer that hangs holds at most half of a pool.
 #pragma once
 
 #include <condition_variable>
@@ -20,7 +20,7 @@ class WorkerPools final : public Workers {
  public:
   struct Sizes {
     unsigned revoke = 4, provision = 4, idp = 4;
-    std::size_t queue = 4096;                 ///< of wishes; revocations are never refused
+    std::size_t queue = 4096;  ///< of wishes; revocations are never refused
   };
   WorkerPools(const crypto::Sealer& sealer, const base::Clock& clock, const base::Log& log, Sizes sizes);
   ~WorkerPools() override;
@@ -31,18 +31,19 @@ class WorkerPools final : public Workers {
   void stop();
 
   void dispatch(Job job) override;
-  void run(Pool pool, std::move_only_function<void()> work, std::move_only_function<void(base::Error)> refused) override;
+  void run(Pool pool, std::move_only_function<void()> work,
+           std::move_only_function<void(base::Error)> refused) override;
 
  private:
   struct Task {
     std::move_only_function<void()> work;
-    std::string peer;                         ///< empty: counts against no peer
+    std::string peer;  ///< empty: counts against no peer
   };
   struct Lane {
     std::mutex mutex;
     std::condition_variable ready;
     std::deque<Task> waiting;
-    std::map<std::string, unsigned> busy;     ///< threads per peer
+    std::map<std::string, unsigned> busy;  ///< threads per peer
     unsigned threads = 0;
     bool stopping = false;
   };
@@ -61,7 +62,7 @@ class WorkerPools final : public Workers {
   const base::Log& log_;
   Sizes sizes_;
   Engine* engine_ = nullptr;
-  Lane lanes_[3];                             ///< by Pool
+  Lane lanes_[3];  ///< by Pool
   std::vector<std::thread> threads_;
   std::mutex breaker_mutex_;
   std::map<std::string, Breaker> breakers_;

@@ -16,10 +16,13 @@ namespace {
 using base::Code;
 using base::Error;
 
-std::string place_of(const cedar::Policy& policy) { return policy.file(); }
+std::string place_of(const cedar::Policy& policy) {
+  return policy.file();
+}
 
 config::Problem at(const cedar::Policy& policy, std::string message, std::string hint) {
-  return {place_of(policy), policy.line(), policy.column(), "policy " + policy.id() + ": " + std::move(message), std::move(hint)};
+  return {place_of(policy), policy.line(), policy.column(), "policy " + policy.id() + ": " + std::move(message),
+          std::move(hint)};
 }
 
 // The annotations that carry limits. A slip in one of them would silently give more than was meant, so all are checked.
@@ -31,25 +34,31 @@ void read_annotations(const cedar::Policy& policy, Compiled& out, std::map<std::
     if (key == "duration" || key == "idle") {
       const auto parsed = base::parse_duration(value);
       if (!parsed.ok() || *parsed < std::chrono::seconds(1)) {
-        out.problems.push_back(at(policy, "@" + key + "(\"" + value + "\") is not a duration", "write it like 1h, 10m or 90s"));
+        out.problems.push_back(
+            at(policy, "@" + key + "(\"" + value + "\") is not a duration", "write it like 1h, 10m or 90s"));
         continue;
       }
       (key == "duration" ? mine.duration : mine.idle) = *parsed;
       any = true;
     } else if (key == "connections") {
-      const bool digits = !value.empty() && value.size() <= 4 && std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
+      const bool digits = !value.empty() && value.size() <= 4 &&
+                          std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
       const int n = digits ? std::stoi(value) : 0;
       if (n < 1 || n > 1000) {
-        out.problems.push_back(at(policy, "@connections(\"" + value + "\") is not a number of connections", "write a whole number from 1 to 1000"));
+        out.problems.push_back(at(policy, "@connections(\"" + value + "\") is not a number of connections",
+                                  "write a whole number from 1 to 1000"));
         continue;
       }
       mine.connections = n;
       any = true;
     } else if (key == "approvers") {
-      out.problems.push_back(at(policy, "@approvers is not supported yet", "remove it: access that should wait for an approval would be given without one"));
+      out.problems.push_back(at(policy, "@approvers is not supported yet",
+                                "remove it: access that should wait for an approval would be given without one"));
     } else if (std::find(known.begin(), known.end(), key) == known.end()) {
       const std::string near = base::nearest(key, known);
-      out.problems.push_back(at(policy, "unknown annotation @" + key, near.empty() ? "known are @id, @duration, @idle, @connections and @description" : "did you mean @" + near + "?"));
+      out.problems.push_back(at(policy, "unknown annotation @" + key,
+                                near.empty() ? "known are @id, @duration, @idle, @connections and @description"
+                                             : "did you mean @" + near + "?"));
     }
   }
   if (any && policy.effect() == cedar::Effect::forbid)
@@ -62,7 +71,8 @@ void check_names(const cedar::Policy& policy, const core::TenantSpec& spec, Comp
   constexpr std::array<std::string_view, 2> actions{"assume", "administer"};
   for (const auto& uid : policy.action().entities)
     if (uid.type != "Action" || std::find(actions.begin(), actions.end(), uid.id) == actions.end())
-      out.problems.push_back(at(policy, "there is no action " + uid.to_string(), "actions are Action::\"assume\" and Action::\"administer\""));
+      out.problems.push_back(at(policy, "there is no action " + uid.to_string(),
+                                "actions are Action::\"assume\" and Action::\"administer\""));
   std::vector<std::string> roles, targets, idps;
   for (const auto& role : spec.roles) roles.push_back(role.id.str());
   for (const auto& target : spec.targets) targets.push_back(target.id.str());
@@ -70,30 +80,38 @@ void check_names(const cedar::Policy& policy, const core::TenantSpec& spec, Comp
   const auto missing = [&](const cedar::EntityUid& uid, const std::vector<std::string>& known) {
     if (std::find(known.begin(), known.end(), uid.id) != known.end()) return;
     const std::string near = base::nearest(uid.id, known);
-    out.problems.push_back(at(policy, "there is no " + uid.to_string(), near.empty() ? "define it in tenant.toml" : "did you mean " + uid.type + "::\"" + near + "\"?"));
+    out.problems.push_back(
+        at(policy, "there is no " + uid.to_string(),
+           near.empty() ? "define it in tenant.toml" : "did you mean " + uid.type + "::\"" + near + "\"?"));
   };
   for (const auto& uid : policy.resource().entities) {
-    if (uid.type == "Role") missing(uid, roles);
-    else if (uid.type == "Target") missing(uid, targets);
+    if (uid.type == "Role")
+      missing(uid, roles);
+    else if (uid.type == "Target")
+      missing(uid, targets);
     else if (uid.type != "Tenant")
-      out.problems.push_back(at(policy, uid.to_string() + " can't be a resource", "resources are Role::\"…\", Target::\"…\" and Tenant::\"…\""));
+      out.problems.push_back(at(policy, uid.to_string() + " can't be a resource",
+                                "resources are Role::\"…\", Target::\"…\" and Tenant::\"…\""));
   }
   for (const auto& uid : policy.principal().entities) {
     if (uid.type != "Group" && uid.type != "User") {
-      out.problems.push_back(at(policy, uid.to_string() + " can't be a principal", "principals are User::\"<idp>/<subject>\" and Group::\"<idp>/<group>\""));
+      out.problems.push_back(at(policy, uid.to_string() + " can't be a principal",
+                                "principals are User::\"<idp>/<subject>\" and Group::\"<idp>/<group>\""));
       continue;
     }
     const std::size_t slash = uid.id.find('/');
     const std::string idp = uid.id.substr(0, slash);
     if (slash == std::string::npos || std::find(idps.begin(), idps.end(), idp) == idps.end())
       out.problems.push_back(at(policy, uid.to_string() + " names no identity provider of this tenant",
-                                "write " + uid.type + "::\"<idp>/" + (slash == std::string::npos ? uid.id : uid.id.substr(slash + 1)) + "\""));
+                                "write " + uid.type + "::\"<idp>/" +
+                                    (slash == std::string::npos ? uid.id : uid.id.substr(slash + 1)) + "\""));
   }
 }
 
 // The line and its caret as cedar::render draws them; the hint has a place of its own in a problem.
 config::Problem shown(cedar::Diagnostic d, std::string_view text, const std::string& policy) {
-  config::Problem out{d.file, d.line, d.column, (policy.empty() ? "" : "policy " + policy + ": ") + d.message, d.hint, {}};
+  config::Problem out{d.file, d.line, d.column, (policy.empty() ? "" : "policy " + policy + ": ") + d.message,
+                      d.hint, {}};
   d.hint.clear();
   std::string drawn = cedar::render(d, text);
   drawn.erase(0, drawn.find('\n') + 1);
@@ -106,14 +124,17 @@ config::Problem shown(cedar::Diagnostic d, std::string_view text, const std::str
 // found fault with: what follows from a name that does not exist is not told twice.
 void check_types(const Tenant& tenant, const std::set<std::string>& named, std::vector<config::Problem>& errors,
                  std::vector<config::Problem>& warnings) {
-  constexpr std::array<std::string_view, 3> follows{"cedar.unknown_action", "cedar.unknown_entity_type", "cedar.never_applies"};
+  constexpr std::array<std::string_view, 3> follows{"cedar.unknown_action", "cedar.unknown_entity_type",
+                                                    "cedar.never_applies"};
   const cedar::ValidationResult result = cedar::validate(tenant.policies, tenant.schema);
   const auto tell = [&](const std::vector<cedar::ValidationProblem>& found, std::vector<config::Problem>& out) {
     for (const auto& p : found) {
-      const bool twice = named.contains(p.policy) && (std::ranges::find(follows, p.diagnostic.check) != follows.end() || &found == &result.warnings);
+      const bool twice = named.contains(p.policy) && (std::ranges::find(follows, p.diagnostic.check) != follows.end() ||
+                                                      &found == &result.warnings);
       if (twice) continue;
       const cedar::Policy* policy = tenant.policies.find(p.policy);
-      out.push_back(shown(p.diagnostic, policy == nullptr ? std::string_view() : std::string_view(policy->source().text), p.policy));
+      out.push_back(shown(p.diagnostic,
+                          policy == nullptr ? std::string_view() : std::string_view(policy->source().text), p.policy));
     }
   };
   tell(result.errors, errors);
@@ -132,7 +153,8 @@ void make_drivers(Tenant& tenant, const Catalog& catalog, const Tenant* before, 
     }
     const auto driver = catalog.idps.find(idp.protocol);
     if (driver == catalog.idps.end()) {
-      out.problems.push_back(in_spec("idp " + idp.name, {Code::invalid, "idp.protocol", "unknown protocol \"" + idp.protocol + "\""}));
+      out.problems.push_back(
+          in_spec("idp " + idp.name, {Code::invalid, "idp.protocol", "unknown protocol \"" + idp.protocol + "\""}));
       continue;
     }
     if (auto status = driver->second->validate(idp); !status.ok()) {
@@ -140,8 +162,10 @@ void make_drivers(Tenant& tenant, const Catalog& catalog, const Tenant* before, 
       continue;
     }
     auto made = driver->second->make(tenant.spec.tenant, idp);
-    if (made.ok()) tenant.idps.emplace(idp.name, std::move(*made));
-    else out.problems.push_back(in_spec("idp " + idp.name, made.error()));
+    if (made.ok())
+      tenant.idps.emplace(idp.name, std::move(*made));
+    else
+      out.problems.push_back(in_spec("idp " + idp.name, made.error()));
   }
   for (const auto& target : tenant.spec.targets) {
     std::vector<core::RoleSpec> roles;
@@ -149,20 +173,25 @@ void make_drivers(Tenant& tenant, const Catalog& catalog, const Tenant* before, 
       if (core::target_of(role.id) == target.id) roles.push_back(role);
     const auto driver = catalog.targets.find(core::kind_of(target.id));
     if (driver == catalog.targets.end()) {
-      out.problems.push_back(in_spec("target " + target.id.str(), {Code::invalid, "target.kind", "unknown kind \"" + core::kind_of(target.id) + "\""}));
+      out.problems.push_back(
+          in_spec("target " + target.id.str(),
+                  {Code::invalid, "target.kind", "unknown kind \"" + core::kind_of(target.id) + "\""}));
       continue;
     }
     if (auto status = driver->second->validate(target, roles); !status.ok()) {
       out.problems.push_back(in_spec("target " + target.id.str(), status.error()));
       continue;
     }
-    if (const auto* old = before == nullptr ? nullptr : before->spec.target(target.id); old != nullptr && *old == target) {
+    if (const auto* old = before == nullptr ? nullptr : before->spec.target(target.id);
+        old != nullptr && *old == target) {
       tenant.targets.emplace(target.id, before->targets.at(target.id));
       continue;
     }
     auto made = driver->second->make(tenant.spec.tenant, target);
-    if (made.ok()) tenant.targets.emplace(target.id, std::move(*made));
-    else out.problems.push_back(in_spec("target " + target.id.str(), made.error()));
+    if (made.ok())
+      tenant.targets.emplace(target.id, std::move(*made));
+    else
+      out.problems.push_back(in_spec("target " + target.id.str(), made.error()));
   }
 }
 
@@ -173,8 +202,10 @@ void plan_list(std::vector<std::string>& out, const std::string& what, const Lis
   };
   for (const auto& item : after) {
     const auto old = find(before, key(item));
-    if (old == before.end()) out.push_back("+ " + what + " " + key(item));
-    else if (!(*old == item)) out.push_back("~ " + what + " " + key(item));
+    if (old == before.end())
+      out.push_back("+ " + what + " " + key(item));
+    else if (!(*old == item))
+      out.push_back("~ " + what + " " + key(item));
   }
   for (const auto& item : before)
     if (find(after, key(item)) == after.end()) out.push_back("- " + what + " " + key(item));
@@ -203,8 +234,10 @@ Compiled compile(core::TenantSpec spec, const Catalog& catalog, const Tenant* be
   std::vector<config::Problem>& type_errors = origin == Origin::stored ? out.warnings : out.problems;
   TenantSchema schema = tenant_schema(tenant->spec);
   tenant->schema = std::move(schema.schema);
-  if (schema.problems.empty()) check_types(*tenant, named, type_errors, out.warnings);
-  else std::ranges::move(schema.problems, std::back_inserter(type_errors));
+  if (schema.problems.empty())
+    check_types(*tenant, named, type_errors, out.warnings);
+  else
+    std::ranges::move(schema.problems, std::back_inserter(type_errors));
   make_drivers(*tenant, catalog, before, out);
   if (!out.problems.empty()) return out;
   tenant->compiled = cedar::CompiledPolicies::compile(tenant->policies);

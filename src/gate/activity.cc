@@ -29,9 +29,9 @@ class ActivityWriter::Segment {
     void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
   };
   const File file;
-  std::string lines;                      ///< of this batch, not on disk yet
-  std::size_t count = 0;                  ///< how many they are
-  int fd = -1;                            ///< -1: not there yet, or put aside and opened again for the next line
+  std::string lines;      ///< of this batch, not on disk yet
+  std::size_t count = 0;  ///< how many they are
+  int fd = -1;            ///< -1: not there yet, or put aside and opened again for the next line
   off_t size = 0;
   std::unique_ptr<EVP_MD_CTX, Free> hash;
 };
@@ -45,7 +45,9 @@ ActivityWriter::ActivityWriter(std::string folder, const base::Log& log) : folde
   });
 }
 
-ActivityWriter::~ActivityWriter() { stop(); }
+ActivityWriter::~ActivityWriter() {
+  stop();
+}
 
 void ActivityWriter::stop() {
   {
@@ -56,7 +58,9 @@ void ActivityWriter::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-ActivityWriter::SegmentPtr ActivityWriter::open(File file) { return std::make_shared<Segment>(std::move(file)); }
+ActivityWriter::SegmentPtr ActivityWriter::open(File file) {
+  return std::make_shared<Segment>(std::move(file));
+}
 
 // The writer sleeps until the first line, then a little longer, so that it is woken once for many.
 void ActivityWriter::push(std::unique_lock<std::mutex>& lock, Item item, bool hurry) {
@@ -136,8 +140,10 @@ void ActivityWriter::handle(std::deque<Item>& batch) {
       continue;
     }
     if (segment.count++ == 0) touched.push_back(item.segment);
-    if (segment.lines.empty()) segment.lines = std::move(item.line);
-    else segment.lines += item.line;
+    if (segment.lines.empty())
+      segment.lines = std::move(item.line);
+    else
+      segment.lines += item.line;
   }
   for (const SegmentPtr& segment : touched) flush(segment);
 }

@@ -84,15 +84,15 @@ class ActivityWriter {
   std::mutex mutex_;
   std::condition_variable ready_;
   std::deque<Item> queue_;
-  std::size_t lines_ = 0, bytes_ = 0;    ///< queued, or taken by the writer and not on disk yet
-  bool parked_ = false;                  ///< the writer waits for the first line
-  bool hurry_ = false;                   ///< somebody waits for what is queued
+  std::size_t lines_ = 0, bytes_ = 0;  ///< queued, or taken by the writer and not on disk yet
+  bool parked_ = false;                ///< the writer waits for the first line
+  bool hurry_ = false;                 ///< somebody waits for what is queued
   bool stopping_ = false;
   bool stopped_ = false;
   std::atomic<bool> broken_{false};
   // The writer thread's own.
-  std::vector<SegmentPtr> open_;         ///< those with a descriptor
-  std::vector<int> retired_;             ///< of closed files, not yet synced: the disk is asked when nothing waits
+  std::vector<SegmentPtr> open_;  ///< those with a descriptor
+  std::vector<int> retired_;      ///< of closed files, not yet synced: the disk is asked when nothing waits
   std::int64_t lost_ = 0;
   bool gave_up_ = false;
   std::thread thread_;

@@ -17,9 +17,7 @@ namespace {
 
 struct Disk {
   Disk() : log(clock, base::Level::error, base::log_to_nowhere()) {}
-  [[nodiscard]] ActivityWriter::SegmentPtr open(int n) const {
-    return ActivityWriter::open(file(n));
-  }
+  [[nodiscard]] ActivityWriter::SegmentPtr open(int n) const { return ActivityWriter::open(file(n)); }
   [[nodiscard]] ActivityWriter::File file(int n) const {
     return {core::GrantId{core::TenantId("default"), "gr_test"}, core::ConnectionId("cx_" + std::to_string(n))};
   }

@@ -54,9 +54,8 @@ TEST(Cut, InAnOpenTransactionThatIsRolledBack) {
   w.cut();
   expect_told(client.await_end());
   expect_cut(w);
-  EXPECT_TRUE(eventually([&] {
-    return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'dp_test'") == "0";
-  }));
+  EXPECT_TRUE(
+      eventually([&] { return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'dp_test'") == "0"; }));
   EXPECT_EQ(w.pg.value("SELECT to_regclass('public.cut_half')"), "NULL");
 }
 

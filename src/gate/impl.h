@@ -26,7 +26,7 @@ struct PostgresGate::Impl : std::enable_shared_from_this<PostgresGate::Impl> {
   engine::Access* access = nullptr;
   std::unique_ptr<net::Listener> listener;
   ActivityWriter activity;
-  std::string mock_secret;             ///< for user names that do not exist
+  std::string mock_secret;  ///< for user names that do not exist
   std::atomic<bool> draining{false};
 
   // The register. Locked when a connection comes, logs in, goes or is cut; never while it works. Whoever holds the lock
@@ -39,11 +39,11 @@ struct PostgresGate::Impl : std::enable_shared_from_this<PostgresGate::Impl> {
     std::size_t regular = 0, spare = 0;
   };
   std::unordered_map<std::string, Guests> per_address;
-  std::size_t open = 0, spare = 0;     ///< all, and those of them beyond the limits
+  std::size_t open = 0, spare = 0;  ///< all, and those of them beyond the limits
   std::unordered_map<engine::GrantId, std::vector<const Session*>> by_grant;
   /// What the engine said of a grant lately: also for connections that were let in just before and aren't enrolled.
   struct Word {
-    std::optional<std::string> cut;      ///< the sentence; a grant never comes back
+    std::optional<std::string> cut;  ///< the sentence; a grant never comes back
     std::optional<engine::Lease> lease;
     base::MonoTime at{};
   };

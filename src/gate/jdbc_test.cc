@@ -37,7 +37,7 @@ struct Strict {
   std::optional<net::TlsClientContext> tls;  ///< none: in clear
   std::string certificate_hash;              ///< of the server's, for -PLUS
   std::string gs2, mechanism, user = "*";
-  std::string failed;                        ///< what this client did not accept; empty: it is in
+  std::string failed;  ///< what this client did not accept; empty: it is in
 };
 
 struct Message {

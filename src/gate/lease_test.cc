@@ -141,7 +141,7 @@ TEST(Records, SegmentDigestAndCounts) {
   EXPECT_EQ(stats->segment, "activity/default/gr_test/cx_1.jsonl");
   const std::string file = w.folder / stats->segment, text = read_text(file);
   EXPECT_EQ(stats->segment_digest, base::hex_encode(crypto::sha256(text)));
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat(file.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777U, 0600U);
   std::vector<base::json::Value> lines;
@@ -163,7 +163,8 @@ TEST(Records, ACutStatementIsWrittenDown) {
   World w;
   Client client(w.conninfo());
   client.send("SELECT pg_sleep(600)");
-  ASSERT_TRUE(eventually([&] { return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1"; }));
+  ASSERT_TRUE(eventually(
+      [&] { return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1"; }));
   w.cut();
   const auto stats = w.access.wait_closed(1);
   ASSERT_TRUE(stats.has_value());
@@ -174,9 +175,7 @@ TEST(Records, ACutStatementIsWrittenDown) {
 // Records that can't be written stop statements, never a cut; and none is lost.
 TEST(Records, ABrokenDiskFailsClosed) {
   Wishes wishes;
-  wishes.options = [](PostgresGateOptions& o) {
-    std::ofstream(o.activity_folder) << "no folder";
-  };
+  wishes.options = [](PostgresGateOptions& o) { std::ofstream(o.activity_folder) << "no folder"; };
   World w(wishes);
   w.pg.sql("DROP SEQUENCE IF EXISTS blocked; CREATE SEQUENCE blocked; GRANT USAGE ON SEQUENCE blocked TO dp_test");
   Client client(w.conninfo()), doomed(w.conninfo());
@@ -208,9 +207,7 @@ TEST(Records, ABrokenDiskFailsClosed) {
 
 TEST(Records, CutWorksWithABrokenDisk) {
   Wishes wishes;
-  wishes.options = [](PostgresGateOptions& o) {
-    std::ofstream(o.activity_folder) << "no folder";
-  };
+  wishes.options = [](PostgresGateOptions& o) { std::ofstream(o.activity_folder) << "no folder"; };
   World w(wishes);
   Client client(w.conninfo());
   client.run("SELECT 1");

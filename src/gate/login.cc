@@ -17,16 +17,29 @@ namespace {
 Refusal refusal_of(const Error& e) {
   std::string state = "58000";
   switch (e.code) {
-    case Code::denied: state = "42501"; break;
-    case Code::unauthenticated: state = "28P01"; break;
-    case Code::exhausted: state = "53300"; break;
-    case Code::ended: state = "57P01"; break;
+    case Code::denied:
+      state = "42501";
+      break;
+    case Code::unauthenticated:
+      state = "28P01";
+      break;
+    case Code::exhausted:
+      state = "53300";
+      break;
+    case Code::ended:
+      state = "57P01";
+      break;
     case Code::unavailable:
-    case Code::timeout: state = "57P03"; break;
-    case Code::invalid: state = std::string(pg::startup_sqlstate(e)); break;
+    case Code::timeout:
+      state = "57P03";
+      break;
+    case Code::invalid:
+      state = std::string(pg::startup_sqlstate(e));
+      break;
     case Code::not_found:
     case Code::conflict:
-    case Code::internal: break;
+    case Code::internal:
+      break;
   }
   return {std::move(state), e.message, e.hint};
 }
@@ -41,8 +54,8 @@ Session::Session(std::shared_ptr<PostgresGate::Impl> gate, net::StreamPtr client
       address_(client_->peer_ip()),
       peer_(client_->peer()),
       spare_(spare),
-      login_until_(gate_.clock.mono() + (spare ? std::min(gate_.options.spare_time, gate_.options.login_time)
-                                               : gate_.options.login_time)) {}
+      login_until_(gate_.clock.mono() +
+                   (spare ? std::min(gate_.options.spare_time, gate_.options.login_time) : gate_.options.login_time)) {}
 
 Session::~Session() {
   // Only when the io threads went first: else finish() has done it.
@@ -77,10 +90,8 @@ awaitable<Status> Session::send(std::string_view text) {
 awaitable<void> Session::refuse(Refusal refusal) {
   if (over_ || client_ == nullptr || !client_->is_open()) co_return;
   std::string text;
-  pg::append_error_response(text, {.severity = "FATAL",
-                                   .sqlstate = refusal.sqlstate,
-                                   .message = refusal.message,
-                                   .hint = refusal.hint});
+  pg::append_error_response(
+      text, {.severity = "FATAL", .sqlstate = refusal.sqlstate, .message = refusal.message, .hint = refusal.hint});
   net::Deadline deadline(*client_, std::chrono::seconds(2));
   (void)co_await send(text);
 }
@@ -208,8 +219,10 @@ awaitable<Result<engine::Verifier>> Session::authenticate(const std::string& use
   crypto::ScramVerifier verifier = mock ? crypto::mock_verifier(gate_.mock_secret, user, 4096) : found->scram;
   std::string out;
   const bool plus_offered = tls_ && !end_point_.empty();
-  if (plus_offered) pg::append_authentication_sasl(out, {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"});
-  else pg::append_authentication_sasl(out, {"SCRAM-SHA-256"});
+  if (plus_offered)
+    pg::append_authentication_sasl(out, {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"});
+  else
+    pg::append_authentication_sasl(out, {"SCRAM-SHA-256"});
   Status sent = co_await send(out);
   if (!sent.ok()) co_return sent.error();
 
@@ -280,10 +293,9 @@ std::optional<Refusal> Session::wrong_database(const pg::StartupMessage& startup
   const std::string asked = startup.database.value_or("");
   // Absent, or what libpq puts there by itself (the user's name), means: the one there is.
   if (asked.empty() || asked == pinned || asked == startup.user || asked == target.str()) return std::nullopt;
-  return Refusal{"3D000",
-                 "this credential is for database \"" + pinned + "\" of " + target.str() + ", not for \"" + asked +
-                     "\"",
-                 "connect to database " + pinned};
+  return Refusal{
+      "3D000", "this credential is for database \"" + pinned + "\" of " + target.str() + ", not for \"" + asked + "\"",
+      "connect to database " + pinned};
 }
 
 awaitable<bool> Session::log_in() {
@@ -365,8 +377,10 @@ awaitable<void> Session::cancel(pg::CancelRequest request) {
     auto& io = session->context();
     net::post_to(io, [session, shared, ended] {
       auto target = session->cancel_target();
-      if (target) (*shared)(std::move(*target));
-      else (*shared)(ended);
+      if (target)
+        (*shared)(std::move(*target));
+      else
+        (*shared)(ended);
     });
   };
   auto target = co_await net::ask<CancelTarget>(io_, std::move(fetch), std::chrono::seconds(5));

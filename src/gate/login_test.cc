@@ -34,7 +34,8 @@ TEST(Login, EveryWayIn) {
     ASSERT_TRUE(client.good()) << mode << ": " << client.message();
     EXPECT_EQ(client.run("SELECT current_user"), "dp_test");
   }
-  EXPECT_FALSE(Client(w.conninfo("sslmode=require ssl_max_protocol_version=TLSv1.1 ssl_min_protocol_version=TLSv1")).good());
+  EXPECT_FALSE(
+      Client(w.conninfo("sslmode=require ssl_max_protocol_version=TLSv1.1 ssl_min_protocol_version=TLSv1")).good());
 }
 
 // A reload replaces the certificate; what a client binds to is the one it was shown.
@@ -172,7 +173,10 @@ TEST(Login, UpstreamOverTlsIsVerified) {
 TEST(Door, LimitsPerAddressAndInAll) {
   for (const bool per_address : {true, false}) {
     Wishes wishes;
-    wishes.options = [&](PostgresGateOptions& o) { (per_address ? o.max_per_address : o.max_connections) = 2; o.max_logging_in = 2; };
+    wishes.options = [&](PostgresGateOptions& o) {
+      (per_address ? o.max_per_address : o.max_connections) = 2;
+      o.max_logging_in = 2;
+    };
     World w(wishes);
     auto one = std::make_unique<Client>(w.conninfo());
     const Client two(w.conninfo());
@@ -225,9 +229,8 @@ TEST(Door, CancelsHaveRoomOfTheirOwn) {
     if (limit == 2) silent.emplace(w.gate->port());
     ASSERT_TRUE(eventually([&] { return w.gate->connections() == (limit == 2 ? 2U : 1U); }));
     busy.send("SELECT pg_sleep(600)");
-    ASSERT_TRUE(eventually([&] {
-      return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1";
-    }));
+    ASSERT_TRUE(eventually(
+        [&] { return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1"; }));
     EXPECT_TRUE(cancels(busy));
     PGresult* result = PQgetResult(busy.raw());
     EXPECT_STREQ(PQresultErrorField(result, PG_DIAG_SQLSTATE), "57014") << limit;
@@ -301,9 +304,16 @@ net::awaitable<void> greet(net::StreamPtr stream, std::string hello, std::string
 // before it begins.
 TEST(Door, NoClearTextFromAfar) {
   World w;
-  for (const auto& [ip, in] : {std::pair<std::string, bool>{"127.0.0.1", true}, {"127.9.9.9", true}, {"::1", true},
-                               {"192.0.2.7", false}, {"10.0.0.1", false}, {"2001:db8::7", false}, {"", false},
-                               {"::127.0.0.1", false}, {"12.7.0.1", false}, {"fe80::1", false}}) {
+  for (const auto& [ip, in] : {std::pair<std::string, bool>{"127.0.0.1", true},
+                               {"127.9.9.9", true},
+                               {"::1", true},
+                               {"192.0.2.7", false},
+                               {"10.0.0.1", false},
+                               {"2001:db8::7", false},
+                               {"", false},
+                               {"::127.0.0.1", false},
+                               {"12.7.0.1", false},
+                               {"fe80::1", false}}) {
     net::IoThreads own(1, "far");
     auto impl = std::make_shared<PostgresGate::Impl>(own, w.clock, w.entropy, w.log, PostgresGateOptions(w.tls));
     impl->access = &w.access;
@@ -345,10 +355,16 @@ TEST(Door, SilenceIsEnded) {
 
 TEST(Door, Garbage) {
   World w;
-  const std::string_view garbage[] = {
-      "GET / HTTP/1.1\r\nHost: x\r\n\r\n"sv, "\x40\0\0\0\0\x03\0\0"sv, "\0\0\0\0\0\0\0\0"sv, "\xff\xff\xff\xff\xff\xff\xff\xff"sv,
-      "\0\0\0\x08\0\x03\0\0"sv, "\0\0\0\x0c\0\x02\0\0user"sv, "\0\0\0\x09\0\x03\0\0\0"sv, "\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\1\0\0\0\2"sv,
-      "\x16neither TLS nor anything else"sv, "\x16"sv};
+  const std::string_view garbage[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n"sv,
+                                      "\x40\0\0\0\0\x03\0\0"sv,
+                                      "\0\0\0\0\0\0\0\0"sv,
+                                      "\xff\xff\xff\xff\xff\xff\xff\xff"sv,
+                                      "\0\0\0\x08\0\x03\0\0"sv,
+                                      "\0\0\0\x0c\0\x02\0\0user"sv,
+                                      "\0\0\0\x09\0\x03\0\0\0"sv,
+                                      "\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\1\0\0\0\2"sv,
+                                      "\x16neither TLS nor anything else"sv,
+                                      "\x16"sv};
   for (const auto bytes : garbage) {
     const Raw raw(w.gate->port());
     raw.send(bytes);
@@ -381,7 +397,9 @@ TEST(Door, ClientsThatVanish) {
   World w;
   const std::string hello = wire::postgres::build_startup({}, "dp-alice", "postgres");
   for (std::size_t n = 0; n < hello.size(); n += 3) Raw(w.gate->port()).send(hello.substr(0, n));
-  { Raw(w.gate->port()).send(kSslRequest); }
+  {
+    Raw(w.gate->port()).send(kSslRequest);
+  }
   // While the engine thinks about it.
   w.access.hold();
   {
@@ -407,9 +425,8 @@ TEST(Door, ClientsThatVanish) {
   ASSERT_TRUE(stats.has_value());
   EXPECT_EQ(stats->why, "client");
   EXPECT_TRUE(eventually([&] { return w.gate->connections() == 0; }));
-  EXPECT_TRUE(eventually([&] {
-    return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'dp_test'") == "0";
-  }));
+  EXPECT_TRUE(
+      eventually([&] { return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'dp_test'") == "0"; }));
 }
 
 // ---- A client of our own over TLS, for what libpq does not do.

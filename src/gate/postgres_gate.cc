@@ -88,7 +88,9 @@ PostgresGate::~PostgresGate() {
   impl_->activity.stop();
 }
 
-void PostgresGate::attach(engine::Access& access) { impl_->access = &access; }
+void PostgresGate::attach(engine::Access& access) {
+  impl_->access = &access;
+}
 
 void PostgresGate::start(std::unique_ptr<net::Listener> listener) {
   impl_->listener = std::move(listener);
@@ -98,7 +100,9 @@ void PostgresGate::start(std::unique_ptr<net::Listener> listener) {
   });
 }
 
-std::uint16_t PostgresGate::port() const noexcept { return impl_->listener ? impl_->listener->port() : 0; }
+std::uint16_t PostgresGate::port() const noexcept {
+  return impl_->listener ? impl_->listener->port() : 0;
+}
 
 std::size_t PostgresGate::connections() const noexcept {
   const std::lock_guard lock(impl_->mutex);
@@ -174,12 +178,13 @@ void PostgresGate::Impl::logged_in() {
   --logging_in;
 }
 
-void PostgresGate::Impl::gone(const Session* session, const std::string& address, bool was_logging_in,
-                              bool was_spare) {
+void PostgresGate::Impl::gone(const Session* session, const std::string& address, bool was_logging_in, bool was_spare) {
   const std::lock_guard lock(mutex);
   sessions.erase(session);
-  if (was_spare) --spare;
-  else if (was_logging_in) --logging_in;
+  if (was_spare)
+    --spare;
+  else if (was_logging_in)
+    --logging_in;
   if (const auto it = per_address.find(address); it != per_address.end()) {
     --(was_spare ? it->second.spare : it->second.regular);
     if (it->second.regular + it->second.spare == 0) per_address.erase(it);

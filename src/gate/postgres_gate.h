@@ -17,17 +17,17 @@ namespace daypass::gate {
 
 struct PostgresGateOptions {
   explicit PostgresGateOptions(net::TlsServerContext context) : tls(std::move(context)) {}
-  net::TlsServerContext tls;                  ///< ALPN "postgresql"
+  net::TlsServerContext tls;  ///< ALPN "postgresql"
   std::size_t max_connections = 2000;
   std::size_t max_per_address = 200;
-  std::size_t max_logging_in = 0;             ///< connections that have proven nothing yet; 0: half of max_connections
+  std::size_t max_logging_in = 0;  ///< connections that have proven nothing yet; 0: half of max_connections
   /// Beyond the limits above a connection may still ask for a cancellation, or be told why it is turned away: this many
   /// at once, and of them this many from one address. Else who has used up all connections could not stop what runs.
   std::size_t max_spare = 64;
   std::size_t max_spare_per_address = 4;
   base::Millis spare_time = std::chrono::seconds(5);   ///< for all that such a connection may do before the request
   base::Millis login_time = std::chrono::seconds(15);  ///< from the connection to the end of authentication
-  std::string activity_folder;                ///< empty: no activity records
+  std::string activity_folder;                         ///< empty: no activity records
 };
 
 class PostgresGate final : public engine::Sessions {

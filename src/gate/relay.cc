@@ -228,8 +228,11 @@ awaitable<void> Session::client_to_server() {
         }
       }
       switch (passed.stop) {
-        case pg::Tap::Stop::none: break;
-        case pg::Tap::Stop::terminate: end("client"); co_return;
+        case pg::Tap::Stop::none:
+          break;
+        case pg::Tap::Stop::terminate:
+          end("client");
+          co_return;
         case pg::Tap::Stop::fault:
           say_goodbye("08P01", tap_->fault().message);
           end("error:" + tap_->fault().check);
@@ -365,7 +368,8 @@ void Session::end(std::string why) {
   if (client_) {
     // Bytes left unread would turn the close into a reset, and that may take the farewell from a client still sending.
     const auto span = large_buffer();
-    for (int i = 0; i < 8 && client_->is_open() && client_->try_read(span).ok(); ++i) {}
+    for (int i = 0; i < 8 && client_->is_open() && client_->try_read(span).ok(); ++i) {
+    }
     client_->close();
   }
   if (upstream_) {
@@ -381,7 +385,9 @@ void Session::end(std::string why) {
   if (room_) room_->set();
 }
 
-bool Session::ended() const noexcept { return over_; }
+bool Session::ended() const noexcept {
+  return over_;
+}
 
 // Exactly once, when no coroutine of the session runs any more.
 void Session::finish() {

@@ -57,7 +57,8 @@ TEST(Relay, CopyBothWays64Mb) {
     char* row = nullptr;
     int rows = 0;
     for (int size = 0; (size = PQgetCopyData(client.raw(), &row, 0)) > 0; ++rows) {
-      const std::string expected = std::to_string(rows) + "\t" + std::string(1024, static_cast<char>('a' + rows % 26)) + "\n";
+      const std::string expected =
+          std::to_string(rows) + "\t" + std::string(1024, static_cast<char>('a' + rows % 26)) + "\n";
       ASSERT_EQ(std::string_view(row, static_cast<std::size_t>(size)), expected);
       PQfreemem(row);
     }
@@ -109,8 +110,10 @@ TEST(Relay, PipelineLongerThanTheRecords) {
       PGresult* result = PQgetResult(conn);
       if (result == nullptr && answered == asked && asked < kQueries) break;
       if (result == nullptr) continue;  // between two results
-      if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) synced = true;
-      else ASSERT_EQ(PQgetvalue(result, 0, 0), std::to_string(answered++));
+      if (PQresultStatus(result) == PGRES_PIPELINE_SYNC)
+        synced = true;
+      else
+        ASSERT_EQ(PQgetvalue(result, 0, 0), std::to_string(answered++));
       PQclear(result);
     }
   }
@@ -147,7 +150,8 @@ TEST(Relay, CancelReachesTheRightStatement) {
   Client victim(w.conninfo(kTls)), bystander(w.conninfo());
   victim.send("SELECT pg_sleep(600)");
   bystander.send("SELECT pg_sleep(600)");
-  ASSERT_TRUE(eventually([&] { return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "2"; }));
+  ASSERT_TRUE(eventually(
+      [&] { return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "2"; }));
   PGcancel* cancel = PQgetCancel(victim.raw());
   ASSERT_TRUE(cancels(cancel));
   PGresult* result = PQgetResult(victim.raw());
@@ -161,7 +165,8 @@ TEST(Relay, CancelReachesTheRightStatement) {
   // The right number with a wrong key does nothing, nor does the key of a session that has ended.
   const auto pid = static_cast<std::uint32_t>(PQbackendPID(bystander.raw()));
   std::string forged("\0\0\0\x10\x04\xd2\x16\x2e", 8);
-  for (int shift = 24; shift >= 0; shift -= 8) forged.push_back(static_cast<char>((pid >> static_cast<unsigned>(shift)) & 0xffU));
+  for (int shift = 24; shift >= 0; shift -= 8)
+    forged.push_back(static_cast<char>((pid >> static_cast<unsigned>(shift)) & 0xffU));
   forged += std::string(4, '\x55');
   const Raw raw(w.gate->port());
   raw.send(forged);
@@ -185,12 +190,14 @@ TEST(Relay, ASlowReaderSlowsItsServer) {
     Client client(w.conninfo(mode));
     Client other(w.conninfo(mode));
     client.send("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 60000)) TO STDOUT");
-    ASSERT_TRUE(eventually([&] { return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'") == "1"; }));
+    ASSERT_TRUE(eventually(
+        [&] { return w.pg.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'") == "1"; }));
     EXPECT_EQ(other.run("SELECT 'not held up'"), "not held up");
     PQclear(PQgetResult(client.raw()));
     std::size_t bytes = 0;
     char* row = nullptr;
-    for (int size = 0; (size = PQgetCopyData(client.raw(), &row, 0)) > 0; bytes += static_cast<std::size_t>(size)) PQfreemem(row);
+    for (int size = 0; (size = PQgetCopyData(client.raw(), &row, 0)) > 0; bytes += static_cast<std::size_t>(size))
+      PQfreemem(row);
     EXPECT_EQ(bytes, 60'000U * 1001U);
   }
 }
@@ -204,11 +211,13 @@ TEST(Relay, ManyAtOnce) {
       std::vector<std::unique_ptr<Client>> clients;
       for (int i = 0; i < kEach; ++i)
         clients.push_back(std::make_unique<Client>(w.conninfo(i % 3 == 0 ? kTls : "sslmode=disable")));
-      for (int i = 0; i < kEach; ++i) clients[static_cast<std::size_t>(i)]->send("SELECT " + std::to_string(t * 1000 + i));
+      for (int i = 0; i < kEach; ++i)
+        clients[static_cast<std::size_t>(i)]->send("SELECT " + std::to_string(t * 1000 + i));
       for (int i = 0; i < kEach; ++i) {
         PGconn* const conn = clients[static_cast<std::size_t>(i)]->raw();
         PGresult* result = PQgetResult(conn);
-        EXPECT_EQ(std::string(PQntuples(result) == 1 ? PQgetvalue(result, 0, 0) : PQerrorMessage(conn)), std::to_string(t * 1000 + i));
+        EXPECT_EQ(std::string(PQntuples(result) == 1 ? PQgetvalue(result, 0, 0) : PQerrorMessage(conn)),
+                  std::to_string(t * 1000 + i));
         PQclear(result);
       }
     });
@@ -241,7 +250,10 @@ TEST(Relay, BrokenMessagesEndTheSession) {
   }
   // A statement of 1 GB that never comes: nothing is kept of it, and the client may go.
   Client client(w.conninfo());
-  const std::string_view huge("Q\x3f\xff\xff\xff" "SELECT", 11);
+  const std::string_view huge(
+      "Q\x3f\xff\xff\xff"
+      "SELECT",
+      11);
   (void)::send(PQsocket(client.raw()), huge.data(), huge.size(), MSG_NOSIGNAL);
   ASSERT_EQ(::shutdown(PQsocket(client.raw()), SHUT_WR), 0);
   client.await_end();

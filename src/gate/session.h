@@ -28,7 +28,7 @@ struct Refusal {
 
 /// A server's way to be cancelled, and how to get there.
 struct CancelTarget {
-  target::Upstream upstream;      ///< without the password
+  target::Upstream upstream;  ///< without the password
   std::uint32_t pid = 0;
   std::string key;
 };
@@ -98,35 +98,35 @@ class Session : public std::enable_shared_from_this<Session> {
   net::StreamPtr client_, upstream_;
   std::string address_, peer_;
   bool tls_ = false;
-  bool logging_in_ = true;                      ///< as the register counts it
+  bool logging_in_ = true;  ///< as the register counts it
   const bool spare_;
-  bool left_ = false;                           ///< taken out of the register
-  int handshake_fd_ = -1;                       ///< the client's, while the TLS handshake has its stream
+  bool left_ = false;      ///< taken out of the register
+  int handshake_fd_ = -1;  ///< the client's, while the TLS handshake has its stream
   base::MonoTime login_until_{};
-  std::string end_point_;                       ///< of the certificate that the client was shown
-  std::string login_input_;                     ///< bytes read beyond the last login message of the client
-  std::string early_;                           ///< the same of the server, behind its first ReadyForQuery
+  std::string end_point_;    ///< of the certificate that the client was shown
+  std::string login_input_;  ///< bytes read beyond the last login message of the client
+  std::string early_;        ///< the same of the server, behind its first ReadyForQuery
 
-  std::optional<engine::GrantId> grant_;        ///< from the admission on
+  std::optional<engine::GrantId> grant_;  ///< from the admission on
   core::ConnectionId connection_;
   engine::Lease lease_;
   std::shared_ptr<engine::GrantMeter> meter_;
-  std::optional<net::Alarm> lease_alarm_;       ///< while it relays
-  std::optional<net::Event> room_;              ///< client_to_server waits for room in the records
-  std::optional<net::Event> reached_;           ///< log_in_upstream waits for its connection
+  std::optional<net::Alarm> lease_alarm_;  ///< while it relays
+  std::optional<net::Event> room_;         ///< client_to_server waits for room in the records
+  std::optional<net::Event> reached_;      ///< log_in_upstream waits for its connection
   std::optional<CancelTarget> cancel_;
   std::uint32_t cancel_pid_ = 0;
   std::unique_ptr<pg::Tap> tap_;
-  int loops_ = 0;                               ///< 1 while client_to_server runs
-  std::optional<net::Event> loops_done_;        ///< once the relay waits for that
+  int loops_ = 0;                         ///< 1 while client_to_server runs
+  std::optional<net::Event> loops_done_;  ///< once the relay waits for that
   std::atomic<bool> over_{false};
-  bool ended_ = false;                          ///< end() has been here: both sides are closed
-  bool writing_client_ = false;                 ///< a write is suspended half way: no message of ours may follow
+  bool ended_ = false;           ///< end() has been here: both sides are closed
+  bool writing_client_ = false;  ///< a write is suspended half way: no message of ours may follow
   bool writing_upstream_ = false;
-  ActivityWriter::SegmentPtr segment_;          ///< from the first record on
-  std::string held_line_;                       ///< a record that found no room on its way to disk
+  ActivityWriter::SegmentPtr segment_;  ///< from the first record on
+  std::string held_line_;               ///< a record that found no room on its way to disk
   std::string why_;
-  std::string sentence_;                        ///< why it was cut, for who is still logging in
+  std::string sentence_;  ///< why it was cut, for who is still logging in
   base::MonoTime reported_{};
   std::uint64_t bytes_in_ = 0, bytes_out_ = 0, statements_ = 0;
 };

@@ -52,8 +52,12 @@ sockaddr_in loopback(std::uint16_t port) {
 
 }  // namespace
 
-base::WallTime MovedClock::wall() const { return real_.wall() + base::Millis(offset_.load()); }
-base::MonoTime MovedClock::mono() const { return real_.mono() + base::Millis(offset_.load()); }
+base::WallTime MovedClock::wall() const {
+  return real_.wall() + base::Millis(offset_.load());
+}
+base::MonoTime MovedClock::mono() const {
+  return real_.mono() + base::Millis(offset_.load());
+}
 
 bool eventually(const std::function<bool()>& condition) {
   const auto end = std::chrono::steady_clock::now() + kPatience;
@@ -175,7 +179,8 @@ Told told_by(const PGresult* result) {
 
 Client::Client(const std::string& conninfo) : conn_(PQconnectdb(conninfo.c_str())) {
   PQsetNoticeReceiver(
-      conn_, [](void* self, const PGresult* result) { static_cast<Client*>(self)->notices_.push_back(told_by(result)); },
+      conn_,
+      [](void* self, const PGresult* result) { static_cast<Client*>(self)->notices_.push_back(told_by(result)); },
       this);
 }
 
@@ -194,8 +199,10 @@ std::string Client::run(const std::string& sql) {
   PGresult* result = PQexec(conn_, sql.c_str());
   note(result);
   std::string out;
-  if (PQresultStatus(result) == PGRES_FATAL_ERROR) out = "!" + told_by(result).sqlstate;
-  else if (PQntuples(result) > 0) out.assign(PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0)));
+  if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+    out = "!" + told_by(result).sqlstate;
+  else if (PQntuples(result) > 0)
+    out.assign(PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0)));
   PQclear(result);
   return out;
 }
@@ -214,7 +221,8 @@ Told Client::await_end() {
   for (;;) {
     pollfd wait{PQsocket(conn_), POLLIN, 0};
     if (wait.fd < 0) break;
-    if (::poll(&wait, 1, static_cast<int>(base::Millis(kPatience).count())) != 1) return {"", "the connection did not end", ""};
+    if (::poll(&wait, 1, static_cast<int>(base::Millis(kPatience).count())) != 1)
+      return {"", "the connection did not end", ""};
     const bool more = PQconsumeInput(conn_) == 1;
     char* row = nullptr;
     while (PQgetCopyData(conn_, &row, 1) > 0) PQfreemem(row);
@@ -238,9 +246,13 @@ Raw::Raw(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC,
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
 }
 
-Raw::~Raw() { ::close(fd_); }
+Raw::~Raw() {
+  ::close(fd_);
+}
 
-void Raw::send(std::string_view bytes) const { (void)::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+void Raw::send(std::string_view bytes) const {
+  (void)::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
 
 std::string Raw::receive(std::size_t count) const {
   std::string got;
@@ -306,7 +318,9 @@ World::World(const Wishes& wishes)
   threads.start();
 }
 
-World::~World() { stop(); }
+World::~World() {
+  stop();
+}
 
 void World::stop() {
   if (!gate) return;

@@ -164,7 +164,9 @@ awaitable<Result<std::string>> Session::log_in_upstream(const pg::StartupMessage
       reply.clear();
       switch (auth->kind) {
         case Kind::sasl: {
-          const auto offers = [&](std::string_view m) { return std::ranges::find(auth->mechanisms, m) != auth->mechanisms.end(); };
+          const auto offers = [&](std::string_view m) {
+            return std::ranges::find(auth->mechanisms, m) != auth->mechanisms.end();
+          };
           // Bound to the certificate, the exchange is worth nothing to whoever sits between us and the server. A
           // certificate that can't be bound to (Ed25519) leaves the name in it and the chain, which were checked.
           const auto binding = crypto::server_end_point(upstream_->peer_certificate_pem());
@@ -189,11 +191,11 @@ awaitable<Result<std::string>> Session::log_in_upstream(const pg::StartupMessage
         }
         case Kind::ok:
           // A server that lets us in without proving that it knows the account's secret is not the one we provisioned.
-          if (!verified)
-            co_return odd("asked for no password (pg_hba.conf must say scram-sha-256 for these roles)");
+          if (!verified) co_return odd("asked for no password (pg_hba.conf must say scram-sha-256 for these roles)");
           authenticated = true;
           break;
-        default: co_return odd("asks for another authentication than SCRAM-SHA-256");
+        default:
+          co_return odd("asks for another authentication than SCRAM-SHA-256");
       }
       if (!reply.empty()) {
         const Status answered = co_await upstream_->write_all(reply);

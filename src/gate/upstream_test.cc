@@ -55,8 +55,10 @@ class Server {
     }
     (void)co_await stream->read_some(buffer);  // StartupMessage
     std::string out;
-    if (plus_) wire::postgres::append_authentication_sasl(out, {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"});
-    else wire::postgres::append_authentication_sasl(out, {"SCRAM-SHA-256"});
+    if (plus_)
+      wire::postgres::append_authentication_sasl(out, {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"});
+    else
+      wire::postgres::append_authentication_sasl(out, {"SCRAM-SHA-256"});
     (void)co_await stream->write_all(out);
     const auto got = co_await stream->read_some(buffer);
     if (!got.ok() || *got < 10) co_return;

@@ -18,8 +18,8 @@ namespace daypass::idp {
 using base::Millis;
 
 struct LoginStart {
-  std::string redirect_uri;   ///< one per identity provider: <public>/t/<tenant>/idp/<name>/callback
-  bool force = false;         ///< ask the person again even if the provider remembers them (prompt=login)
+  std::string redirect_uri;  ///< one per identity provider: <public>/t/<tenant>/idp/<name>/callback
+  bool force = false;        ///< ask the person again even if the provider remembers them (prompt=login)
 };
 
 struct Begun {
@@ -54,9 +54,10 @@ using SecretSource = std::function<base::Result<base::Secret>(const core::Secret
 class Driver {
  public:
   virtual ~Driver() = default;
-  [[nodiscard]] virtual std::string protocol() const = 0;   ///< "oidc"
+  [[nodiscard]] virtual std::string protocol() const = 0;  ///< "oidc"
   [[nodiscard]] virtual base::Status validate(const core::IdpSpec& spec) const = 0;
-  virtual base::Result<std::shared_ptr<IdentityProvider>> make(const core::TenantId& tenant, const core::IdpSpec& spec) = 0;
+  virtual base::Result<std::shared_ptr<IdentityProvider>> make(const core::TenantId& tenant,
+                                                               const core::IdpSpec& spec) = 0;
 };
 
 }  // namespace daypass::idp

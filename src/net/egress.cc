@@ -56,7 +56,9 @@ AddressClass classify4(std::uint32_t address) noexcept {
 
 using Bytes6 = std::span<const std::uint8_t, 16>;
 
-std::uint32_t embedded4(Bytes6 a) noexcept { return ip4(a[12], a[13], a[14], a[15]); }
+std::uint32_t embedded4(Bytes6 a) noexcept {
+  return ip4(a[12], a[13], a[14], a[15]);
+}
 
 bool begins(Bytes6 address, std::initializer_list<std::uint8_t> prefix) noexcept {
   return std::equal(prefix.begin(), prefix.end(), address.begin());
@@ -68,10 +70,10 @@ AddressClass classify6(Bytes6 a) noexcept {
   if (begins(a, {0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0})) return classify4(embedded4(a));  // RFC 6052
   if (begins(a, {0xfd, 0, 0x0e, 0xc2})) return AddressClass::forbidden;  // a cloud's metadata inside RFC 4193 space
   if ((a[0] & 0xfeU) == 0xfc) return AddressClass::site;
-  if ((a[0] & 0xe0U) != 0x20) return AddressClass::forbidden;       // only 2000::/3 is global unicast (RFC 4291)
-  if (begins(a, {0x20, 0x01}) && a[2] < 2) return AddressClass::forbidden;  // 2001::/23: Teredo, ORCHID, …
-  if (begins(a, {0x20, 0x01, 0x0d, 0xb8})) return AddressClass::forbidden;  // documentation
-  if (begins(a, {0x20, 0x02})) return AddressClass::forbidden;              // 6to4 embeds an IPv4 address
+  if ((a[0] & 0xe0U) != 0x20) return AddressClass::forbidden;  // only 2000::/3 is global unicast (RFC 4291)
+  if (begins(a, {0x20, 0x01}) && a[2] < 2) return AddressClass::forbidden;     // 2001::/23: Teredo, ORCHID, …
+  if (begins(a, {0x20, 0x01, 0x0d, 0xb8})) return AddressClass::forbidden;     // documentation
+  if (begins(a, {0x20, 0x02})) return AddressClass::forbidden;                 // 6to4 embeds an IPv4 address
   if (begins(a, {0x3f, 0xff}) && a[2] < 0x10) return AddressClass::forbidden;  // documentation (RFC 9637)
   return AddressClass::global;
 }
@@ -106,11 +108,14 @@ AddressClass classify(std::string_view literal) noexcept {
 
 bool may_connect(const EgressPolicy& policy, AddressClass address, std::string_view host, bool https) {
   switch (address) {
-    case AddressClass::global: return https;
-    case AddressClass::loopback: return policy.allow_loopback_http || (https && policy.allow_loopback);
+    case AddressClass::global:
+      return https;
+    case AddressClass::loopback:
+      return policy.allow_loopback_http || (https && policy.allow_loopback);
     case AddressClass::site:
       return https && std::ranges::find(policy.private_hosts, host) != policy.private_hosts.end();
-    case AddressClass::forbidden: return false;
+    case AddressClass::forbidden:
+      return false;
   }
   return false;
 }

@@ -25,9 +25,9 @@ AddressClass classify(std::string_view literal) noexcept;
 /// What a fetch may reach. The default: https to global addresses only.
 struct EgressPolicy {
   EgressPolicy() = default;
-  bool allow_loopback = false;            ///< https to loopback addresses
-  bool allow_loopback_http = false;       ///< http and https to loopback addresses, http to no other
-  std::vector<std::string> private_hosts; ///< host names (lower case) that may resolve to site addresses
+  bool allow_loopback = false;             ///< https to loopback addresses
+  bool allow_loopback_http = false;        ///< http and https to loopback addresses, http to no other
+  std::vector<std::string> private_hosts;  ///< host names (lower case) that may resolve to site addresses
 };
 
 /// The verdict on one address that `host` (lower case) has led to.

@@ -16,7 +16,9 @@ using base::json::Value;
 
 namespace {
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -30,8 +32,12 @@ std::string_view trim(std::string_view text) noexcept {
   return text;
 }
 
-bool is_alnum(char c) noexcept { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
-bool is_control(char c) noexcept { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+bool is_alnum(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+bool is_control(char c) noexcept {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
 
 int hex_digit(char c) noexcept {
   if (c >= '0' && c <= '9') return c - '0';
@@ -70,16 +76,26 @@ std::string_view media_type_of(std::string_view content_type) noexcept {
 
 std::string_view title_of(Code code) noexcept {
   switch (code) {
-    case Code::invalid: return "Invalid request";
-    case Code::unauthenticated: return "Not signed in";
-    case Code::denied: return "Denied";
-    case Code::not_found: return "Not found";
-    case Code::conflict: return "Conflict";
-    case Code::unavailable: return "Unavailable";
-    case Code::timeout: return "Timed out";
-    case Code::exhausted: return "Limit reached";
-    case Code::ended: return "Access ended";
-    case Code::internal: return "Internal error";
+    case Code::invalid:
+      return "Invalid request";
+    case Code::unauthenticated:
+      return "Not signed in";
+    case Code::denied:
+      return "Denied";
+    case Code::not_found:
+      return "Not found";
+    case Code::conflict:
+      return "Conflict";
+    case Code::unavailable:
+      return "Unavailable";
+    case Code::timeout:
+      return "Timed out";
+    case Code::exhausted:
+      return "Limit reached";
+    case Code::ended:
+      return "Access ended";
+    case Code::internal:
+      return "Internal error";
   }
   return "Internal error";
 }
@@ -91,9 +107,8 @@ bool is_token(std::string_view text) noexcept {
 
 // RFC 6265 section 4.1.1
 bool is_cookie_value(std::string_view text) noexcept {
-  return std::ranges::all_of(text, [](char c) {
-    return c > 0x20 && c < 0x7f && c != '"' && c != ',' && c != ';' && c != '\\';
-  });
+  return std::ranges::all_of(
+      text, [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != ',' && c != ';' && c != '\\'; });
 }
 
 }  // namespace
@@ -156,7 +171,9 @@ std::optional<std::string_view> HttpRequest::bearer() const noexcept {
   return token;
 }
 
-std::string HttpRequest::media_type() const { return lower(media_type_of(header("content-type").value_or(""))); }
+std::string HttpRequest::media_type() const {
+  return lower(media_type_of(header("content-type").value_or("")));
+}
 
 Result<Pairs> HttpRequest::form() const {
   if (media_type() != "application/x-www-form-urlencoded")
@@ -249,61 +266,110 @@ HttpResponse HttpResponse::html(int status, std::string body, std::string_view c
 
 int status_of(Code code) noexcept {
   switch (code) {
-    case Code::invalid: return 400;
-    case Code::unauthenticated: return 401;
-    case Code::denied: return 403;
-    case Code::not_found: return 404;
-    case Code::conflict: return 409;
-    case Code::unavailable: return 503;
-    case Code::timeout: return 504;
-    case Code::exhausted: return 429;
-    case Code::ended: return 410;
-    case Code::internal: return 500;
+    case Code::invalid:
+      return 400;
+    case Code::unauthenticated:
+      return 401;
+    case Code::denied:
+      return 403;
+    case Code::not_found:
+      return 404;
+    case Code::conflict:
+      return 409;
+    case Code::unavailable:
+      return 503;
+    case Code::timeout:
+      return 504;
+    case Code::exhausted:
+      return 429;
+    case Code::ended:
+      return 410;
+    case Code::internal:
+      return 500;
   }
   return 500;
 }
 
 std::string_view reason_of(int status) noexcept {
   switch (status) {
-    case 100: return "Continue";
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 303: return "See Other";
-    case 304: return "Not Modified";
-    case 307: return "Temporary Redirect";
-    case 308: return "Permanent Redirect";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 406: return "Not Acceptable";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 410: return "Gone";
-    case 411: return "Length Required";
-    case 412: return "Precondition Failed";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 421: return "Misdirected Request";
-    case 422: return "Unprocessable Content";
-    case 428: return "Precondition Required";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    case 507: return "Insufficient Storage";
-    default: return "";
+    case 100:
+      return "Continue";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 301:
+      return "Moved Permanently";
+    case 302:
+      return "Found";
+    case 303:
+      return "See Other";
+    case 304:
+      return "Not Modified";
+    case 307:
+      return "Temporary Redirect";
+    case 308:
+      return "Permanent Redirect";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 406:
+      return "Not Acceptable";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 410:
+      return "Gone";
+    case 411:
+      return "Length Required";
+    case 412:
+      return "Precondition Failed";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 421:
+      return "Misdirected Request";
+    case 422:
+      return "Unprocessable Content";
+    case 428:
+      return "Precondition Required";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
+    case 507:
+      return "Insufficient Storage";
+    default:
+      return "";
   }
 }
 
@@ -395,12 +461,23 @@ std::string html_escape(std::string_view text) {
   out.reserve(text.size());
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out.push_back(c);
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out.push_back(c);
     }
   }
   return out;

@@ -30,8 +30,8 @@ struct HttpRequest {
   Pairs query;         ///< decoded
   Pairs headers;       ///< names in lower case, values trimmed
   std::string body;
-  std::string peer;     ///< "192.0.2.7:5432" or "unix"
-  std::string peer_ip;  ///< address alone; empty for unix
+  std::string peer;                       ///< "192.0.2.7:5432" or "unix"
+  std::string peer_ip;                    ///< address alone; empty for unix
   std::optional<std::uint32_t> peer_uid;  ///< unix sockets only
   bool over_tls = false;
   std::string request_id;  ///< made by the server, safe to show

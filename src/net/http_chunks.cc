@@ -14,7 +14,9 @@ int hex_digit(char c) noexcept {
 }
 
 /// Visible ASCII, space, tab or obs-text: neither a bare CR nor a bare LF, which some programs take for a line's end.
-bool is_text(char c) noexcept { return (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) || c == '\t'; }
+bool is_text(char c) noexcept {
+  return (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) || c == '\t';
+}
 
 }  // namespace
 
@@ -66,9 +68,12 @@ ChunkDecoder::Verdict ChunkDecoder::step(char c, std::size_t body_size) {
       if (++overhead_ > most_overhead_) return Verdict::overhead_too_large;
       if (c == '\r') state_ = State::size_lf;
       return c == '\r' || is_text(c) ? Verdict::more : Verdict::malformed;
-    case State::size_lf: return c == '\n' ? end_of_size(body_size) : Verdict::malformed;
-    case State::data_cr: return expect('\r', State::data_lf);
-    case State::data_lf: return expect('\n', State::size);
+    case State::size_lf:
+      return c == '\n' ? end_of_size(body_size) : Verdict::malformed;
+    case State::data_cr:
+      return expect('\r', State::data_lf);
+    case State::data_lf:
+      return expect('\n', State::size);
     case State::line:
       if (c == '\r') return expect('\r', State::end_lf);
       state_ = State::line_text;
@@ -77,13 +82,15 @@ ChunkDecoder::Verdict ChunkDecoder::step(char c, std::size_t body_size) {
       if (++overhead_ > most_overhead_) return Verdict::overhead_too_large;
       if (c == '\r') state_ = State::line_lf;
       return c == '\r' || is_text(c) ? Verdict::more : Verdict::malformed;
-    case State::line_lf: return expect('\n', State::line);
+    case State::line_lf:
+      return expect('\n', State::line);
     case State::end_lf:
       if (c != '\n') return Verdict::malformed;
       state_ = State::done;
       return Verdict::done;
     case State::data:
-    case State::done: break;
+    case State::done:
+      break;
   }
   return Verdict::malformed;
 }

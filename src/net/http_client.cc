@@ -93,8 +93,8 @@ struct Exchange {
   bool https;
   HttpReply reply;
   std::size_t header_bytes = 0;
-  bool refused = false;    // an address that the policy forbids
-  bool opened = false;     // an address that it allows
+  bool refused = false;  // an address that the policy forbids
+  bool opened = false;   // an address that it allows
   bool too_large = false;
 };
 
@@ -194,8 +194,8 @@ Status check_headers(const HttpFetch& request) {
   const auto clean = [](std::string_view text) {
     return std::ranges::none_of(text, [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
   };
-  bool good = !request.method.empty() &&
-              std::ranges::all_of(request.method, [](char c) { return c >= 'A' && c <= 'Z'; });
+  bool good =
+      !request.method.empty() && std::ranges::all_of(request.method, [](char c) { return c >= 'A' && c <= 'Z'; });
   for (const auto& [name, value] : request.headers)
     good = good && !name.empty() && clean(name) && !name.contains(':') && clean(value);
   good = good && clean(request.authorization.reveal());
@@ -275,10 +275,12 @@ Error connect_error(const Exchange& exchange) {
 Error error_of(CURLcode code, const Exchange& exchange) {
   const std::string& host = exchange.host;
   switch (code) {
-    case CURLE_URL_MALFORMAT: return url_error("is malformed");
+    case CURLE_URL_MALFORMAT:
+      return url_error("is malformed");
     case CURLE_COULDNT_RESOLVE_HOST:
       return Error(Code::unavailable, "http.resolve", "can't resolve " + host, "check the name and this machine's DNS");
-    case CURLE_COULDNT_CONNECT: return connect_error(exchange);
+    case CURLE_COULDNT_CONNECT:
+      return connect_error(exchange);
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CERTPROBLEM:
@@ -290,11 +292,14 @@ Error error_of(CURLcode code, const Exchange& exchange) {
       return Error(Code::unavailable, "http.tls",
                    "no trusted TLS connection to " + host + ": " + curl_easy_strerror(code),
                    "check its certificate and name, or give its authority as the one to trust");
-    case CURLE_OPERATION_TIMEDOUT: return Error(Code::timeout, "http.timeout", host + " did not answer in time");
+    case CURLE_OPERATION_TIMEDOUT:
+      return Error(Code::timeout, "http.timeout", host + " did not answer in time");
     case CURLE_FILESIZE_EXCEEDED:
       return Error(Code::invalid, "http.too_large", "the answer of " + host + " is larger than allowed");
-    case CURLE_ABORTED_BY_CALLBACK: return Error(Code::unavailable, "http.cancelled", "the request was given up");
-    default: break;
+    case CURLE_ABORTED_BY_CALLBACK:
+      return Error(Code::unavailable, "http.cancelled", "the request was given up");
+    default:
+      break;
   }
   if (exchange.too_large)
     return Error(Code::invalid, "http.too_large", "the answer of " + host + " is larger than allowed");
@@ -321,7 +326,9 @@ std::string HttpReply::media_type() const {
   return as_request.media_type();
 }
 
-HttpClient::HttpClient(std::string user_agent) : user_agent_(std::move(user_agent)) { global_init(); }
+HttpClient::HttpClient(std::string user_agent) : user_agent_(std::move(user_agent)) {
+  global_init();
+}
 
 Result<HttpReply> HttpClient::fetch(const HttpFetch& request) {
   std::string host;

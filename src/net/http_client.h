@@ -34,12 +34,12 @@ struct HttpFetch {
   base::Secret secret_body;    ///< instead of `body`, for forms that carry a secret or a code
   base::Secret authorization;  ///< value of the Authorization header, e.g. "Bearer …"
   std::optional<BasicAuth> basic;
-  base::Millis timeout{10'000};          ///< for all of it
-  base::Millis connect_timeout{5'000};   ///< for name, connection and handshake
-  std::size_t max_bytes = 1 << 20;       ///< of the reply's body
-  std::string ca_file;                   ///< trust this PEM file instead of the system's roots
-  std::string ca_pem;                    ///< same, as text
-  std::string unix_socket;               ///< connect there instead; http is then allowed
+  base::Millis timeout{10'000};         ///< for all of it
+  base::Millis connect_timeout{5'000};  ///< for name, connection and handshake
+  std::size_t max_bytes = 1 << 20;      ///< of the reply's body
+  std::string ca_file;                  ///< trust this PEM file instead of the system's roots
+  std::string ca_pem;                   ///< same, as text
+  std::string unix_socket;              ///< connect there instead; http is then allowed
   EgressPolicy egress;
   const std::atomic<bool>* stop = nullptr;  ///< set by another thread to give up, within about a second
 };

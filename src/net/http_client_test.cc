@@ -31,12 +31,13 @@ HttpFetch local(std::string method, std::uint16_t port, std::string path = "/") 
 
 /// Answers every request with these bytes, and keeps what was asked.
 struct Canned {
-  explicit Canned(std::string a) : answer(std::move(a)), server([this](RawClient& client) {
-    std::string head = client.receive_until("\r\n\r\n");
-    const std::lock_guard lock(mutex);
-    asked = std::move(head);
-    client.send(answer);
-  }) {}
+  explicit Canned(std::string a)
+      : answer(std::move(a)), server([this](RawClient& client) {
+          std::string head = client.receive_until("\r\n\r\n");
+          const std::lock_guard lock(mutex);
+          asked = std::move(head);
+          client.send(answer);
+        }) {}
   std::string question() {
     const std::lock_guard lock(mutex);
     return asked;
@@ -55,16 +56,42 @@ std::string check_of(const HttpFetch& fetch) {
 
 TEST(EgressTest, AddressesAreClassified) {
   const std::vector<std::pair<AddressClass, std::vector<const char*>>> table{
-      {AddressClass::global, {"1.1.1.1", "9.9.9.9", "172.32.0.1", "192.169.0.1", "100.128.0.1", "2606:4700::1111",
-                              "2a00:1450::1", "64:ff9b::101:101", "::ffff:1.1.1.1"}},
+      {AddressClass::global,
+       {"1.1.1.1", "9.9.9.9", "172.32.0.1", "192.169.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450::1",
+        "64:ff9b::101:101", "::ffff:1.1.1.1"}},
       {AddressClass::loopback, {"127.0.0.1", "127.255.255.254", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"}},
-      {AddressClass::site, {"10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "100.127.255.255",
-                            "fd12::1", "fc00::1", "::ffff:10.1.2.3"}},
+      {AddressClass::site,
+       {"10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "100.127.255.255", "fd12::1",
+        "fc00::1", "::ffff:10.1.2.3"}},
       {AddressClass::forbidden,
-       {"0.0.0.0", "0.1.2.3", "169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "224.0.0.1",
-        "255.255.255.255", "240.0.0.1", "198.18.0.1", "192.0.2.1", "::", "fe80::1", "fec0::1", "ff02::1",
-        "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "2002:7f00:1::1", "2001::1",
-        "2001:db8::1", "::7f00:1", "100::1", "nonsense", "127.1", "0x7f000001", ""}}};
+       {"0.0.0.0",
+        "0.1.2.3",
+        "169.254.169.254",
+        "169.254.170.2",
+        "100.100.100.200",
+        "168.63.129.16",
+        "224.0.0.1",
+        "255.255.255.255",
+        "240.0.0.1",
+        "198.18.0.1",
+        "192.0.2.1",
+        "::",
+        "fe80::1",
+        "fec0::1",
+        "ff02::1",
+        "fd00:ec2::254",
+        "::ffff:169.254.169.254",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::1",
+        "2002:7f00:1::1",
+        "2001::1",
+        "2001:db8::1",
+        "::7f00:1",
+        "100::1",
+        "nonsense",
+        "127.1",
+        "0x7f000001",
+        ""}}};
   for (const auto& [expected, literals] : table) {
     for (const char* literal : literals) EXPECT_EQ(classify(literal), expected) << literal;
   }
@@ -94,8 +121,9 @@ TEST(EgressTest, PolicyDecides) {
 }
 
 TEST(HttpClientTest, FetchesAndKeepsHeaders) {
-  Canned canned("HTTP/1.1 201 Created\r\nX-One: a\r\nX-Two: b \r\nx-one: c\r\nContent-Type: application/json; x=y\r\n"
-                "Content-Length: 2\r\n\r\nhi");
+  Canned canned(
+      "HTTP/1.1 201 Created\r\nX-One: a\r\nX-Two: b \r\nx-one: c\r\nContent-Type: application/json; x=y\r\n"
+      "Content-Length: 2\r\n\r\nhi");
   HttpFetch fetch = local("GET", canned.server.port(), "/p?q=1");
   fetch.headers = {{"accept", "application/json"}, {"x-empty", ""}};
   HttpClient client("agent/1");

@@ -19,11 +19,14 @@ namespace {
 
 // Headers with one value. Two of them are read differently by different programs; so they are refused.
 constexpr std::array<std::string_view, 18> kSingle{
-    "authorization", "content-encoding", "content-length", "content-type", "cookie",     "expect",
-    "forwarded",     "host",             "if-match",       "if-none-match", "origin",    "proxy-authorization",
-    "range",         "referer",          "sec-fetch-mode", "sec-fetch-site", "transfer-encoding", "user-agent"};
+    "authorization",  "content-encoding",    "content-length", "content-type", "cookie",
+    "expect",         "forwarded",           "host",           "if-match",     "if-none-match",
+    "origin",         "proxy-authorization", "range",          "referer",      "sec-fetch-mode",
+    "sec-fetch-site", "transfer-encoding",   "user-agent"};
 
-std::string_view view(BeastView text) { return {text.data(), text.size()}; }
+std::string_view view(BeastView text) {
+  return {text.data(), text.size()};
+}
 
 bool is_host(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) {
@@ -101,13 +104,20 @@ class RequestParser::Impl final : public http::basic_parser<true> {
     }
     std::size_t taken = 0;
     switch (chunks_.feed(bytes, request_.body, taken)) {
-      case ChunkDecoder::Verdict::more: break;
-      case ChunkDecoder::Verdict::done: done_ = true; break;
+      case ChunkDecoder::Verdict::more:
+        break;
+      case ChunkDecoder::Verdict::done:
+        done_ = true;
+        break;
       case ChunkDecoder::Verdict::malformed:
         refusal = HttpRefusal(400, invalid("http.framing", "the chunks of the body are malformed"));
         break;
-      case ChunkDecoder::Verdict::body_too_large: refusal = too_large_body(); break;
-      case ChunkDecoder::Verdict::overhead_too_large: refusal = too_large_header(); break;
+      case ChunkDecoder::Verdict::body_too_large:
+        refusal = too_large_body();
+        break;
+      case ChunkDecoder::Verdict::overhead_too_large:
+        refusal = too_large_header();
+        break;
     }
     return taken;
   }
@@ -139,9 +149,8 @@ class RequestParser::Impl final : public http::basic_parser<true> {
     for (char& c : key) {
       if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     }
-    const bool clean = std::ranges::none_of(view(value), [](char c) {
-      return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
-    });
+    const bool clean = std::ranges::none_of(
+        view(value), [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; });
     if (!clean) {
       refuse({400, invalid("http.syntax", "a header has control characters")}, code);
       return;
@@ -222,10 +231,20 @@ RequestParser::~RequestParser() = default;
 std::size_t RequestParser::feed(std::string_view bytes, std::optional<HttpRefusal>& refusal) {
   return impl_->feed(bytes, refusal);
 }
-bool RequestParser::header_done() const noexcept { return impl_->header_done(); }
-bool RequestParser::done() const noexcept { return impl_->done(); }
-bool RequestParser::expects_continue() const noexcept { return impl_->expects_continue(); }
-bool RequestParser::keep_alive() const noexcept { return impl_->is_header_done() && impl_->keep_alive(); }
-HttpRequest RequestParser::take() { return std::move(impl_->request()); }
+bool RequestParser::header_done() const noexcept {
+  return impl_->header_done();
+}
+bool RequestParser::done() const noexcept {
+  return impl_->done();
+}
+bool RequestParser::expects_continue() const noexcept {
+  return impl_->expects_continue();
+}
+bool RequestParser::keep_alive() const noexcept {
+  return impl_->is_header_done() && impl_->keep_alive();
+}
+HttpRequest RequestParser::take() {
+  return std::move(impl_->request());
+}
 
 }  // namespace daypass::net

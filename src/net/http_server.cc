@@ -412,9 +412,13 @@ HttpServer::HttpServer(HttpHandler handler, HttpLimits limits, const base::Log& 
                        base::Entropy& entropy)
     : impl_(std::make_shared<Impl>(std::move(handler), limits, log, clock, entropy)) {}
 
-HttpServer::~HttpServer() { drain(base::Millis(0)); }
+HttpServer::~HttpServer() {
+  drain(base::Millis(0));
+}
 
-void HttpServer::serve(std::unique_ptr<Listener> listener) { impl_->listen(std::move(listener), std::nullopt); }
+void HttpServer::serve(std::unique_ptr<Listener> listener) {
+  impl_->listen(std::move(listener), std::nullopt);
+}
 
 void HttpServer::serve_tls(std::unique_ptr<Listener> listener, TlsServerContext context) {
   impl_->listen(std::move(listener), std::move(context));
@@ -449,6 +453,8 @@ std::size_t HttpServer::connections() const noexcept {
   return impl_->connections.size();
 }
 
-std::uint64_t HttpServer::requests() const noexcept { return impl_->requests; }
+std::uint64_t HttpServer::requests() const noexcept {
+  return impl_->requests;
+}
 
 }  // namespace daypass::net

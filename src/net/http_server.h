@@ -23,10 +23,10 @@ struct HttpLimits {
   std::size_t connections = 2'000;       ///< over all listeners; beyond: 503
   base::Millis tls_time{10'000};         ///< for the handshake
   base::Millis header_time{10'000};  ///< from a request's first byte (or the connection) to its last header; then 408
-  base::Millis body_time{30'000};        ///< for the body; then 408
-  base::Millis write_time{30'000};       ///< for a response, or one piece of a streamed one
-  base::Millis idle_time{60'000};        ///< between requests
-  base::Millis linger_time{1'000};       ///< how long to swallow what a refused client still sends
+  base::Millis body_time{30'000};    ///< for the body; then 408
+  base::Millis write_time{30'000};   ///< for a response, or one piece of a streamed one
+  base::Millis idle_time{60'000};    ///< between requests
+  base::Millis linger_time{1'000};   ///< how long to swallow what a refused client still sends
 };
 
 /// Serves `handler`. Its exceptions stop here: logged, and answered by a 500 problem with check "http.internal".

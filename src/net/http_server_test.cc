@@ -99,7 +99,10 @@ class Service {
       };
       co_return response;
     }
-    Object out{{"method", request.method}, {"path", request.path}, {"body", request.body}, {"peer_ip", request.peer_ip},
+    Object out{{"method", request.method},
+               {"path", request.path},
+               {"body", request.body},
+               {"peer_ip", request.peer_ip},
                {"tls", request.over_tls}};
     if (request.peer_uid) out.set("uid", std::int64_t{*request.peer_uid});
     co_return HttpResponse::json(200, Value(std::move(out)));

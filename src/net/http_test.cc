@@ -127,8 +127,7 @@ TEST(HttpResponseTest, CookiesAreSafeOrNotMade) {
   Cookie cookie("__Host-s", "abc");
   cookie.max_age = base::Seconds(60);
   response.add_cookie(cookie);
-  EXPECT_EQ(*find(response.headers, "set-cookie"),
-            "__Host-s=abc; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=60");
+  EXPECT_EQ(*find(response.headers, "set-cookie"), "__Host-s=abc; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=60");
   EXPECT_THROW(response.add_cookie(Cookie("s", "a;b")), std::invalid_argument);
   EXPECT_THROW(response.add_cookie(Cookie("s", "a\r\nx: y")), std::invalid_argument);
   cookie.secure = false;
@@ -169,7 +168,7 @@ Parsed parse(std::string_view text, std::size_t piece, const HttpLimits& limits 
 
 std::string check_of(std::string_view text, const HttpLimits& limits = {}) {
   const Parsed parsed = parse(text, text.size(), limits);
-  return parsed.refusal ? std::to_string(parsed.refusal->status) + " " + parsed.refusal->error.check
+  return parsed.refusal   ? std::to_string(parsed.refusal->status) + " " + parsed.refusal->error.check
          : parsed.request ? "done"
                           : "waiting";
 }
@@ -182,8 +181,7 @@ constexpr std::string_view kChunked =
     "5\r\nhello\r\n1;ext=1\r\n \r\n5\r\nworld\r\n0\r\nAuthorization: late\r\n\r\n";
 
 // An assertion of Beast's chunk parser stopped the process when the tail of this came in pieces.
-constexpr std::string_view kEmptyChunked =
-    "POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+constexpr std::string_view kEmptyChunked = "POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
 
 TEST(RequestParserTest, SplitAtEveryByte) {
   for (const std::string_view text : {kPost, kChunked, kEmptyChunked}) {
@@ -239,9 +237,26 @@ TEST(RequestParserTest, AmbiguousFramingIsRefused) {
   EXPECT_EQ(check_of(with("Transfer-Encoding: gzip, chunked\r\n")), "501 http.framing");
   EXPECT_EQ(check_of(with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")), "400 http.framing");
   EXPECT_EQ(check_of(with("Transfer-Encoding : chunked\r\n")), "400 http.syntax");
-  for (const char* bad : {"zz\r\n", "\r\n", ";x\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", " 1\r\n", "1 \r\n", "1\n", "1\rx",
-                          "1;a\nb\r\n", "1;\x01\r\n", "1\r\nabc", "1\r\na\n", "1\r\na\r0", "1234567890abcdef\r\n",
-                          "0\r\n\rx", "0\r\nA: b\n\r\n", "0\r\nA\x01\r\n", "0\r\n\n"})
+  for (const char* bad : {"zz\r\n",
+                          "\r\n",
+                          ";x\r\n",
+                          "-1\r\n",
+                          "+1\r\n",
+                          "0x1\r\n",
+                          " 1\r\n",
+                          "1 \r\n",
+                          "1\n",
+                          "1\rx",
+                          "1;a\nb\r\n",
+                          "1;\x01\r\n",
+                          "1\r\nabc",
+                          "1\r\na\n",
+                          "1\r\na\r0",
+                          "1234567890abcdef\r\n",
+                          "0\r\n\rx",
+                          "0\r\nA: b\n\r\n",
+                          "0\r\nA\x01\r\n",
+                          "0\r\n\n"})
     EXPECT_EQ(check_of(with("Transfer-Encoding: chunked\r\n") + bad), "400 http.framing") << bad;
 }
 

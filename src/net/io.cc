@@ -56,9 +56,13 @@ IoThreads::IoThreads(std::size_t count, std::string name) : impl_(std::make_uniq
   for (std::size_t i = 0; i < std::max<std::size_t>(count, 1); ++i) impl_->lanes.push_back(std::make_unique<Lane>());
 }
 
-IoThreads::~IoThreads() { stop(); }
+IoThreads::~IoThreads() {
+  stop();
+}
 
-std::size_t IoThreads::size() const noexcept { return impl_->lanes.size(); }
+std::size_t IoThreads::size() const noexcept {
+  return impl_->lanes.size();
+}
 
 io_context& IoThreads::at(std::size_t i) noexcept {
   DP_ASSERT(i < impl_->lanes.size());
@@ -104,7 +108,9 @@ void spawn(io_context& io, awaitable<void> task, std::function<void(std::excepti
   });
 }
 
-void post_to(io_context& io, std::function<void()> work) { asio::post(io, std::move(work)); }
+void post_to(io_context& io, std::function<void()> work) {
+  asio::post(io, std::move(work));
+}
 
 awaitable<void> sleep_for(io_context& io, base::Millis time) {
   asio::steady_timer timer(io, time);
@@ -144,8 +150,12 @@ void Event::set() {
   });
 }
 
-bool Event::is_set() const noexcept { return state_->set; }
-void Event::reset() noexcept { state_->set = false; }
+bool Event::is_set() const noexcept {
+  return state_->set;
+}
+void Event::reset() noexcept {
+  state_->set = false;
+}
 
 struct Alarm::State : std::enable_shared_from_this<State> {
   using Steady = std::chrono::steady_clock;

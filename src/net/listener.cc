@@ -55,7 +55,9 @@ Error listen_error(int errno_value, const std::string& address) {
   }
 }
 
-void set_option(int fd, int level, int name, int value) { ::setsockopt(fd, level, name, &value, sizeof value); }
+void set_option(int fd, int level, int name, int value) {
+  ::setsockopt(fd, level, name, &value, sizeof value);
+}
 
 /// No descriptor or no memory: it passes, but not at once.
 bool is_exhaustion(int errno_value) {
@@ -293,7 +295,9 @@ Result<std::unique_ptr<Listener>> Listener::listen_unix(IoThreads& threads, cons
 }
 
 Listener::Listener(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Listener::~Listener() { stop(); }
+Listener::~Listener() {
+  stop();
+}
 
 void Listener::start(OnAccept on_accept) {
   {
@@ -302,8 +306,7 @@ void Listener::start(OnAccept on_accept) {
     impl_->started = true;
     impl_->on_accept = std::move(on_accept);
   }
-  for (std::size_t i = 0; i < impl_->fds.size(); ++i)
-    spawn(impl_->threads.at(i), Impl::accept_loop(impl_, i));
+  for (std::size_t i = 0; i < impl_->fds.size(); ++i) spawn(impl_->threads.at(i), Impl::accept_loop(impl_, i));
 }
 
 void Listener::stop() noexcept {
@@ -322,8 +325,14 @@ void Listener::stop() noexcept {
     ::unlink(impl_->path.c_str());
 }
 
-std::uint16_t Listener::port() const noexcept { return impl_->port; }
-const std::string& Listener::address() const noexcept { return impl_->address; }
-std::size_t Listener::connections() const noexcept { return impl_->connections; }
+std::uint16_t Listener::port() const noexcept {
+  return impl_->port;
+}
+const std::string& Listener::address() const noexcept {
+  return impl_->address;
+}
+std::size_t Listener::connections() const noexcept {
+  return impl_->connections;
+}
 
 }  // namespace daypass::net

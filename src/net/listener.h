@@ -38,9 +38,8 @@ class Listener {
   /// Makes the socket file with `mode` before anyone can connect. An existing socket file is replaced only when nobody
   /// answers on it; anything else there is left alone. Removed again at stop(), if it is still ours.
   /// Errors: "net.path_too_long", "net.address_in_use", "net.not_a_socket", "net.permission", "net.listen".
-  static base::Result<std::unique_ptr<Listener>> listen_unix(IoThreads& threads, const base::Log& log,
-                                                             std::string path, std::uint32_t mode,
-                                                             ListenOptions options = {});
+  static base::Result<std::unique_ptr<Listener>> listen_unix(IoThreads& threads, const base::Log& log, std::string path,
+                                                             std::uint32_t mode, ListenOptions options = {});
   /// Stops.
   ~Listener();
   Listener(const Listener&) = delete;

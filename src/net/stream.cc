@@ -64,7 +64,9 @@ void OwnedFd::reset() noexcept {
   fd_ = -1;
 }
 
-Error closed_error() { return Error(Code::unavailable, "net.closed", "the connection was closed on this side"); }
+Error closed_error() {
+  return Error(Code::unavailable, "net.closed", "the connection was closed on this side");
+}
 
 Error stream_error(const boost::system::error_code& code) {
   if (code == asio::error::operation_aborted || code == asio::error::bad_descriptor) return closed_error();
@@ -137,8 +139,8 @@ awaitable<Result<std::size_t>> SocketStream::read_some(std::span<char> buffer) {
 
 awaitable<Result<std::size_t>> SocketStream::peek(std::span<char> buffer) {
   if (!usable()) co_return closed_error();
-  const auto [code, count] = co_await socket_.async_receive(asio::buffer(buffer.data(), buffer.size()),
-                                                            asio::socket_base::message_peek, kUse);
+  const auto [code, count] =
+      co_await socket_.async_receive(asio::buffer(buffer.data(), buffer.size()), asio::socket_base::message_peek, kUse);
   if (interrupted_) co_return closed_error();
   if (code == asio::error::eof) co_return std::size_t{0};
   if (code) co_return stream_error(code);
@@ -283,7 +285,9 @@ struct Deadline::State : std::enable_shared_from_this<State> {
 };
 
 Deadline::Deadline(Stream& stream) : state_(std::make_shared<State>(stream)) {}
-Deadline::Deadline(Stream& stream, base::Millis timeout) : Deadline(stream) { set(timeout); }
+Deadline::Deadline(Stream& stream, base::Millis timeout) : Deadline(stream) {
+  set(timeout);
+}
 
 Deadline::~Deadline() {
   state_->stream = nullptr;
@@ -300,7 +304,11 @@ void Deadline::set(base::Millis timeout) {
   }
 }
 
-void Deadline::clear() noexcept { state_->due = State::Steady::time_point::max(); }
-bool Deadline::expired() const noexcept { return state_->expired; }
+void Deadline::clear() noexcept {
+  state_->due = State::Steady::time_point::max();
+}
+bool Deadline::expired() const noexcept {
+  return state_->expired;
+}
 
 }  // namespace daypass::net

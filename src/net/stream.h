@@ -55,7 +55,8 @@ class Stream {
 
   /// Waits for at least one byte, fills up to `buffer` (not empty). 0 means the end of the stream.
   virtual awaitable<base::Result<std::size_t>> read_some(std::span<char> buffer) = 0;
-  /// True when read_some touches `buffer` only after its last wait (TLS): readers that wait on one thread may share one.
+  /// True when read_some touches `buffer` only after its last wait (TLS): readers that wait on one thread may share
+  /// one.
   [[nodiscard]] virtual bool reads_after_waiting() const noexcept { return false; }
   /// Like read_some, but leaves the bytes for the next read (MSG_PEEK); plain streams only, else Error "net.peek".
   virtual awaitable<base::Result<std::size_t>> peek(std::span<char> buffer) = 0;

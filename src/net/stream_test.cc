@@ -116,8 +116,10 @@ TEST(AlarmTest, RingsWhenItsTimeHasCome) {
   int rung = 0;
   std::optional<Alarm> again;
   again.emplace(io, [&] {
-    if (++rung < 3) again->set(Millis(1));
-    else again.reset();  // from inside its own call
+    if (++rung < 3)
+      again->set(Millis(1));
+    else
+      again.reset();  // from inside its own call
   });
   again->set(Millis(60'000));
   again->set(Millis(1));

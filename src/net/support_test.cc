@@ -99,12 +99,16 @@ RawClient RawClient::unix_socket(const std::string& path) {
   return RawClient(fd);
 }
 
-RawClient::RawClient(int fd) : fd_(fd) { set_timeout(fd_); }
+RawClient::RawClient(int fd) : fd_(fd) {
+  set_timeout(fd_);
+}
 RawClient::RawClient(RawClient&& other) noexcept : fd_(other.release()), buffer_(std::move(other.buffer_)) {}
 RawClient::~RawClient() {
   if (fd_ >= 0) ::close(fd_);
 }
-int RawClient::release() noexcept { return std::exchange(fd_, -1); }
+int RawClient::release() noexcept {
+  return std::exchange(fd_, -1);
+}
 
 void RawClient::send(std::string_view bytes) const {
   while (!bytes.empty()) {
@@ -160,7 +164,9 @@ std::string RawClient::receive_all() {
   }
 }
 
-void RawClient::end_sending() const { ::shutdown(fd_, SHUT_WR); }
+void RawClient::end_sending() const {
+  ::shutdown(fd_, SHUT_WR);
+}
 
 struct RawServer::State {
   Handle handle;

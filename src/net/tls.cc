@@ -50,7 +50,9 @@ struct Rules {
 };
 
 // OpenSSL would ask for a passphrase on the terminal.
-int no_passphrase(char*, int, int, void*) { return 0; }
+int no_passphrase(char*, int, int, void*) {
+  return 0;
+}
 
 BioPtr memory_bio(std::string_view text) {
   return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(std::min<std::size_t>(text.size(), 1 << 20))));
@@ -84,13 +86,13 @@ Result<CtxPtr> base_context(const SSL_METHOD* method) {
   CtxPtr ctx(SSL_CTX_new(method));
   if (!ctx) return tls_error("tls.context", "OpenSSL refused to make a TLS context");
   SSL_CTX_set_min_proto_version(ctx.get(), TLS1_2_VERSION);
-  SSL_CTX_set_options(ctx.get(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
-                                     SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_options(
+      ctx.get(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_clear_options(ctx.get(), SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_LEGACY_SERVER_CONNECT);
   // Read-ahead: a record costs one recv instead of two. Buffers go back to the heap while a connection is idle.
   SSL_CTX_set_read_ahead(ctx.get(), 1);
-  SSL_CTX_set_mode(ctx.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_mode(ctx.get(),
+                   SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   // Without it a read returns when a buffer held nothing but messages without data, and so can be counted: see
   // read_ssl.
   SSL_CTX_clear_mode(ctx.get(), SSL_MODE_AUTO_RETRY);
@@ -191,9 +193,9 @@ Status trust(SSL_CTX* ctx, const TlsClientOptions& options) {
 /// What the custom BIO below reads from and writes to.
 struct Wire {
   SocketStream* socket = nullptr;
-  std::string_view staged;    // ciphertext that an awaited read has brought
-  bool may_recv = true;       // false: only `staged`, so that a read that would find nothing costs no system call
-  bool starved = false;       // the last read found nothing
+  std::string_view staged;  // ciphertext that an awaited read has brought
+  bool may_recv = true;     // false: only `staged`, so that a read that would find nothing costs no system call
+  bool starved = false;     // the last read found nothing
   bool eof = false;
   int errno_value = 0;
 };
@@ -215,10 +217,18 @@ int wire_read(BIO* bio, char* out, int size) {
   }
   const Attempt got = wire.socket->try_read({out, static_cast<std::size_t>(size)});
   switch (got.kind) {
-    case Attempt::Kind::bytes: return static_cast<int>(got.count);
-    case Attempt::Kind::would_block: wire.starved = true; BIO_set_retry_read(bio); return -1;
-    case Attempt::Kind::eof: wire.eof = true; return 0;
-    case Attempt::Kind::error: wire.errno_value = got.errno_value; return -1;
+    case Attempt::Kind::bytes:
+      return static_cast<int>(got.count);
+    case Attempt::Kind::would_block:
+      wire.starved = true;
+      BIO_set_retry_read(bio);
+      return -1;
+    case Attempt::Kind::eof:
+      wire.eof = true;
+      return 0;
+    case Attempt::Kind::error:
+      wire.errno_value = got.errno_value;
+      return -1;
   }
   return -1;
 }
@@ -317,10 +327,10 @@ class TlsStream final : public Stream {
   Wire wire_;
   SslPtr ssl_;
   Need need_ = Need::none;
-  std::string carry_;         // what wire_.staged views between two reads
-  std::string sealed_;        // plain text of a record that was begun and has not left completely
-  std::size_t credit_ = 0;    // bytes that left in such a record and that the caller has yet to offer again
-  bool broken_ = false;  // after a fatal error OpenSSL forbids further calls
+  std::string carry_;       // what wire_.staged views between two reads
+  std::string sealed_;      // plain text of a record that was begun and has not left completely
+  std::size_t credit_ = 0;  // bytes that left in such a record and that the caller has yet to offer again
+  bool broken_ = false;     // after a fatal error OpenSSL forbids further calls
   unsigned long reason_ = 0;
   TlsInfo info_;
 };
@@ -526,8 +536,9 @@ Error TlsStream::handshake_error() const {
     return Error(Code::unavailable, "tls.alpn_mismatch", "client and server share no application protocol (ALPN)");
   if (wire_.errno_value != 0) return stream_error(wire_.errno_value);
   std::string why = "the peer closed the connection";
-  if (!wire_.eof) why = reason_ != 0 && ERR_reason_error_string(reason_) != nullptr ? ERR_reason_error_string(reason_)
-                                                                                     : "unknown reason";
+  if (!wire_.eof)
+    why = reason_ != 0 && ERR_reason_error_string(reason_) != nullptr ? ERR_reason_error_string(reason_)
+                                                                      : "unknown reason";
   return Error(Code::unavailable, "tls.handshake", "the TLS handshake failed: " + why);
 }
 
@@ -536,8 +547,7 @@ awaitable<Status> TlsStream::handshake(base::Millis timeout) {
   Status waited;
   for (;;) {
     if (!waited.ok()) {
-      if (deadline.expired())
-        co_return Error(Code::timeout, "net.timeout", "the TLS handshake took too long");
+      if (deadline.expired()) co_return Error(Code::timeout, "net.timeout", "the TLS handshake took too long");
       co_return waited.error();
     }
     ERR_clear_error();
@@ -606,7 +616,9 @@ Status TlsServerContext::replace(std::string_view certificate_pem, const base::S
   return {};
 }
 
-std::string TlsServerContext::leaf_pem() const { return slot_->get()->leaf_pem; }
+std::string TlsServerContext::leaf_pem() const {
+  return slot_->get()->leaf_pem;
+}
 
 Result<TlsClientContext> TlsClientContext::make(const TlsClientOptions& options) {
   auto rules = std::make_shared<Rules>();

@@ -603,8 +603,10 @@ TEST(TlsTest, OverRealTcp) {
       static awaitable<void> run(StreamPtr plain, std::atomic<int>& count, std::atomic<int>& failed_count) {
         std::string failed;
         co_await echo(std::move(plain), failed);
-        if (failed.empty()) ++count;
-        else ++failed_count;
+        if (failed.empty())
+          ++count;
+        else
+          ++failed_count;
       }
     };
     io_context& io = stream->context();

@@ -54,7 +54,8 @@ TEST_P(StoreSuite, AGrantIsReplacedOnlyAtTheVersionThatWasRead) {
   EXPECT_EQ(must(look()->load_grant(grant.id)), grant);
 }
 
-/// What a target says may be in any encoding, and may be cut within a character: it must not keep a grant from being stored.
+/// What a target says may be in any encoding, and may be cut within a character: it must not keep a grant from being
+/// stored.
 TEST_P(StoreSuite, AGrantWithForeignBytesIsStoredAndReadBack) {
   core::Grant grant = make_grant(north, 1);
   grant.end_note = "gone\xff \xc3";

@@ -177,7 +177,9 @@ struct Spoken {
   const char* checker;
   std::vector<std::string> others = {};  ///< that the same gap may turn red first, in another world
 };
-void PrintTo(const Spoken& s, std::ostream* out) { *out << to_string(s.mutant) << ": " << s.checker; }
+void PrintTo(const Spoken& s, std::ostream* out) {
+  *out << to_string(s.mutant) << ": " << s.checker;
+}
 class EachChecker : public ::testing::TestWithParam<Spoken> {};
 
 TEST_P(EachChecker, SpeaksWhenItsGuardIsGone) {

@@ -58,7 +58,8 @@ class Story {
 
   World& world_;
   bool faults_ = false;
-  bool winding_up_ = false;  ///< nobody changes their mind any more, so that whoever cannot get in is told of by a checker
+  bool winding_up_ =
+      false;         ///< nobody changes their mind any more, so that whoever cannot get in is told of by a checker
   int variant_ = 0;  ///< of the policies, that the operator heard is in force
 };
 

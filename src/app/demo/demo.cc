@@ -41,7 +41,9 @@ void instructions(const Stage& stage) {
 std::vector<std::string> news(Stage& stage, std::uint64_t& from) {
   auto promise = std::make_shared<std::promise<base::Result<std::vector<std::string>>>>();
   auto future = promise->get_future();
-  stage.server->engine().audit(core::TenantId("default"), from, 100, [promise](base::Result<std::vector<std::string>> r) { promise->set_value(std::move(r)); });
+  stage.server->engine().audit(
+      core::TenantId("default"), from, 100,
+      [promise](base::Result<std::vector<std::string>> r) { promise->set_value(std::move(r)); });
   auto records = future.get();
   if (!records.ok()) return {};
   from += records->size();
@@ -60,7 +62,9 @@ void watch(Stage& stage, const std::atomic<bool>& stop) {
       for (const char* key : {"principal", "target", "account", "roles", "reason", "why"})
         if (const json::Value* v = event->facts.find(key))
           facts += std::string("  ") + key + "=" + (v->as_string() != nullptr ? *v->as_string() : json::dump(*v));
-      std::printf("%s  %-18s %s%s\n", base::to_rfc3339(std::chrono::floor<base::Seconds>(event->at)).substr(11, 8).c_str(), event->action.c_str(), event->actor.c_str(), facts.c_str());
+      std::printf("%s  %-18s %s%s\n",
+                  base::to_rfc3339(std::chrono::floor<base::Seconds>(event->at)).substr(11, 8).c_str(),
+                  event->action.c_str(), event->actor.c_str(), facts.c_str());
       std::fflush(stdout);
     }
     ::poll(nullptr, 0, 300);

@@ -4,8 +4,8 @@
 namespace daypass::app::demo {
 
 struct DemoOptions {
-  bool story = false;   ///< play the whole story and exit; without a terminal this is what happens anyway
-  bool keep = false;    ///< leave the data folder behind, to look at
+  bool story = false;  ///< play the whole story and exit; without a terminal this is what happens anyway
+  bool keep = false;   ///< leave the data folder behind, to look at
 };
 
 /// 0 when every step was as it should be; else 1, at the first that was not.

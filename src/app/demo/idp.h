@@ -1,4 +1,5 @@
-// The demo's identity provider: a real OpenID provider with signed tokens, two accounts, and no password. Loopback only.
+// The demo's identity provider: a real OpenID provider with signed tokens, two accounts, and no password. Loopback
+// only.
 #pragma once
 
 #include <map>

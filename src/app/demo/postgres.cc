@@ -42,7 +42,8 @@ std::uint16_t free_port() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
-  const bool bound = ::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 && ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  const bool bound = ::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+                     ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
   ::close(fd);
   return bound ? ntohs(address.sin_port) : 0;
 }
@@ -63,23 +64,30 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
 base::Result<std::vector<std::string>> DemoPostgres::query(const std::string& database, const std::string& sql) const {
   const std::string port = std::to_string(port_);
-  const char* names[] = {"host", "port", "user", "password", "dbname", "connect_timeout", "gssencmode", "sslmode", nullptr};
-  const char* values[] = {"127.0.0.1", port.c_str(), "postgres", superuser_password_.c_str(), database.c_str(), "5", "disable", "disable", nullptr};
+  const char* names[] = {"host",       "port",    "user", "password", "dbname", "connect_timeout",
+                         "gssencmode", "sslmode", nullptr};
+  const char* values[] = {"127.0.0.1", port.c_str(), "postgres", superuser_password_.c_str(), database.c_str(), "5",
+                          "disable",   "disable",    nullptr};
   const std::unique_ptr<PGconn, decltype(&PQfinish)> connection(PQconnectdbParams(names, values, 0), &PQfinish);
   if (PQstatus(connection.get()) != CONNECTION_OK)
-    return Error{Code::unavailable, "demo.postgres", std::string("the demo's PostgreSQL: ") + PQerrorMessage(connection.get())};
+    return Error{Code::unavailable, "demo.postgres",
+                 std::string("the demo's PostgreSQL: ") + PQerrorMessage(connection.get())};
   const std::unique_ptr<PGresult, decltype(&PQclear)> result(PQexec(connection.get(), sql.c_str()), &PQclear);
   const auto status = PQresultStatus(result.get());
   if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
-    return Error{Code::internal, "demo.postgres", std::string("the demo's PostgreSQL: ") + PQresultErrorMessage(result.get())};
+    return Error{Code::internal, "demo.postgres",
+                 std::string("the demo's PostgreSQL: ") + PQresultErrorMessage(result.get())};
   std::vector<std::string> out;
   for (int i = 0; i < PQntuples(result.get()); ++i) out.emplace_back(PQgetvalue(result.get(), i, 0));
   return out;
 }
 
-base::Result<std::unique_ptr<DemoPostgres>> DemoPostgres::start(const std::string& folder, const base::Clock& clock, base::Entropy& entropy) {
+base::Result<std::unique_ptr<DemoPostgres>> DemoPostgres::start(const std::string& folder, const base::Clock& clock,
+                                                                base::Entropy& entropy) {
   const std::string bin = find_binaries();
-  if (bin.empty()) return Error{Code::unavailable, "demo.postgres_missing", "PostgreSQL's server programs are not here", "apt-get install postgresql-15, or make demo, which does it"};
+  if (bin.empty())
+    return Error{Code::unavailable, "demo.postgres_missing", "PostgreSQL's server programs are not here",
+                 "apt-get install postgresql-15, or make demo, which does it"};
   std::unique_ptr<DemoPostgres> pg(new DemoPostgres());
   pg->superuser_password_ = base::random_token(entropy, 24);
   pg->port_ = free_port();
@@ -93,22 +101,43 @@ base::Result<std::unique_ptr<DemoPostgres>> DemoPostgres::start(const std::strin
   if (::getuid() == 0) {
     // initdb and postgres refuse to run as root; Debian's package brings the user.
     const passwd* user = ::getpwnam("postgres");
-    if (user == nullptr) return Error{Code::unavailable, "demo.postgres_missing", "the user postgres is not here", "apt-get install postgresql-15"};
+    if (user == nullptr)
+      return Error{Code::unavailable, "demo.postgres_missing", "the user postgres is not here",
+                   "apt-get install postgresql-15"};
     command.as_user = {user->pw_uid, user->pw_gid};
     for (const auto& path : {home, password})
-      if (::chown(path.c_str(), user->pw_uid, user->pw_gid) != 0) return Error{Code::internal, "demo.postgres", path + " can't be given to the user postgres"};
+      if (::chown(path.c_str(), user->pw_uid, user->pw_gid) != 0)
+        return Error{Code::internal, "demo.postgres", path + " can't be given to the user postgres"};
   }
-  command.args = {bin + "/initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile=" + password, "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"};
+  command.args = {bin + "/initdb",        "-D",        data, "-U",   "postgres",        "-A", "scram-sha-256",
+                  "--pwfile=" + password, "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"};
   DP_TRY(const Outcome made, run(command, clock));
   if (made.exit_code != 0) return Error{Code::internal, "demo.postgres", "initdb failed: " + made.err.substr(0, 500)};
-  command.args = {bin + "/postgres", "-D", data, "-p", std::to_string(pg->port_), "-c", "listen_addresses=127.0.0.1", "-k", home,
-                  "-c", "fsync=off", "-c", "log_min_messages=warning", "-c", "shared_buffers=32MB", "-c", "max_connections=60"};
+  command.args = {bin + "/postgres",
+                  "-D",
+                  data,
+                  "-p",
+                  std::to_string(pg->port_),
+                  "-c",
+                  "listen_addresses=127.0.0.1",
+                  "-k",
+                  home,
+                  "-c",
+                  "fsync=off",
+                  "-c",
+                  "log_min_messages=warning",
+                  "-c",
+                  "shared_buffers=32MB",
+                  "-c",
+                  "max_connections=60"};
   DP_TRY(Child child, Child::start(command, folder + "/postgres.log"));
   pg->server_ = std::make_unique<Child>(std::move(child));
   const base::MonoTime until = clock.mono() + std::chrono::seconds(30);
   for (;;) {
     if (pg->query("postgres", "SELECT 1").ok()) break;
-    if (!pg->server_->alive() || clock.mono() > until) return Error{Code::internal, "demo.postgres", "the demo's PostgreSQL does not start; see " + folder + "/postgres.log"};
+    if (!pg->server_->alive() || clock.mono() > until)
+      return Error{Code::internal, "demo.postgres",
+                   "the demo's PostgreSQL does not start; see " + folder + "/postgres.log"};
     ::poll(nullptr, 0, 50);
   }
   const std::string admin_password = base::random_token(entropy, 24);
@@ -123,8 +152,11 @@ base::Result<std::unique_ptr<DemoPostgres>> DemoPostgres::start(const std::strin
            {"orders", schema},
            {"postgres", "CREATE ROLE daypass_admin LOGIN CREATEROLE PASSWORD '" + admin_password + "'"},
            {"postgres", "GRANT pg_signal_backend TO daypass_admin"},
-           {"postgres", needs_admin ? "GRANT orders_reader, orders_writer TO daypass_admin WITH ADMIN OPTION" : "SELECT 1"},
-           {"postgres", "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC; GRANT CONNECT ON DATABASE postgres, template1 TO daypass_admin"}}) {
+           {"postgres",
+            needs_admin ? "GRANT orders_reader, orders_writer TO daypass_admin WITH ADMIN OPTION" : "SELECT 1"},
+           {"postgres",
+            "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC; GRANT CONNECT ON DATABASE postgres, template1 "
+            "TO daypass_admin"}}) {
     DP_TRY([[maybe_unused]] const auto done, pg->query(database, sql));
   }
   return pg;

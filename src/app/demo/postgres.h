@@ -1,4 +1,5 @@
-// The demo's private PostgreSQL: Debian's binaries, own data folder, own port, unprivileged user; nothing else is touched.
+// The demo's private PostgreSQL: Debian's binaries, own data folder, own port, unprivileged user; nothing else is
+// touched.
 #pragma once
 
 #include <memory>
@@ -12,8 +13,10 @@ namespace daypass::app::demo {
 
 class DemoPostgres {
  public:
-  /// initdb, start, an `orders` database with group roles and an admin login. Errors: "demo.postgres_missing", "demo.postgres".
-  static base::Result<std::unique_ptr<DemoPostgres>> start(const std::string& folder, const base::Clock& clock, base::Entropy& entropy);
+  /// initdb, start, an `orders` database with group roles and an admin login. Errors: "demo.postgres_missing",
+  /// "demo.postgres".
+  static base::Result<std::unique_ptr<DemoPostgres>> start(const std::string& folder, const base::Clock& clock,
+                                                           base::Entropy& entropy);
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
   /// File with the admin login's password, for tenant.toml.
   [[nodiscard]] const std::string& admin_password_file() const noexcept { return admin_password_file_; }

@@ -36,7 +36,8 @@ base::Result<pid_t> launch(const Command& command, int out, int err) {
   argv.push_back(nullptr);
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
-  if (pid < 0) return Error{Code::internal, "process.start", command.args.at(0) + " can't be started: " + std::strerror(errno)};
+  if (pid < 0)
+    return Error{Code::internal, "process.start", command.args.at(0) + " can't be started: " + std::strerror(errno)};
   if (pid != 0) return pid;
   // The child. Dies with its parent, has no terminal input, and is nobody's process group member but its own.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -51,20 +52,24 @@ base::Result<pid_t> launch(const Command& command, int out, int err) {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   if (!command.directory.empty() && ::chdir(command.directory.c_str()) != 0) ::_exit(127);
   if (command.as_user) {
-    if (::setgroups(0, nullptr) != 0 || ::setgid(command.as_user->second) != 0 || ::setuid(command.as_user->first) != 0) ::_exit(127);
+    if (::setgroups(0, nullptr) != 0 || ::setgid(command.as_user->second) != 0 || ::setuid(command.as_user->first) != 0)
+      ::_exit(127);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // changing the user clears it
   }
   ::execve(argv[0], argv.data(), envp.data());
   ::_exit(127);
 }
 
-int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+int code_of(int status) {
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
 
 }  // namespace
 
 base::Result<Outcome> run(const Command& command, const base::Clock& clock) {
   int out[2], err[2];
-  if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(err, O_CLOEXEC) != 0) return Error{Code::internal, "process.start", "no descriptors left"};
+  if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(err, O_CLOEXEC) != 0)
+    return Error{Code::internal, "process.start", "no descriptors left"};
   auto started = launch(command, out[1], err[1]);
   ::close(out[1]);
   ::close(err[1]);

@@ -16,19 +16,19 @@
 namespace daypass::app::demo {
 
 struct Command {
-  std::vector<std::string> args;                       ///< args[0] is a path
-  std::map<std::string, std::string> env;              ///< added to, or replacing, the inherited ones
-  std::optional<std::pair<uid_t, gid_t>> as_user;      ///< to drop root
-  std::string directory;                               ///< empty: the parent's
-  base::Millis deadline = std::chrono::seconds(30);    ///< then it is killed
-  const std::atomic<bool>* stop = nullptr;             ///< set by another thread: the child is killed, run() fails
+  std::vector<std::string> args;                     ///< args[0] is a path
+  std::map<std::string, std::string> env;            ///< added to, or replacing, the inherited ones
+  std::optional<std::pair<uid_t, gid_t>> as_user;    ///< to drop root
+  std::string directory;                             ///< empty: the parent's
+  base::Millis deadline = std::chrono::seconds(30);  ///< then it is killed
+  const std::atomic<bool>* stop = nullptr;           ///< set by another thread: the child is killed, run() fails
   /// Called with all of stderr so far whenever more arrives; for children that say where to go.
   std::function<void(const std::string&)> on_stderr;
 };
 
 struct Outcome {
-  int exit_code = -1;      ///< 128 + signal when it was killed
-  std::string out, err;    ///< at most 1 MiB each
+  int exit_code = -1;    ///< 128 + signal when it was killed
+  std::string out, err;  ///< at most 1 MiB each
   bool timed_out = false;
 };
 

@@ -22,9 +22,15 @@ std::map<std::string, std::string> tenant_files(const Stage& stage) {
       "[[idp]]\n"
       "name = \"demo\"\n"
       "display = \"the demo's identity provider\"\n"
-      "issuer = \"" + stage.idp->issuer() + "\"\n"
-      "client_id = \"" + DemoIdp::client_id() + "\"\n"
-      "client_secret = \"file:" + stage.folder + "/idp-client-secret\"\n"
+      "issuer = \"" +
+      stage.idp->issuer() +
+      "\"\n"
+      "client_id = \"" +
+      DemoIdp::client_id() +
+      "\"\n"
+      "client_secret = \"file:" +
+      stage.folder +
+      "/idp-client-secret\"\n"
       "groups = \"groups\"\n"
       "[idp.attributes]\n"
       "department = \"department\"\n"
@@ -32,10 +38,14 @@ std::map<std::string, std::string> tenant_files(const Stage& stage) {
       "[[target]]\n"
       "name = \"pg/orders\"\n"
       "host = \"127.0.0.1\"\n"
-      "port = " + std::to_string(stage.postgres->port()) + "\n"
+      "port = " +
+      std::to_string(stage.postgres->port()) +
+      "\n"
       "database = \"orders\"\n"
       "admin_user = \"daypass_admin\"\n"
-      "admin_password = \"file:" + stage.postgres->admin_password_file() + "\"\n"
+      "admin_password = \"file:" +
+      stage.postgres->admin_password_file() +
+      "\"\n"
       "tls = \"loopback\"\n"
       "[target.attributes]\n"
       "env = \"demo\"\n"
@@ -57,21 +67,25 @@ std::map<std::string, std::string> tenant_files(const Stage& stage) {
   const std::string policies =
       "// Who may assume which role, and for how long.\n"
       "@id(\"data-read\") @duration(\"1h\") @idle(\"10m\") @connections(\"3\")\n"
-      "permit(principal in Group::\"demo/data\", action == Action::\"assume\", resource == Role::\"pg/orders/reader\");\n"
+      "permit(principal in Group::\"demo/data\", action == Action::\"assume\", resource == "
+      "Role::\"pg/orders/reader\");\n"
       "\n"
       "@id(\"data-write\") @duration(\"15m\") @idle(\"5m\") @connections(\"1\")\n"
-      "permit(principal in Group::\"demo/data\", action == Action::\"assume\", resource == Role::\"pg/orders/writer\")\n"
+      "permit(principal in Group::\"demo/data\", action == Action::\"assume\", resource == "
+      "Role::\"pg/orders/writer\")\n"
       "when { principal has department && principal.department == resource.team };\n";
   return {{"tenant.toml", tenant}, {"policies/orders.cedar", policies}};
 }
 
 }  // namespace
 
-base::Result<std::unique_ptr<Stage>> Stage::set(const base::Clock& clock, base::Entropy& entropy, const base::Log& log, bool fixed_port, bool keep) {
+base::Result<std::unique_ptr<Stage>> Stage::set(const base::Clock& clock, base::Entropy& entropy, const base::Log& log,
+                                                bool fixed_port, bool keep) {
   std::unique_ptr<Stage> stage(new Stage());
   stage->keep_ = keep;
   std::string pattern = (fs::temp_directory_path() / "daypass-demo-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) return Error{Code::internal, "demo.folder", pattern + ": " + std::strerror(errno)};
+  if (::mkdtemp(pattern.data()) == nullptr)
+    return Error{Code::internal, "demo.folder", pattern + ": " + std::strerror(errno)};
   stage->folder = pattern;
   // PostgreSQL runs as another user when we are root, and has to pass through; every file inside is closed to it.
   ::chmod(pattern.c_str(), 0711);
@@ -98,7 +112,8 @@ base::Result<std::unique_ptr<Stage>> Stage::set(const base::Clock& clock, base::
   stage->server = std::move(*server);
   const auto files = tenant_files(*stage);
   DP_TRY(const engine::Applied applied, stage->server->apply("default", files, false));
-  if (!applied.problems.empty()) return Error{Code::internal, "demo.tenant", "the demo's tenant is refused: " + applied.problems.front().render()};
+  if (!applied.problems.empty())
+    return Error{Code::internal, "demo.tenant", "the demo's tenant is refused: " + applied.problems.front().render()};
   // Left for whoever wants to look at it or apply a change.
   fs::create_directories(stage->folder + "/tenant/policies");
   for (const auto& [name, text] : files) DP_CHECK(write_private(stage->folder + "/tenant/" + name, text));

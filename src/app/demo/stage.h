@@ -15,11 +15,12 @@ namespace daypass::app::demo {
 class Stage {
  public:
   /// `fixed_port`: the API at 8420 when that is free, so that the command line finds it by itself.
-  static base::Result<std::unique_ptr<Stage>> set(const base::Clock& clock, base::Entropy& entropy, const base::Log& log, bool fixed_port, bool keep);
+  static base::Result<std::unique_ptr<Stage>> set(const base::Clock& clock, base::Entropy& entropy,
+                                                  const base::Log& log, bool fixed_port, bool keep);
   ~Stage();
 
   std::string folder;
-  std::atomic<bool> interrupted{false};   ///< ends whatever the story is waiting for
+  std::atomic<bool> interrupted{false};  ///< ends whatever the story is waiting for
   std::unique_ptr<DemoIdp> idp;
   std::unique_ptr<DemoPostgres> postgres;
   std::unique_ptr<Server> server;

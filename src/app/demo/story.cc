@@ -19,7 +19,7 @@ using base::Status;
 /// What a browser does: follows redirects, keeps cookies, and presses one button.
 Status browse(const std::string& start, const std::string& account) {
   net::HttpClient client;
-  std::map<std::string, std::string> cookies;   // all on one host, told apart by name
+  std::map<std::string, std::string> cookies;  // all on one host, told apart by name
   std::string url = start;
   for (int hop = 0; hop < 12; ++hop) {
     net::HttpFetch fetch("GET", url);
@@ -39,14 +39,17 @@ Status browse(const std::string& start, const std::string& account) {
       url = std::string(*location);
       continue;
     }
-    if (reply.status != 200) return Error{Code::internal, "story.browser", "the browser was shown status " + std::to_string(reply.status) + ": " + reply.body.substr(0, 300)};
+    if (reply.status != 200)
+      return Error{Code::internal, "story.browser",
+                   "the browser was shown status " + std::to_string(reply.status) + ": " + reply.body.substr(0, 300)};
     // The sign-in page of the demo's identity provider: press the button of `account`.
     const std::string button = "account=" + account;
     const std::size_t at = reply.body.find(button);
     if (at == std::string::npos) return {};  // the last page: signed in
     const std::size_t from = reply.body.rfind("href=\"", at) + 6;
     std::string link = reply.body.substr(from, reply.body.find('"', from) - from);
-    for (std::size_t amp = link.find("&amp;"); amp != std::string::npos; amp = link.find("&amp;", amp + 1)) link.erase(amp + 1, 4);
+    for (std::size_t amp = link.find("&amp;"); amp != std::string::npos; amp = link.find("&amp;", amp + 1))
+      link.erase(amp + 1, 4);
     url = url.substr(0, url.find('?')) + link;
   }
   return Error{Code::internal, "story.browser", "the browser was sent around in circles"};
@@ -78,11 +81,13 @@ class Teller {
     std::fflush(stdout);
   }
   /// Runs our own command line as `person`, whose login lives in a folder of its own.
-  Result<Outcome> daypass(const std::string& person, std::vector<std::string> args, base::Millis deadline = std::chrono::seconds(30)) {
+  Result<Outcome> daypass(const std::string& person, std::vector<std::string> args,
+                          base::Millis deadline = std::chrono::seconds(30)) {
     Command command = base_command(person, std::move(args));
     command.deadline = deadline;
     std::string shown = "$ daypass";
-    for (std::size_t i = 1; i < command.args.size(); ++i) shown += " " + (command.args[i].find(' ') == std::string::npos ? command.args[i] : "\"" + command.args[i] + "\"");
+    for (std::size_t i = 1; i < command.args.size(); ++i)
+      shown += " " + (command.args[i].find(' ') == std::string::npos ? command.args[i] : "\"" + command.args[i] + "\"");
     say(shown);
     DP_TRY(Outcome done, run(command, clock_));
     if (done.timed_out) return Error{Code::timeout, "story.timeout", shown + " did not end in time"};
@@ -105,7 +110,9 @@ class Teller {
     DP_TRY(const Outcome done, run(command, clock_));
     if (!browsed.ok()) return browsed;
     say(done.out);
-    if (done.exit_code != 0) return Error{Code::internal, "story.login", "login ended with exit code " + std::to_string(done.exit_code) + ": " + done.err.substr(0, 600)};
+    if (done.exit_code != 0)
+      return Error{Code::internal, "story.login",
+                   "login ended with exit code " + std::to_string(done.exit_code) + ": " + done.err.substr(0, 600)};
     return {};
   }
   static Status expect(bool so, const std::string& what) {
@@ -146,12 +153,16 @@ std::string trimmed(std::string text) {
   return line == std::string::npos ? text : text.substr(line + 1);
 }
 
-bool contains(const std::string& text, std::string_view what) { return text.find(what) != std::string::npos; }
+bool contains(const std::string& text, std::string_view what) {
+  return text.find(what) != std::string::npos;
+}
 
 Status nothing_left(Stage& stage) {
-  DP_TRY(const auto roles, stage.postgres->query("postgres", "SELECT rolname FROM pg_roles WHERE rolname LIKE 'dp\\_%'"));
+  DP_TRY(const auto roles,
+         stage.postgres->query("postgres", "SELECT rolname FROM pg_roles WHERE rolname LIKE 'dp\\_%'"));
   DP_CHECK(Teller::expect(roles.empty(), "pg_roles shows no role of ours"));
-  DP_TRY(const auto backends, stage.postgres->query("postgres", "SELECT usename FROM pg_stat_activity WHERE usename LIKE 'dp\\_%'"));
+  DP_TRY(const auto backends,
+         stage.postgres->query("postgres", "SELECT usename FROM pg_stat_activity WHERE usename LIKE 'dp\\_%'"));
   return Teller::expect(backends.empty(), "pg_stat_activity shows no session of ours");
 }
 
@@ -164,19 +175,25 @@ Status tell(Stage& stage, const base::Clock& clock) {
 
   t.chapter("What may she have now, and why?");
   DP_TRY(const Outcome list, t.daypass("dana", {"ls", "--all"}));
-  DP_CHECK(Teller::expect(list.exit_code == 0 && contains(list.out, "pg/orders/reader") && contains(list.out, "data-read"), "ls names the role and the policy that gives it"));
+  DP_CHECK(
+      Teller::expect(list.exit_code == 0 && contains(list.out, "pg/orders/reader") && contains(list.out, "data-read"),
+                     "ls names the role and the policy that gives it"));
 
   t.chapter("She connects. The role is made for this session; it did not exist a second ago");
   DP_CHECK(nothing_left(stage));
   DP_TRY(const Outcome who, t.daypass("dana", {"connect", "pg/orders", "--", "-XAtc", "SELECT current_user"}));
   const std::string role = trimmed(who.out);
-  DP_CHECK(Teller::expect(who.exit_code == 0 && role.starts_with("dp_"), "current_user is " + (role.empty() ? "…" : role)));
-  DP_TRY(const auto known, stage.postgres->query("postgres", "SELECT rolname FROM pg_roles WHERE rolname LIKE 'dp\\_%'"));
-  DP_CHECK(Teller::expect(known.size() == 1 && known.front() == role, "that role is on the server now, and no other of ours"));
+  DP_CHECK(
+      Teller::expect(who.exit_code == 0 && role.starts_with("dp_"), "current_user is " + (role.empty() ? "…" : role)));
+  DP_TRY(const auto known,
+         stage.postgres->query("postgres", "SELECT rolname FROM pg_roles WHERE rolname LIKE 'dp\\_%'"));
+  DP_CHECK(Teller::expect(known.size() == 1 && known.front() == role,
+                          "that role is on the server now, and no other of ours"));
   DP_TRY(const Outcome read, t.daypass("dana", {"connect", "pg/orders", "--", "-XAtc", "SELECT count(*) FROM orders"}));
   DP_CHECK(Teller::expect(read.exit_code == 0 && trimmed(read.out) == "5000", "she reads the orders"));
   DP_TRY(const Outcome write, t.daypass("dana", {"connect", "pg/orders", "--", "-XAtc", "DELETE FROM orders"}));
-  DP_CHECK(Teller::expect(write.exit_code != 0 && contains(write.err, "permission denied"), "she can't delete them: writing is an elevated role, named explicitly"));
+  DP_CHECK(Teller::expect(write.exit_code != 0 && contains(write.err, "permission denied"),
+                          "she can't delete them: writing is an elevated role, named explicitly"));
 
   t.chapter("She ends the grant; then she takes one for four seconds, and it ends while her query runs");
   DP_TRY(const Outcome grants, t.daypass("dana", {"grants", "ls", "-o", "name"}));
@@ -184,10 +201,14 @@ Status tell(Stage& stage, const base::Clock& clock) {
   DP_TRY(const Outcome ended, t.daypass("dana", {"grants", "end", id}));
   DP_CHECK(Teller::expect(ended.exit_code == 0, "the grant is closed: its account is proven gone"));
   DP_CHECK(nothing_left(stage));
-  DP_TRY(const Outcome cut, t.daypass("dana", {"connect", "pg/orders", "--for", "4s", "--", "-XAtc", "SELECT pg_sleep(120)"}, std::chrono::seconds(40)));
-  DP_CHECK(Teller::expect(cut.exit_code != 0 && contains(cut.err, "its time is up"), "psql was cut in the middle of its query, and says which grant ended and why"));
+  DP_TRY(const Outcome cut,
+         t.daypass("dana", {"connect", "pg/orders", "--for", "4s", "--", "-XAtc", "SELECT pg_sleep(120)"},
+                   std::chrono::seconds(40)));
+  DP_CHECK(Teller::expect(cut.exit_code != 0 && contains(cut.err, "its time is up"),
+                          "psql was cut in the middle of its query, and says which grant ended and why"));
   for (int i = 0; i < 100; ++i) {
-    DP_TRY(const auto left, stage.postgres->query("postgres", "SELECT rolname FROM pg_roles WHERE rolname LIKE 'dp\\_%'"));
+    DP_TRY(const auto left,
+           stage.postgres->query("postgres", "SELECT rolname FROM pg_roles WHERE rolname LIKE 'dp\\_%'"));
     if (left.empty()) break;
   }
   DP_CHECK(nothing_left(stage));
@@ -196,11 +217,13 @@ Status tell(Stage& stage, const base::Clock& clock) {
   DP_CHECK(t.login("sam"));
   DP_TRY(const Outcome refused, t.daypass("sam", {"connect", "pg/orders", "--", "-XAtc", "SELECT 1"}));
   DP_CHECK(Teller::expect(refused.exit_code == 3, "he is refused: exit code 3"));
-  DP_CHECK(Teller::expect(contains(refused.err, "data-read") && contains(refused.err, "Group::\"demo/data\""), "he is told by which policy, and what to ask for"));
+  DP_CHECK(Teller::expect(contains(refused.err, "data-read") && contains(refused.err, "Group::\"demo/data\""),
+                          "he is told by which policy, and what to ask for"));
 
   t.chapter("What the auditor sees");
   DP_TRY(const Outcome log, t.daypass("operator", {"audit", "tail", "-n", "60"}));
-  for (const char* action : {"login.finished", "credential.issued", "grant.opened", "grant.active", "connection.opened", "grant.ended", "grant.closed", "access.denied"})
+  for (const char* action : {"login.finished", "credential.issued", "grant.opened", "grant.active", "connection.opened",
+                             "grant.ended", "grant.closed", "access.denied"})
     DP_CHECK(Teller::expect(contains(log.out, action), std::string("the audit log has ") + action));
   DP_TRY(const Outcome verified, t.daypass("operator", {"audit", "verify"}));
   DP_CHECK(Teller::expect(verified.exit_code == 0, "the audit log verifies: every record and the root"));

@@ -498,10 +498,13 @@ TEST(Provider, HugeAndBrokenDocumentsAreRefused) {
 
 TEST(Metadata, OnlyAnIssuerOnLoopbackReachesLoopback) {
   core::IdpSpec spec;
-  for (const auto& [issuer, loopback, http] :
-       {std::tuple{"https://id.example", false, false}, {"https://localhost:8443", true, false},
-        {"https://127.0.0.1:8443/realm", true, false}, {"http://localhost:8080", true, true},
-        {"http://id.example", false, false}, {"https://localhost.example", false, false}, {"", false, false}}) {
+  for (const auto& [issuer, loopback, http] : {std::tuple{"https://id.example", false, false},
+                                               {"https://localhost:8443", true, false},
+                                               {"https://127.0.0.1:8443/realm", true, false},
+                                               {"http://localhost:8080", true, true},
+                                               {"http://id.example", false, false},
+                                               {"https://localhost.example", false, false},
+                                               {"", false, false}}) {
     spec.issuer = issuer;
     EXPECT_EQ(Reach::of(spec).loopback, loopback) << issuer;
     EXPECT_EQ(Reach::of(spec).loopback_http, http) << issuer;
