@@ -81,12 +81,15 @@ class Api {
   base::Result<Caller> identify(const HttpRequest& request, const core::TenantId& tenant, Need need) const;
   [[nodiscard]] std::string tenant_url(const core::TenantId& tenant) const;
   awaitable<HttpResponse> start_login(const Call& call, std::string idp, base::json::Value then);
+  awaitable<HttpResponse> finish_login(const Call& call, idp::Callback answer);
   HttpResponse failed_page(const base::Error& error, const HttpRequest& request) const;
   awaitable<HttpResponse> end_grant(Call call, core::EndReason reason);
 
   // pages.cc, oauth.cc: sign-in
   awaitable<HttpResponse> authorize(Call call);
   awaitable<HttpResponse> callback(Call call);
+  awaitable<HttpResponse> posted_callback(Call call);
+  awaitable<HttpResponse> idp_metadata(Call call);
   awaitable<HttpResponse> device_page(Call call);
   awaitable<HttpResponse> device_submit(Call call);
   awaitable<HttpResponse> device_authorization(Call call);

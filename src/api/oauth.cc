@@ -75,13 +75,15 @@ awaitable<HttpResponse> Api::start_login(const Call& call, std::string idp, json
   engine::BeginLogin begin{call.tenant,     idp,  tenant_url(call.tenant) + "/idp/" + idp + "/callback", browser,
                            std::move(then), false};
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<std::string>)> start =
-      [this, begin = std::move(begin)](engine::Done<std::string> done) mutable {
+  std::move_only_function<void(engine::Done<engine::LoginBegun>)> start =
+      [this, begin = std::move(begin)](engine::Done<engine::LoginBegun> done) mutable {
         engine_.begin_login(std::move(begin), std::move(done));
       };
-  const auto url = co_await net::ask<std::string>(*io, std::move(start));
-  if (!url.ok()) co_return failed_page(url.error(), call.request);
-  auto response = HttpResponse::redirect(*url);
+  const auto begun = co_await net::ask<engine::LoginBegun>(*io, std::move(start));
+  if (!begun.ok()) co_return failed_page(begun.error(), call.request);
+  auto response = begun->form.empty() ? HttpResponse::redirect(begun->url)
+                                      : posting_page("Sign in", "Your organisation's sign-in page comes next.",
+                                                     begun->url, begun->form);
   net::Cookie cookie(browser_cookie(options_.public_url), browser);
   cookie.secure = options_.public_url.starts_with("https://");
   cookie.max_age = base::Seconds(3600);
@@ -126,9 +128,45 @@ awaitable<HttpResponse> Api::authorize(Call call) {
 }
 
 awaitable<HttpResponse> Api::callback(Call call) {
-  engine::FinishLogin finish{call.tenant,
-                             call.args.at(0),
-                             {call.request.query},
+  idp::Callback answer{call.request.query, false};
+  co_return co_await finish_login(call, std::move(answer));
+}
+
+awaitable<HttpResponse> Api::posted_callback(Call call) {
+  const auto form = call.request.form();
+  if (!form.ok()) co_return failed_page(form.error(), call.request);
+  // A form that another site's page posts comes without our cookie (SameSite=Lax). Posted again by a page of ours it
+  // has it, and the cookie is what tells the browser that began the sign-in from every other.
+  constexpr std::string_view again = "daypass_again";
+  idp::Callback answer{*form, true};
+  const bool second = net::find(*form, again) != nullptr;
+  if (!second && !call.request.cookie(browser_cookie(options_.public_url))) {
+    answer.query.emplace_back(again, "1");
+    co_return posting_page("Signing in", "One moment.",
+                           tenant_url(call.tenant) + "/idp/" + call.args.at(0) + "/callback", answer.query);
+  }
+  std::erase_if(answer.query, [&](const auto& field) { return field.first == again; });
+  co_return co_await finish_login(call, std::move(answer));
+}
+
+awaitable<HttpResponse> Api::idp_metadata(Call call) {
+  auto* io = co_await net::current_io();
+  const std::string base = tenant_url(call.tenant) + "/idp/" + call.args.at(0);
+  std::move_only_function<void(engine::Done<std::string>)> start = [this, tenant = call.tenant, idp = call.args.at(0),
+                                                                    base](engine::Done<std::string> done) mutable {
+    engine_.describe_to_idp(tenant, idp, base, std::move(done));
+  };
+  const auto xml = co_await net::ask<std::string>(*io, std::move(start));
+  if (!xml.ok()) co_return failed_page(xml.error(), call.request);
+  HttpResponse response;
+  response.status = 200;
+  response.set_header("content-type", "application/samlmetadata+xml");
+  response.body = *xml;
+  co_return response;
+}
+
+awaitable<HttpResponse> Api::finish_login(const Call& call, idp::Callback answer) {
+  engine::FinishLogin finish{call.tenant, call.args.at(0), std::move(answer),
                              call.request.cookie(browser_cookie(options_.public_url)).value_or(""),
                              call.request.peer_ip};
   auto* io = co_await net::current_io();

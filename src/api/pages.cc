@@ -19,12 +19,14 @@ constexpr std::string_view style =
     "Highlight}input{font:inherit;padding:.5rem;letter-spacing:.15em}"
     "code{background:rgba(127,127,127,.18);padding:.1em .35em;border-radius:.25em}.quiet{opacity:.75;font-size:.9rem}";
 
-}  // namespace
+constexpr std::string_view go_on = "document.forms[0].submit()";
 
-net::HttpResponse page(int status, std::string_view title, std::string_view body) {
-  // The style's own hash in the policy: no other style or script can run, whoever manages to write into a page.
-  static const std::string csp = "default-src 'none'; style-src 'sha256-" + base::base64_encode(crypto::sha256(style)) +
-                                 "'; frame-ancestors 'none'; base-uri 'none'";
+// A policy of hashes: no other style or script can run, whoever manages to write into a page.
+std::string hash_of(std::string_view text) {
+  return "'sha256-" + base::base64_encode(crypto::sha256(text)) + "'";
+}
+
+std::string html_page(std::string_view title, std::string_view body) {
   std::string html =
       "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\"><title>";
@@ -35,8 +37,27 @@ net::HttpResponse page(int status, std::string_view title, std::string_view body
   html += html_escape(title);
   html += "</h1>";
   html += body;
-  html += "</main></body></html>\n";
-  return net::HttpResponse::html(status, std::move(html), csp);
+  return html + "</main></body></html>\n";
+}
+
+}  // namespace
+
+net::HttpResponse page(int status, std::string_view title, std::string_view body) {
+  static const std::string csp =
+      "default-src 'none'; style-src " + hash_of(style) + "; frame-ancestors 'none'; base-uri 'none'";
+  return net::HttpResponse::html(status, html_page(title, body), csp);
+}
+
+net::HttpResponse posting_page(std::string_view title, std::string_view sentence, const std::string& url,
+                               const std::vector<std::pair<std::string, std::string>>& fields) {
+  static const std::string csp = "default-src 'none'; style-src " + hash_of(style) + "; script-src " + hash_of(go_on) +
+                                 "; frame-ancestors 'none'; base-uri 'none'";
+  std::string body = "<form method=\"post\" action=\"" + html_escape(url) + "\">";
+  for (const auto& [name, value] : fields)
+    body += "<input type=\"hidden\" name=\"" + html_escape(name) + "\" value=\"" + html_escape(value) + "\">";
+  body += "<p>" + html_escape(sentence) + "</p><p><button>Continue</button></p></form><script>";
+  body += go_on;
+  return net::HttpResponse::html(200, html_page(title, body + "</script>"), csp);
 }
 
 std::string chooser_body(const engine::Tenant& tenant, const net::HttpRequest& request) {

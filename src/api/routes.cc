@@ -24,6 +24,10 @@ const std::vector<Route>& route_table() {
        "",
        "",
        {"code", "state", "iss"}},
+      {"POST", "/t/{tenant}/idp/{idp}/callback", Need::nothing, &Api::posted_callback,
+       "Where a SAML identity provider has the browser post its answer (assertion consumer service)", "SamlForm", ""},
+      {"GET", "/t/{tenant}/idp/{idp}/metadata", Need::nothing, &Api::idp_metadata,
+       "Our SAML metadata for this identity provider", "", ""},
       {"POST", "/t/{tenant}/oauth/token", Need::nothing, &Api::token, "Redeem an authorization code or a device code",
        "TokenForm", "Token"},
       {"POST", "/t/{tenant}/oauth/device_authorization", Need::nothing, &Api::device_authorization,
@@ -156,6 +160,7 @@ json::Object schemas() {
                              {"redirect_uri", text()},
                              {"device_code", text()}},
                             {"grant_type", "client_id"}));
+  s.set("SamlForm", object({{"SAMLResponse", text()}, {"RelayState", text()}}, {"SAMLResponse"}));
   s.set("DeviceForm", object({{"user_code", text()}, {"idp", text()}}, {"user_code"}));
   s.set("Token", object({{"access_token", text()},
                          {"token_type", text()},

@@ -2,14 +2,15 @@
 
 #include "app/secrets.h"
 #include "idp/oidc/oidc.h"
+#include "idp/saml/saml.h"
 #include "target/postgres/postgres.h"
 
 namespace daypass::app {
 namespace {
 
 /// Binds an identity provider's only way out to the egress-guarded client.
-idp::oidc::Fetch guarded(net::HttpFetcher& fetcher) {
-  return [&fetcher](const idp::oidc::Request& r) -> base::Result<idp::oidc::Reply> {
+idp::Fetch guarded(net::HttpFetcher& fetcher) {
+  return [&fetcher](const idp::Request& r) -> base::Result<idp::Reply> {
     net::HttpFetch fetch(r.method, r.url);
     fetch.headers.emplace_back("accept", r.accept);
     if (!r.content_type.empty()) fetch.headers.emplace_back("content-type", r.content_type);
@@ -23,7 +24,7 @@ idp::oidc::Fetch guarded(net::HttpFetcher& fetcher) {
     fetch.egress.allow_loopback_http = r.loopback_http;
     fetch.egress.allow_loopback = r.loopback;
     DP_TRY(net::HttpReply reply, fetcher.fetch(fetch));
-    return idp::oidc::Reply{reply.status, reply.media_type(), std::move(reply.body)};
+    return idp::Reply{reply.status, reply.media_type(), std::move(reply.body)};
   };
 }
 
@@ -33,6 +34,7 @@ engine::Catalog make_catalog(const base::Clock& clock, base::Entropy& entropy, c
                              net::HttpFetcher& fetcher, const std::string& instance) {
   engine::Catalog catalog;
   catalog.idps.emplace("oidc", idp::oidc::make_oidc_driver(clock, entropy, log, guarded(fetcher), resolve_secret));
+  catalog.idps.emplace("saml", idp::saml::make_saml_driver(clock, entropy, log, guarded(fetcher), resolve_secret));
   catalog.targets.emplace("pg", target::postgres::make_postgres_driver(clock, entropy, log, resolve_secret, instance));
   return catalog;
 }

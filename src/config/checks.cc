@@ -215,6 +215,39 @@ Verdict issuer(std::string_view text) {
   return std::nullopt;
 }
 
+Verdict entity_id(std::string_view text) {
+  const bool good = !text.empty() && text.size() <= 1024 && all_of(text, [](char c) {
+    return c > 0x20 && c < 0x7f && std::string_view("\"<>\\^`{|}").find(c) == std::string_view::npos;
+  });
+  if (good) return std::nullopt;
+  return Complaint{"must be a URI of at most 1024 visible characters, not " + shown(text), {}};
+}
+
+Verdict file_ref(std::string_view text) {
+  if (text.starts_with("file:/") && text.size() > 6) return std::nullopt;
+  return Complaint{"must name a file, not " + shown(text), "write it like \"file:/etc/daypass/corp.xml\""};
+}
+
+Verdict metadata(std::string_view text) {
+  if (text.starts_with("file:")) return file_ref(text);
+  if (fetch_url(text))
+    return Complaint{"must be an https URL or file:/path, not " + shown(text),
+                     "the provider's administrator page shows the URL"};
+  return std::nullopt;
+}
+
+Verdict fingerprint(std::string_view text) {
+  std::size_t digits = 0;
+  for (const char c : text) {
+    if (c == ':') continue;
+    if (!is_digit(c) && (c < 'a' || c > 'f') && (c < 'A' || c > 'F')) digits = 99;
+    ++digits;
+  }
+  if (digits == 64) return std::nullopt;
+  return Complaint{"must be a SHA-256 fingerprint, 64 digits of hexadecimal, not " + shown(text),
+                   "openssl x509 -in idp.crt -noout -fingerprint -sha256"};
+}
+
 Verdict fetch_url(std::string_view text) {
   const auto url = split_url(text);
   if (!url || url->rest.find('#') != std::string_view::npos)

@@ -51,6 +51,13 @@ Verdict absolute_path(std::string_view text);
 Verdict public_url(std::string_view text);
 Verdict public_host(std::string_view text);
 Verdict issuer(std::string_view text);
+/// Of SAML: any URI of visible characters.
+Verdict entity_id(std::string_view text);
+/// An https URL or file:/path.
+Verdict metadata(std::string_view text);
+Verdict file_ref(std::string_view text);
+/// SHA-256 in hexadecimal, with or without colons.
+Verdict fingerprint(std::string_view text);
 Verdict fetch_url(std::string_view text);
 Verdict egress_host(std::string_view text);
 Verdict idp_name(std::string_view text);

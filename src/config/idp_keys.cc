@@ -12,32 +12,51 @@ using M = core::MappingRule;
 struct Preset {
   std::string_view name;
   void (*fill)(I&);
+  void (*fill_saml)(I&);
 };
+
+void groups_attribute(I& idp) {
+  idp.groups_from = "groups";
+}
+// What AD FS and Entra ID call it.
+void claims_attribute(I& idp, std::string_view name) {
+  idp.groups_from = name;
+}
 
 void standard_scopes(I& idp) {
   idp.scopes = {"profile", "email"};
 }
 
 constexpr auto presets = std::to_array<Preset>({
-    {"generic", [](I&) {}},
+    {"generic", [](I&) {}, [](I&) {}},
     // Okta sends `groups` only for this scope or a claim of that name in the authorization server.
     {"okta",
      [](I& i) {
        i.scopes.emplace_back("groups");
        i.groups_from = "groups";
-     }},
+     },
+     groups_attribute},
     // Entra's `sub` differs per application; `oid` is the person in that directory. Groups are object ids.
     {"entra",
      [](I& i) {
        i.groups_from = "groups";
        i.subject_from = "oid";
+     },
+     // The NameID of Entra is the user principal name unless somebody changes it; the object id is always there.
+     [](I& i) {
+       claims_attribute(i, "http://schemas.microsoft.com/ws/2008/06/identity/claims/groups");
+       i.subject_from = "http://schemas.microsoft.com/identity/claims/objectidentifier";
      }},
     // Google's ID tokens hold no groups.
-    {"google", [](I& i) { i.issuer = "https://accounts.google.com"; }},
+    {"google", [](I& i) { i.issuer = "https://accounts.google.com"; }, groups_attribute},
     // Keycloak's group mapper writes paths ("/data") unless told otherwise.
     {"keycloak",
      [](I& i) {
        i.groups_from = "groups";
+       i.groups_pattern = "/?(.+)";
+     },
+     [](I& i) {
+       i.groups_from = "member";
        i.groups_pattern = "/?(.+)";
      }},
     // AD FS puts its claim rules' output into the ID token only for this scope; one group comes as a plain string.
@@ -45,7 +64,8 @@ constexpr auto presets = std::to_array<Preset>({
      [](I& i) {
        i.scopes.emplace_back("allatclaims");
        i.groups_from = "group";
-     }},
+     },
+     [](I& i) { claims_attribute(i, "http://schemas.xmlsoap.org/claims/Group"); }},
 });
 
 void preset(Reader& r, const Node& node, I&) {
@@ -61,12 +81,41 @@ void protocol(Reader& r, const Node& node, I& out) {
   const std::string* s = r.string(node);
   if (s == nullptr || *s == "oidc") return;
   out.protocol = *s;
-  constexpr auto known = std::to_array<std::string_view>({"oidc"});
-  if (*s == "saml")
-    r.complain(node, "can't be \"saml\" yet: Daypass speaks OpenID Connect only",
-               "write \"oidc\" and the provider's OpenID Connect issuer");
+  constexpr auto known = std::to_array<std::string_view>({"oidc", "saml"});
+  if (*s != "saml") r.complain(node, "can't be " + shown(*s), did_you_mean(*s, known));
+}
+
+template <std::string core::SamlSpec::* Member, Check C>
+void saml_text(Reader& r, const Node& node, I& out) {
+  if (const auto* s = r.string(node, C)) out.saml.*Member = *s;
+}
+
+template <std::vector<std::string> core::SamlSpec::* Member, Check C>
+void saml_texts(Reader& r, const Node& node, I& out) {
+  if (auto list = r.strings(node, C, 4)) out.saml.*Member = std::move(*list);
+}
+
+// As openssl prints it, or as everybody else writes it.
+void fingerprints(Reader& r, const Node& node, I& out) {
+  saml_texts<&core::SamlSpec::metadata_sha256, check::fingerprint>(r, node, out);
+  for (std::string& text : out.saml.metadata_sha256) {
+    std::erase(text, ':');
+    for (char& c : text)
+      if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+  }
+}
+
+void name_id_format(Reader& r, const Node& node, I& out) {
+  const std::string* s = r.string(node);
+  if (s == nullptr) return;
+  if (*s == "persistent")
+    out.saml.name_id_format = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent";
+  else if (*s == "unspecified")
+    out.saml.name_id_format = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified";
+  else if (*s == "none")
+    out.saml.name_id_format.clear();
   else
-    r.complain(node, "can't be " + shown(*s), did_you_mean(*s, known));
+    r.complain(node, "can't be " + shown(*s), "write \"persistent\", \"unspecified\" or \"none\"");
 }
 
 void scopes(Reader& r, const Node& node, I& out) {
@@ -133,11 +182,49 @@ constexpr auto keys = std::to_array<Key<I>>({
      "\"okta\"",
      preset,
      "`okta`, `entra`, `google`, `keycloak`, `adfs` or `generic`: defaults that fit the product, see below."},
-    {"protocol", "word", {"\"oidc\""}, "\"oidc\"", protocol, "`oidc`. (`saml` does not exist yet.)"},
-    {"issuer", "URL", none, "\"https://sso.example.com\"", text<&I::issuer, check::issuer>,
-     "Exactly as in the provider's tokens. https, unless the host is loopback. Required, but for the preset `google`."},
-    {"client_id", "string", required, "\"daypass\"", text<&I::client_id, check::client_id>,
-     "The name under which Daypass is registered at the provider."},
+    {"protocol",
+     "word",
+     {"\"oidc\""},
+     "\"oidc\"",
+     protocol,
+     "`oidc` (OpenID Connect) or `saml` (SAML 2.0). Each has keys that the other has not."},
+    {"issuer", "URL", none, "\"https://sso.example.com\"", text<&I::issuer, check::entity_id>,
+     "Exactly as in the provider's tokens. https, unless the host is loopback. Required, but for the preset `google`. "
+     "For `saml`: the provider's entityID."},
+    {"client_id", "string", none, "\"daypass\"", text<&I::client_id, check::client_id>,
+     "The name under which Daypass is registered at the provider. Required, but for `saml`."},
+    {"metadata", "URL or file", none, "\"file:/etc/daypass/corp.xml\"",
+     saml_text<&core::SamlSpec::metadata, check::metadata>,
+     "SAML, required: the provider's metadata, an https URL or a file. It is read again every hour, and at once when a "
+     "signature fits none of its keys."},
+    {"metadata_sha256",
+     "strings",
+     {"[]"},
+     "[\"2f1c6e0a9d4b8c7f3e5a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60\"]",
+     fingerprints,
+     "SAML: SHA-256 fingerprints of the certificates that the provider signs with; others in its metadata are left "
+     "out. "
+     "With a URL, this or `metadata_signer` is required."},
+    {"metadata_signer", "file", none, "\"file:/etc/daypass/federation.crt\"",
+     saml_text<&core::SamlSpec::metadata_signer, check::file_ref>,
+     "SAML: PEM certificate of whoever signs the metadata. Then it must be signed."},
+    {"sp_keys",
+     "secrets",
+     {"[]"},
+     "[\"file:/etc/daypass/sp.pem\"]",
+     saml_texts<&core::SamlSpec::sp_keys, check::secret_ref>,
+     "SAML: PEM files with a private key and its certificate, at most 4. The first signs requests and metadata, all "
+     "decrypt: to change keys, add the new one at the end, publish, move it to the front, drop the old one."},
+    {"sp_entity_id", "URI", none, "\"https://daypass.example/t/default/idp/corp/metadata\"",
+     saml_text<&core::SamlSpec::sp_entity_id, check::entity_id>,
+     "SAML: the name under which the provider knows us. Without it: the URL of our metadata, "
+     "`<public_url>/t/<tenant>/idp/<name>/metadata`."},
+    {"name_id_format",
+     "word",
+     {"\"persistent\""},
+     "\"none\"",
+     name_id_format,
+     "SAML: which kind of name is asked for: `persistent`, `unspecified` or `none`."},
     {"client_auth",
      "word",
      {"\"basic\""},
@@ -180,7 +267,8 @@ constexpr auto keys = std::to_array<Key<I>>({
      {"\"sub\""},
      "\"oid\"",
      text<&I::subject_from, check::claim>,
-     "The claim that names a person for ever. Never an e-mail address: those change hands."},
+     "The claim that names a person for ever. Never an e-mail address: those change hands. For `saml`: `NameID`, or an "
+     "attribute's name."},
     {"display_from", "claim", none, "\"preferred_username\"", text<&I::display_from, check::claim>,
      "The claim shown to people; it decides nothing. Without it: `name`, then `email`, then the subject."},
     {"allowed_hosts",
@@ -230,22 +318,60 @@ constexpr auto mapping_table = std::to_array<Key<M>>({
 
 // The preset comes first, wherever it stands: what the file says overrides it.
 void fill_defaults(const Node& table, I& out) {
-  standard_scopes(out);
-  out.subject_from = "sub";
+  const Entry* protocol = table.find("protocol");
+  const bool saml = protocol != nullptr && protocol->value.kind == Node::Kind::string && protocol->value.text == "saml";
+  if (saml) {
+    out.subject_from = "NameID";
+    out.saml.name_id_format = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent";
+    out.client_auth = core::ClientAuth::none;
+  } else {
+    standard_scopes(out);
+    out.subject_from = "sub";
+  }
   const Entry* entry = table.find("preset");
   if (entry == nullptr || entry->value.kind != Node::Kind::string) return;
   for (const auto& p : presets)
-    if (p.name == entry->value.text) p.fill(out);
+    if (p.name == entry->value.text) (saml ? p.fill_saml : p.fill)(out);
 }
+
+constexpr auto oidc_only = std::to_array<std::string_view>(
+    {"client_id", "client_auth", "client_secret", "scopes", "overage", "overage_url", "userinfo"});
+constexpr auto saml_only = std::to_array<std::string_view>(
+    {"metadata", "metadata_sha256", "metadata_signer", "sp_keys", "sp_entity_id", "name_id_format"});
 
 void judge(Reader& r, const Node& table, const std::set<std::string_view>& seen, I& idp) {
   const auto at = [&](std::string_view key) {
     const Entry* entry = table.find(key);
     return entry == nullptr ? table.place : entry->value.place;
   };
+  const bool saml = idp.protocol == "saml";
+  const auto foreign = [&](std::span<const std::string_view> names, std::string_view of) {
+    for (const std::string_view name : names)
+      if (seen.contains(name))
+        r.problem(at(name), r.where + " has a " + std::string(name) + ", which only " + std::string(of) + " has",
+                  "leave it out, or see protocol");
+  };
+  foreign(saml ? std::span<const std::string_view>(oidc_only) : std::span<const std::string_view>(saml_only),
+          saml ? "OpenID Connect" : "SAML");
+  if (!saml && !seen.contains("client_id"))
+    r.problem(table.place, r.where + " has no \"client_id\"", "add, for example, client_id = \"daypass\"");
   if (idp.issuer.empty() && !seen.contains("issuer"))
     r.problem(table.place, r.where + " has no \"issuer\"",
-              "copy it from the provider's /.well-known/openid-configuration");
+              saml ? "copy the entityID from the provider's metadata"
+                   : "copy it from the provider's /.well-known/openid-configuration");
+  if (idp.display.empty()) idp.display = idp.name;
+  if (saml) {
+    if (!seen.contains("metadata"))
+      r.problem(table.place, r.where + " has no \"metadata\"",
+                "download it from the provider and write \"file:/path\", or write its URL");
+    else if (idp.saml.metadata.starts_with("https://") && !seen.contains("metadata_sha256") &&
+             !seen.contains("metadata_signer"))
+      r.problem(at("metadata"), r.where + " takes its metadata from a URL, and nothing vouches for it",
+                "pin the signing certificate with metadata_sha256, or the metadata's signer with metadata_signer");
+    return;
+  }
+  if (!idp.issuer.empty())
+    if (auto bad = check::issuer(idp.issuer)) r.problem(at("issuer"), "\"issuer\" " + bad->predicate, bad->hint);
   if (idp.client_auth == core::ClientAuth::none && seen.contains("client_secret"))
     r.problem(at("client_secret"), r.where + " has a client_secret that client_auth = \"none\" never uses",
               "drop one of them");
@@ -264,7 +390,6 @@ void judge(Reader& r, const Node& table, const std::set<std::string_view>& seen,
         (idp.issuer + "/").find(many) != std::string::npos)
       r.problem(at("issuer"), "the issuer stands for every Entra tenant, not for yours",
                 "write https://login.microsoftonline.com/<tenant id>/v2.0");
-  if (idp.display.empty()) idp.display = idp.name;
 }
 
 }  // namespace

@@ -29,6 +29,15 @@ void members(V& v, Ref<V, core::MappingRule> rule) {
   v("pattern", rule.pattern);
 }
 template <class V>
+void members(V& v, Ref<V, core::SamlSpec> saml) {
+  v("metadata", saml.metadata);
+  v("metadata_sha256", saml.metadata_sha256);
+  v("metadata_signer", saml.metadata_signer);
+  v("sp_entity_id", saml.sp_entity_id);
+  v("sp_keys", saml.sp_keys);
+  v("name_id_format", saml.name_id_format);
+}
+template <class V>
 void members(V& v, Ref<V, core::IdpSpec> idp) {
   v("name", idp.name);
   v("display", idp.display);
@@ -50,6 +59,7 @@ void members(V& v, Ref<V, core::IdpSpec> idp) {
   v("display_from", idp.display_from);
   v("allowed_hosts", idp.allowed_hosts);
   v("session_max_ms", idp.session_max);
+  if (idp.protocol == "saml") members(v, idp.saml);
 }
 template <class V>
 void members(V& v, Ref<V, core::DefaultLimits> limits) {

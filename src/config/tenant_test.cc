@@ -309,10 +309,43 @@ TEST(Idp, WhoHasASecret) {
               ElementsAre(HasSubstr("never uses")));
 }
 
-TEST(Idp, SamlIsNotYet) {
-  EXPECT_THAT(problems_of(idp + "protocol = \"saml\"\n"), ElementsAre(HasSubstr("can't be \"saml\" yet")));
+TEST(Idp, Saml) {
+  const std::string start =
+      "[[idp]]\nname = \"corp\"\nprotocol = \"saml\"\nissuer = \"urn:corp:idp\"\nmetadata = \"file:/etc/corp.xml\"\n";
+  EXPECT_THAT(problems_of(start), IsEmpty());
   EXPECT_THAT(problems_of(idp + "protocol = \"ldap\"\n"),
-              ElementsAre(HasSubstr("can't be \"ldap\", only this is known: oidc")));
+              ElementsAre(HasSubstr("can't be \"ldap\", known are: oidc, saml")));
+  // Each has its own keys.
+  EXPECT_THAT(problems_of(idp + "metadata = \"file:/x\"\n"), ElementsAre(HasSubstr("which only SAML has")));
+  EXPECT_THAT(problems_of(start + "client_id = \"x\"\nuserinfo = true\n"),
+              ElementsAre(HasSubstr("which only OpenID Connect has"), HasSubstr("which only OpenID Connect has")));
+  EXPECT_THAT(problems_of("[[idp]]\nname = \"corp\"\nprotocol = \"saml\"\nissuer = \"urn:corp:idp\"\n"),
+              ElementsAre(HasSubstr("has no \"metadata\"")));
+  const auto from = [](const std::string& more) {
+    return problems_of("[[idp]]\nname = \"corp\"\nprotocol = \"saml\"\nissuer = \"urn:corp:idp\"\n" + more);
+  };
+  const std::string url = "metadata = \"https://idp.example/metadata\"\n";
+  EXPECT_THAT(from(url), ElementsAre(HasSubstr("nothing vouches for it")));
+  EXPECT_THAT(from(url + "metadata_signer = \"file:/etc/signer.crt\"\n"), IsEmpty());
+  EXPECT_THAT(from(url + "metadata_sha256 = [\"ab\"]\n"), ElementsAre(HasSubstr("64 digits")));
+  EXPECT_THAT(from("metadata = \"idp.xml\"\n"), ElementsAre(HasSubstr("https URL or file:/path")));
+  EXPECT_THAT(from(url + "metadata_signer = \"/etc/x\"\n"), ElementsAre(HasSubstr("must name a file")));
+  EXPECT_THAT(problems_of(start + "name_id_format = \"email\"\n"), ElementsAre(HasSubstr("persistent")));
+  EXPECT_THAT(problems_of(start + "sp_keys = [\"-----BEGIN\"]\n"),
+              ElementsAre(HasSubstr("must say where the secret is")));
+
+  std::string colons;
+  for (int i = 0; i < 32; ++i) colons += i == 0 ? "AB" : ":AB";
+  const auto parsed =
+      parse_tenant(tenant, {{"t.toml", start + "metadata_sha256 = [\"" + colons + "\"]\npreset = \"entra\"\n"}});
+  EXPECT_THAT(rendered(parsed.problems), IsEmpty());
+  const core::IdpSpec& spec = parsed.value.idps.at(0);
+  ASSERT_EQ(spec.saml.metadata_sha256.size(), 1U);
+  EXPECT_EQ(spec.saml.metadata_sha256[0].size(), 64U);
+  EXPECT_THAT(spec.saml.metadata_sha256[0], HasSubstr("abab"));
+  EXPECT_EQ(spec.subject_from, "http://schemas.microsoft.com/identity/claims/objectidentifier");
+  EXPECT_EQ(spec.saml.name_id_format, "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent");
+  EXPECT_TRUE(spec.scopes.empty());
 }
 
 TEST(Idp, Issuer) {

@@ -34,11 +34,22 @@ struct MappingRule {
 enum class ClientAuth { basic, post, private_key_jwt, none };
 enum class Overage { refuse, fetch };
 
+/// What only a provider of the protocol "saml" has.
+struct SamlSpec {
+  std::string metadata;                      ///< an https URL, or "file:/path"
+  std::vector<std::string> metadata_sha256;  ///< of the provider's signing certificates, lower-case hex: for a URL
+  std::string metadata_signer;               ///< "file:/path" of the PEM certificate that signs the metadata
+  std::string sp_entity_id;                  ///< empty: the URL of our own metadata
+  std::vector<std::string> sp_keys;          ///< secret references: PEM, key and certificate; the first signs, all decrypt
+  std::string name_id_format;                ///< asked for; empty: none
+  bool operator==(const SamlSpec&) const = default;
+};
+
 struct IdpSpec {
   std::string name;  ///< [a-z0-9-]
   std::string display;
   std::string protocol = "oidc";
-  std::string issuer;  ///< exactly as in the tokens
+  std::string issuer;  ///< exactly as in the tokens; of SAML: the entityID
   std::string client_id;
   ClientAuth client_auth = ClientAuth::basic;
   SecretRef client_secret;          ///< or the PEM key of private_key_jwt
@@ -55,6 +66,7 @@ struct IdpSpec {
   std::string display_from;                ///< default "name", then "email", then the subject
   std::vector<std::string> allowed_hosts;  ///< private addresses that egress may reach for this provider
   Millis session_max = std::chrono::hours(12);
+  SamlSpec saml;
   bool operator==(const IdpSpec&) const = default;
 };
 

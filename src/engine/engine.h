@@ -54,6 +54,11 @@ struct FinishLogin {
   std::string browser;
   std::string client_address;
 };
+/// Where the browser goes to sign in: it visits the URL, or posts the form there.
+struct LoginBegun {
+  std::string url;
+  std::vector<std::pair<std::string, std::string>> form;
+};
 /// Where the browser goes next: back to the CLI with a code, or to the page that says the device is signed in.
 struct LoginFinished {
   std::string redirect;  ///< empty for device sign-ins
@@ -139,8 +144,11 @@ class Engine final : public Access {
   void stop();
 
   // -- sign-in (login.cc) ------------------------------------------------------------------------------------------
-  void begin_login(BeginLogin what, Done<std::string> authorization_url);
+  void begin_login(BeginLogin what, Done<LoginBegun> done);
   void finish_login(FinishLogin what, Done<LoginFinished> done);
+  /// Our metadata for the provider of this name (SAML); `base` is <public>/t/<tenant>/idp/<name>. Any thread; reads
+  /// files. Error: "idp.unknown", "idp.no_metadata".
+  void describe_to_idp(core::TenantId tenant, std::string idp, std::string base, Done<std::string> xml);
   /// One use; PKCE verifier and redirect URI must fit. Errors: "token.code", "token.pkce", "token.redirect_uri".
   void redeem_code(core::TenantId tenant, std::string code, std::string pkce_verifier, std::string redirect_uri,
                    Done<Token> done);

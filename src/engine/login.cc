@@ -80,35 +80,33 @@ Result<LoginSession> session_from(const store::Document& document) {
   return s;
 }
 
-void Engine::begin_login(BeginLogin what, Done<std::string> done) {
+void Engine::begin_login(BeginLogin what, Done<LoginBegun> done) {
   Impl& impl = *impl_;
   const auto world = impl.tenant(what.tenant);
   const auto provider = world == nullptr || !world->idps.contains(what.idp) ? nullptr : world->idps.at(what.idp);
   if (provider == nullptr)
     return done(
         Error{Code::not_found, "idp.unknown", "there is no identity provider \"" + what.idp.substr(0, 40) + "\" here"});
-  auto answer = std::make_shared<Done<std::string>>(std::move(done));
+  auto answer = std::make_shared<Done<LoginBegun>>(std::move(done));
   impl.p.workers.run(
       Workers::Pool::idp,
       [&impl, what, provider, answer] {
         auto begun = provider->begin({what.redirect_uri, what.force}, idp_budget);
         if (!begun.ok()) return (*answer)(std::move(begun).error());
-        auto url = begun->authorization_url;
-        impl.call<std::string>(
-            [answer](Result<std::string> r) { (*answer)(std::move(r)); },
-            [&impl, what, begun = std::move(*begun), url](Turn& turn) -> Result<std::string> {
-              const std::string key = hash_key(begun.state);
-              const std::string body = json::dump(json::Object{{"v", 1},
-                                                               {"idp", what.idp},
-                                                               {"browser", hash_key(what.browser)},
-                                                               {"pending", begun.pending},
-                                                               {"then", what.then}});
-              DP_CHECK(
-                  turn.put_document(what.tenant, doc_pending, key,
+        impl.call<LoginBegun>([answer](Result<LoginBegun> r) { (*answer)(std::move(r)); },
+                              [&impl, what, begun = std::move(*begun)](Turn& turn) -> Result<LoginBegun> {
+                                const std::string key = hash_key(begun.state);
+                                const std::string body = json::dump(json::Object{{"v", 1},
+                                                                                 {"idp", what.idp},
+                                                                                 {"browser", hash_key(what.browser)},
+                                                                                 {"pending", begun.pending},
+                                                                                 {"then", what.then}});
+                                DP_CHECK(turn.put_document(
+                                    what.tenant, doc_pending, key,
                                     impl.p.sealer.seal(base::Secret(body), seal_purpose(what.tenant, doc_pending, key)),
                                     turn.now + pending_for, 0));
-              return url;
-            });
+                                return LoginBegun{begun.authorization_url, begun.form};
+                              });
       },
       [answer](Error e) { (*answer)(std::move(e)); });
 }
@@ -117,7 +115,14 @@ namespace {
 
 /// What the verified identity becomes: a session, and the thing the flow was begun for.
 Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin& what, const json::Value& then,
-                               const core::Identity& who, base::Millis session_max) {
+                               const idp::Finished& verified, base::Millis session_max) {
+  const core::Identity& who = verified.identity;
+  for (const auto& [key, until] : verified.once) {
+    DP_TRY(const bool first, turn.tx.use_once(what.tenant, what.idp + " " + key, until, turn.now));
+    if (!first)
+      return Error{Code::denied, "login.replayed", "this answer of the identity provider was used already",
+                   "start again with daypass login"};
+  }
   LoginSession s;
   s.id = core::new_session_id(impl.p.entropy);
   s.who = who;
@@ -193,14 +198,10 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
           return e;
         });
   };
-  std::string state;
-  for (const auto& [name, value] : what.callback.query) {
-    if (name != "state") continue;
-    if (!state.empty()) return fail({Code::invalid, "oidc.duplicate_parameter", "the answer carries state twice"});
-    state = value;
-  }
+  const std::string state = what.callback.state();
   if (state.empty())
-    return fail({Code::invalid, "login.state", "the answer carries no state", "start again with daypass login"});
+    return fail({Code::invalid, "login.state", "the answer carries no state, or more than one",
+                 "start again with daypass login"});
   struct Pending {
     json::Value pending, then;
   };
@@ -222,8 +223,8 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
                     if (!r.ok()) return fail(r.error());
                     (*answer)(std::move(r));
                   },
-                  [&impl, what, then = taken.then, who = finished->identity, session_max](Turn& turn) {
-                    return conclude(impl, turn, what, then, who, session_max);
+                  [&impl, what, then = taken.then, verified = *finished, session_max](Turn& turn) {
+                    return conclude(impl, turn, what, then, verified, session_max);
                   });
             },
             fail);
@@ -248,6 +249,16 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
                        "start again with daypass login, in one browser"};
         return Pending{*pending.find("pending"), *pending.find("then")};
       });
+}
+
+void Engine::describe_to_idp(core::TenantId tenant, std::string idp, std::string base, Done<std::string> xml) {
+  const auto world = impl_->tenant(tenant);
+  const auto provider = world == nullptr || !world->idps.contains(idp) ? nullptr : world->idps.at(idp);
+  if (provider == nullptr) return xml(Error{Code::not_found, "idp.unknown", "there is no such identity provider here"});
+  auto answer = std::make_shared<Done<std::string>>(std::move(xml));
+  impl_->p.workers.run(
+      Workers::Pool::idp, [provider, base, answer] { (*answer)(provider->describe(base)); },
+      [answer](Error e) { (*answer)(std::move(e)); });
 }
 
 Result<Token> Engine::Impl::issue_token(Turn& turn, const LoginSession& s) {

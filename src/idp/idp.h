@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,19 +25,41 @@ struct LoginStart {
 
 struct Begun {
   std::string authorization_url;
-  std::string state;          ///< also inside the URL; the key of the pending login
+  std::string state;          ///< also inside the URL or form; the key of the pending login
   base::json::Value pending;  ///< nonce, PKCE verifier, redirect_uri: to be stored sealed until the callback
+  std::vector<std::pair<std::string, std::string>> form = {};  ///< to be posted to the URL; empty: it is visited
 };
 
-/// What came back to the redirect URI, decoded, in order, duplicates kept.
+/// What came back to the redirect URI, decoded, in order, duplicates kept: its query, or the form that was posted.
 struct Callback {
   std::vector<std::pair<std::string, std::string>> query;
+  bool posted = false;
+
+  /// The pending login that it belongs to: `state`, or SAML's RelayState when posted. Empty when it names none, or more
+  /// than one.
+  [[nodiscard]] std::string state() const {
+    const std::string_view name = posted ? "RelayState" : "state";
+    std::string found;
+    for (const auto& [key, value] : query) {
+      if (key != name) continue;
+      if (!found.empty()) return {};
+      found = value;
+    }
+    return found;
+  }
+};
+
+/// Something that may serve one login only, whatever else happens: an assertion's ID.
+struct OneUse {
+  std::string key;
+  base::WallTime until;
 };
 
 /// The verified claims beside the identity made of them, for `idp test`.
 struct Finished {
   core::Identity identity;
   base::json::Value claims;
+  std::vector<OneUse> once = {};  ///< to be marked as used in the transaction that makes the login
 };
 
 class IdentityProvider {
@@ -44,6 +67,13 @@ class IdentityProvider {
   virtual ~IdentityProvider() = default;
   virtual base::Result<Begun> begin(const LoginStart& start, Millis budget) = 0;
   virtual base::Result<Finished> finish(const Callback& callback, const base::json::Value& pending, Millis budget) = 0;
+  /// What the provider's administrator gives to the provider to know us by, an XML document; `base` is
+  /// <public>/t/<tenant>/idp/<name>. Error: "idp.no_metadata".
+  [[nodiscard]] virtual base::Result<std::string> describe(const std::string& base) const {
+    static_cast<void>(base);
+    return base::Error{base::Code::not_found, "idp.no_metadata", "this identity provider needs no metadata of ours",
+                       "register the redirect URI and the client id there"};
+  }
   /// Fetches discovery and keys: is the provider there, and does it say what it must? For doctor and readiness.
   virtual base::Status probe(Millis budget) = 0;
 };

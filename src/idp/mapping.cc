@@ -139,9 +139,15 @@ bool own_attribute(std::string_view name) {
 
 /// Claims that name a person today and somebody else tomorrow; as a key they hand over accounts (CVE-2023-3128).
 bool mutable_name(std::string_view claim) {
-  constexpr std::array<std::string_view, 11> names = {
-      "email",    "mail",       "preferred_username", "upn",          "unique_name", "name",
-      "nickname", "given_name", "family_name",        "phone_number", "login"};
+  constexpr std::array<std::string_view, 18> names = {
+      "email", "mail", "preferred_username", "upn", "unique_name", "name", "nickname", "given_name", "family_name",
+      "phone_number", "login",
+      // The same in SAML's attributes: mail, eduPersonPrincipalName, uid, and what AD FS and Entra ID call them.
+      "urn:oid:0.9.2342.19200300.100.1.3", "urn:oid:1.3.6.1.4.1.5923.1.1.1.6", "eduPersonPrincipalName",
+      "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress",
+      "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn",
+      "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name",
+      "http://schemas.microsoft.com/identity/claims/displayname"};
   return std::ranges::find(names, claim) != names.end();
 }
 

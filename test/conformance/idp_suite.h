@@ -1,7 +1,4 @@
-// The suite that every identity-provider driver passes. A driver's test includes this header in one file of its binary
-// and names itself:
-//
-//   INSTANTIATE_TEST_SUITE_P(Oidc, IdpSuite, testing::Values(Driver{"oidc", [] { return … }}));
+// The suite that every identity-provider driver passes. A driver brings a Harness, and a line in idp_test.cc.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -10,6 +7,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -64,11 +62,24 @@ class IdpSuite : public testing::TestWithParam<Driver> {
  protected:
   IdpSuite() : harness_(GetParam().make()) {}
   Harness& harness() { return *harness_; }
-  void renew() { harness_ = GetParam().make(); }
+  void renew() {
+    harness_ = GetParam().make();
+    used_.clear();
+  }
 
   base::Result<Finished> login() {
     DP_TRY(const Begun begun, harness_->provider().begin(harness_->start(), budget));
-    return harness_->provider().finish(harness_->sign_in(begun.authorization_url), begun.pending, budget);
+    return finish(harness_->sign_in(begun.authorization_url), begun.pending);
+  }
+  /// With what the engine's transaction adds: a mark that is used is used for ever.
+  base::Result<Finished> finish(const Callback& callback, const base::json::Value& pending) {
+    auto finished = harness_->provider().finish(callback, pending, budget);
+    if (!finished.ok()) return finished;
+    const std::lock_guard lock(mutex_);
+    for (const auto& mark : finished->once)
+      if (!used_.insert(mark.key).second)
+        return base::Error{base::Code::denied, "login.replayed", "this answer was used already"};
+    return finished;
   }
   std::string check() {
     const auto result = login();
@@ -77,6 +88,8 @@ class IdpSuite : public testing::TestWithParam<Driver> {
 
  private:
   std::unique_ptr<Harness> harness_;
+  std::mutex mutex_;
+  std::set<std::string> used_;
 };
 
 TEST_P(IdpSuite, AnHonestLoginNamesThePersonTheSameWayEachTime) {
@@ -112,7 +125,7 @@ TEST_P(IdpSuite, EachBrokenPromiseIsRefusedForItsOwnReason) {
     }
     Callback callback = harness().sign_in(begun->authorization_url);
     if (attack.on_the_way) attack.on_the_way(callback, *begun);
-    const auto result = harness().provider().finish(callback, begun->pending, budget);
+    const auto result = finish(callback, begun->pending);
     ASSERT_FALSE(result.ok()) << attack.name << ": let in";
     EXPECT_EQ(result.error().check, attack.check) << attack.name << ": " << result.error().message;
     EXPECT_FALSE(result.error().message.empty());
@@ -127,9 +140,9 @@ TEST_P(IdpSuite, AnAnswerFinishesItsOwnLoginOnceAndNoOther) {
   EXPECT_NE(mine.state, yours.state);
   EXPECT_GE(mine.state.size(), 22U) << "at least 128 bits";
   const Callback answer = harness().sign_in(mine.authorization_url);
-  EXPECT_FALSE(harness().provider().finish(answer, yours.pending, budget).ok());
-  EXPECT_TRUE(harness().provider().finish(answer, mine.pending, budget).ok());
-  EXPECT_FALSE(harness().provider().finish(answer, mine.pending, budget).ok());
+  EXPECT_FALSE(finish(answer, yours.pending).ok());
+  EXPECT_TRUE(finish(answer, mine.pending).ok());
+  EXPECT_FALSE(finish(answer, mine.pending).ok());
 }
 
 TEST_P(IdpSuite, AProviderThatIsAwayIsUnavailableAndASlowOneATimeout) {

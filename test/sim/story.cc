@@ -120,9 +120,9 @@ void Story::sign_in(std::size_t n) {
                            browser, std::move(then), false};
   world_.say(people[n].name + ": sign in");
   world_.act([&] {
-    world_.engine()->begin_login(std::move(begin), [this, n, browser](base::Result<std::string> url) {
-      if (!url.ok()) return world_.say("sign-in not begun: " + url.error().check);
-      const std::string state = url->substr(url->find("state=") + 6);
+    world_.engine()->begin_login(std::move(begin), [this, n, browser](base::Result<engine::LoginBegun> begun) {
+      if (!begun.ok()) return world_.say("sign-in not begun: " + begun.error().check);
+      const std::string state = begun->url.substr(begun->url.find("state=") + 6);
       world_.in_process(world_.delay(500, 4000), [this, n, browser, state] {
         engine::FinishLogin finish{tenant, "demo", {{{"state", state}, {"user", people[n].name}}}, browser, "10.0.0.7"};
         if (!world_.settings.steady && !winding_up_ && world_.dice.chance(20))

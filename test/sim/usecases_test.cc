@@ -51,12 +51,12 @@ class UseCase : public ::testing::Test {
   }
 
   std::string begin(base::json::Value then, const std::string& browser = "chrome") {
-    const auto url = ask<std::string>([&](auto done) {
+    const auto begun = ask<engine::LoginBegun>([&](auto done) {
       engine().begin_login({tenant, "demo", "https://daypass.example/cb", browser, std::move(then), false},
                            std::move(done));
     });
-    EXPECT_TRUE(url.ok()) << check_of(url);
-    return url.ok() ? url->substr(url->find("state=") + 6) : "";
+    EXPECT_TRUE(begun.ok()) << check_of(begun);
+    return begun.ok() ? begun->url.substr(begun->url.find("state=") + 6) : "";
   }
   std::string begin_code() {
     return begin(base::json::Object{

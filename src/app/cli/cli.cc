@@ -77,6 +77,7 @@ struct CommandLine {
   bool all = false, closed = false, overdue = false, dry_run = false, yes = false, undo = false, as_json = false,
        only_check = false;
   PolicyFiles policy_files;
+  SamlVerify saml_files;
   std::string id, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to;
   std::vector<std::string> user_role, topic, names;
   std::size_t n = 20;
@@ -264,6 +265,21 @@ void CommandLine::tools() {
     return oidc_verify(io, g, jwks, issuer, audience, nonce_option->count() != 0 ? std::optional(nonce) : std::nullopt,
                        now, token);
   });
+  auto* saml = add(&app, "saml", "For people who debug a SAML identity provider", tools_group);
+  saml->require_subcommand(1);
+  auto* saml_cmd = add(saml, "verify", "Verify a Response: who it names, or the one check that failed");
+  saml_cmd->add_option("--idp-metadata", saml_files.metadata, "File with the provider's metadata")->required();
+  auto* response =
+      saml_cmd->add_option("--response", saml_files.response, "The Response, XML or base64; - reads stdin");
+  saml_cmd->add_option("--sp-entity-id", saml_files.sp_entity_id, "For whom it must be")->required();
+  saml_cmd->add_option("--acs", saml_files.acs, "The URL that it was posted to")->required();
+  saml_cmd->add_option("--now", saml_files.now, "At which time: RFC 3339")->required();
+  saml_cmd->add_option("--request-id", saml_files.request_id, "The request that it answers; without it: none");
+  saml_cmd->add_option("--sp-key", saml_files.sp_key, "PEM file with our private key, to decrypt");
+  auto* batch =
+      saml_cmd->add_flag("--batch", saml_files.batch, "JSON lines {\"response\": base64} on stdin, one answer each");
+  batch->excludes(response);
+  on(saml_cmd, [this] { return saml_verify(io, g, saml_files); });
   auto* jose = add(&app, "jose", "JSON Web Signatures", tools_group);
   jose->require_subcommand(1);
   auto* jose_cmd = add(jose, "verify", "Check the signature alone and print the payload");

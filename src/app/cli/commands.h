@@ -75,6 +75,14 @@ int setup_psql(Io& io, const Globals& g, bool undo);
 /// Exit 1 when a check fails; warnings leave it 0.
 int doctor(Io& io, const Globals& g);
 
+// saml.cc: no server needed
+struct SamlVerify {
+  std::string metadata, response, sp_entity_id, acs, now, request_id, sp_key;
+  bool batch = false;
+};
+/// Exit 0: the assertion as JSON. Exit 1: the one check that failed. Exit 2: a file or an option can't be read.
+int saml_verify(Io& io, const Globals& g, const SamlVerify& what);
+
 // offline.cc: no server needed
 int oidc_verify(Io& io, const Globals& g, const std::string& jwks, const std::string& issuer,
                 const std::string& audience, const std::optional<std::string>& nonce, const std::string& now,

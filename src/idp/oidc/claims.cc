@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "idp/oidc/token.h"
-#include "idp/oidc/url.h"
+#include "idp/url.h"
 
 namespace daypass::idp::oidc {
 

@@ -11,8 +11,8 @@
 #include "base/time.h"
 #include "core/identity.h"
 #include "core/spec.h"
+#include "idp/fetch.h"
 #include "idp/mapping.h"
-#include "idp/oidc/fetch.h"
 
 namespace daypass::idp::oidc {
 

@@ -4,8 +4,8 @@
 #include <array>
 
 #include "base/json.h"
-#include "idp/oidc/url.h"
 #include "idp/printable.h"
+#include "idp/url.h"
 
 namespace daypass::idp::oidc {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "idp/oidc/url.h"
+#include "idp/url.h"
 
 namespace daypass::idp::oidc {
 
@@ -33,59 +33,7 @@ constexpr Cached<crypto::KeySet>::Policy keys_policy{.fresh = minutes(10),
                                                      .first_retry = seconds(1),
                                                      .patience = seconds(2)};
 
-Error timed_out(const std::string& what) {
-  return Error{Code::timeout, what + ".fetch", "the identity provider did not answer in time",
-               "try again; daypass doctor tells whether it can be reached"};
-}
-
-std::string host_of(const std::string& url) {
-  const auto parsed = parse_url(url);
-  return parsed ? parsed->host : std::string("?");
-}
-
 }  // namespace
-
-Reach Reach::of(const core::IdpSpec& spec) {
-  const auto url = parse_url(spec.issuer);
-  return {spec.ca_file, spec.allowed_hosts, url && url->loopback(), url && !url->https && url->loopback()};
-}
-
-void Reach::apply(Request& request) const {
-  request.ca_file = ca_file;
-  request.allowed_hosts = allowed_hosts;
-  request.loopback = loopback;
-  request.loopback_http = loopback_http;
-}
-
-Millis remaining(const base::Clock& clock, MonoTime deadline, Millis cap) {
-  const auto left = std::chrono::floor<Millis>(deadline - clock.mono());
-  return std::clamp(left, Millis(0), cap);
-}
-
-Result<Reply> fetch_any(const Fetch& fetch, const Request& request, const std::string& family) {
-  if (request.timeout <= Millis(0)) return timed_out(family);
-  auto reply = fetch(request);
-  if (!reply.ok()) {
-    const Error& error = reply.error();
-    const Code code = error.code == Code::timeout ? Code::timeout : Code::unavailable;
-    return Error{code, family + ".fetch", host_of(request.url) + " gave no answer: " + error.message, error.hint};
-  }
-  // The client stops reading at the cap; a Fetch that does not is held to it here.
-  if (reply->body.size() > request.max_bytes)
-    return Error{Code::unavailable, family + ".too_large",
-                 host_of(request.url) + " answered more than " + std::to_string(request.max_bytes) + " bytes"};
-  return reply;
-}
-
-Result<Reply> fetch_ok(const Fetch& fetch, const Request& request, const std::string& family) {
-  DP_TRY(auto reply, fetch_any(fetch, request, family));
-  if (reply.status != 200)
-    return Error{
-        Code::unavailable, family + ".status",
-        host_of(request.url) + " answered HTTP " + std::to_string(reply.status) + ", expected 200",
-        reply.status / 100 == 3 ? "redirects are not followed: configure the address that it redirects to" : ""};
-  return reply;
-}
 
 Metadata::Metadata(const base::Clock& clock, const base::Log& log, Fetch fetch, std::string issuer, Reach reach)
     : clock_(clock),
@@ -93,9 +41,9 @@ Metadata::Metadata(const base::Clock& clock, const base::Log& log, Fetch fetch, 
       fetch_(std::move(fetch)),
       issuer_(std::move(issuer)),
       reach_(std::move(reach)),
-      discovery_(clock, discovery_policy, timed_out("discovery"),
+      discovery_(clock, discovery_policy, no_answer_in_time("discovery"),
                  [this](MonoTime deadline) { return load_discovery(deadline); }),
-      keys_(clock, keys_policy, timed_out("jwks"), [this](MonoTime deadline) { return load_keys(deadline); }) {}
+      keys_(clock, keys_policy, no_answer_in_time("jwks"), [this](MonoTime deadline) { return load_keys(deadline); }) {}
 
 Error Metadata::noted(Error error) const {
   log_.warn("identity provider: metadata not fetched",
@@ -182,7 +130,7 @@ std::shared_ptr<Metadata> MetadataShelf::of(const core::TenantId& tenant, const 
   std::erase_if(shelf_, [](const auto& entry) { return entry.second.expired(); });
   auto& slot = shelf_[key];
   if (auto there = slot.lock()) return there;
-  auto made = std::make_shared<Metadata>(clock_, log_, fetch_, spec.issuer, Reach::of(spec));
+  auto made = std::make_shared<Metadata>(clock_, log_, fetch_, spec.issuer, Reach::of(spec, spec.issuer));
   slot = made;
   return made;
 }

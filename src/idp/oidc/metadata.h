@@ -12,30 +12,11 @@
 #include "base/time.h"
 #include "core/spec.h"
 #include "crypto/jose.h"
-#include "idp/oidc/cached.h"
+#include "idp/cached.h"
+#include "idp/fetch.h"
 #include "idp/oidc/discovery.h"
-#include "idp/oidc/fetch.h"
 
 namespace daypass::idp::oidc {
-
-/// How a provider may be reached: the parts of its settings that every request to it carries.
-struct Reach {
-  std::string ca_file;
-  std::vector<std::string> allowed_hosts;
-  bool loopback = false, loopback_http = false;
-  static Reach of(const core::IdpSpec& spec);
-  void apply(Request& request) const;
-};
-
-/// Runs `fetch` and makes one error family of it: "<family>.fetch" (no answer; the code tells timeout from
-/// unavailable),
-/// "<family>.too_large", "<family>.status" (no 200). The message names the host, never the URL's query.
-base::Result<Reply> fetch_ok(const Fetch& fetch, const Request& request, const std::string& family);
-/// Same, but any status is an answer.
-base::Result<Reply> fetch_any(const Fetch& fetch, const Request& request, const std::string& family);
-
-/// Milliseconds until `deadline`, at most `cap`, never negative.
-base::Millis remaining(const base::Clock& clock, base::MonoTime deadline, base::Millis cap);
 
 /// Safe from any thread. Fetches are single-flight, each kind at most once in 10 s when something is there already.
 class Metadata {

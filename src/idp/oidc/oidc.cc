@@ -6,8 +6,8 @@
 #include "idp/mapping.h"
 #include "idp/oidc/discovery.h"
 #include "idp/oidc/provider.h"
-#include "idp/oidc/url.h"
 #include "idp/printable.h"
+#include "idp/url.h"
 
 namespace daypass::idp::oidc {
 
@@ -48,7 +48,7 @@ Status check_overage(const core::IdpSpec& spec, const Mapping& mapping) {
     return {};
   }
   const auto url = parse_url(spec.overage_url);
-  if (!url || !acceptable(*url, Reach::of(spec).loopback_http))
+  if (!url || !acceptable(*url, Reach::of(spec, spec.issuer).loopback_http))
     return bad("overage_url", "overage = \"fetch\" needs an overage_url, an https URL",
                "for Entra ID: https://graph.microsoft.com/v1.0/me/getMemberObjects");
   if (mapping.groups_claim().empty())

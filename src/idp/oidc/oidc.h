@@ -6,8 +6,8 @@
 #include "base/entropy.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "idp/fetch.h"
 #include "idp/idp.h"
-#include "idp/oidc/fetch.h"
 
 namespace daypass::idp::oidc {
 

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "crypto/jose.h"
 #include "idp/oidc/discovery.h"
-#include "idp/oidc/url.h"
+#include "idp/url.h"
 
 namespace oidc = daypass::idp::oidc;
 
@@ -21,12 +21,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     DP_ASSERT(document->issuer == issuer);
     for (const auto& endpoint : {document->authorization_endpoint, document->token_endpoint, document->jwks_uri}) {
-      const auto url = oidc::parse_url(endpoint);
-      DP_ASSERT(url && oidc::acceptable(*url, loopback));
+      const auto url = daypass::idp::parse_url(endpoint);
+      DP_ASSERT(url && daypass::idp::acceptable(*url, loopback));
     }
     if (!document->userinfo_endpoint.empty()) {
-      const auto url = oidc::parse_url(document->userinfo_endpoint);
-      DP_ASSERT(url && oidc::acceptable(*url, loopback));
+      const auto url = daypass::idp::parse_url(document->userinfo_endpoint);
+      DP_ASSERT(url && daypass::idp::acceptable(*url, loopback));
     }
   }
   const auto keys = daypass::crypto::KeySet::parse(text);
@@ -34,8 +34,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // Any text as an issuer of a tenant's settings, and as a URL: the two must agree on what is acceptable.
   const std::string issuer(text.substr(0, 4096));
   if (oidc::check_issuer(issuer).ok()) {
-    const auto url = oidc::parse_url(issuer);
-    DP_ASSERT(url && oidc::acceptable(*url, true) && url->query.empty());
+    const auto url = daypass::idp::parse_url(issuer);
+    DP_ASSERT(url && daypass::idp::acceptable(*url, true) && url->query.empty());
   }
   return 0;
 }

@@ -8,9 +8,9 @@
 #include "base/encoding.h"
 #include "crypto/jose.h"
 #include "idp/oidc/claims.h"
-#include "idp/oidc/url.h"
 #include "idp/oidc/verify.h"
 #include "idp/printable.h"
+#include "idp/url.h"
 
 namespace daypass::idp::oidc {
 
@@ -214,7 +214,7 @@ Request Provider::request_to(std::string url, MonoTime deadline) const {
   Request request;
   request.url = std::move(url);
   request.timeout = remaining(shared_->clock, deadline, fetch_cap);
-  Reach::of(spec_).apply(request);
+  Reach::of(spec_, spec_.issuer).apply(request);
   return request;
 }
 
@@ -229,7 +229,7 @@ Result<Tokens> Provider::exchange(const Discovery& discovery, const std::string&
   const CodeGrant grant{Secret(code), pending.verifier.clone(), pending.redirect_uri};
   DP_TRY(Request request, token_request(discovery, spec_, secret, grant, shared_->clock.wall(), shared_->entropy));
   request.timeout = remaining(shared_->clock, deadline, fetch_cap);
-  Reach::of(spec_).apply(request);
+  Reach::of(spec_, spec_.issuer).apply(request);
   DP_TRY(Reply reply, fetch_any(shared_->fetch, request, "token_endpoint"));
   return parse_token_reply(std::move(reply));
 }

@@ -9,9 +9,9 @@
 #include "base/entropy.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "idp/fetch.h"
 #include "idp/idp.h"
 #include "idp/mapping.h"
-#include "idp/oidc/fetch.h"
 #include "idp/oidc/metadata.h"
 #include "idp/oidc/token.h"
 

@@ -506,8 +506,8 @@ TEST(Metadata, OnlyAnIssuerOnLoopbackReachesLoopback) {
                                                {"https://localhost.example", false, false},
                                                {"", false, false}}) {
     spec.issuer = issuer;
-    EXPECT_EQ(Reach::of(spec).loopback, loopback) << issuer;
-    EXPECT_EQ(Reach::of(spec).loopback_http, http) << issuer;
+    EXPECT_EQ(Reach::of(spec, spec.issuer).loopback, loopback) << issuer;
+    EXPECT_EQ(Reach::of(spec, spec.issuer).loopback_http, http) << issuer;
   }
 }
 

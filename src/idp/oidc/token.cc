@@ -8,7 +8,7 @@
 
 #include "base/encoding.h"
 #include "crypto/jose.h"
-#include "idp/oidc/url.h"
+#include "idp/url.h"
 
 namespace daypass::idp::oidc {
 

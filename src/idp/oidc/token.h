@@ -9,8 +9,8 @@
 #include "base/secret.h"
 #include "base/time.h"
 #include "core/spec.h"
+#include "idp/fetch.h"
 #include "idp/oidc/discovery.h"
-#include "idp/oidc/fetch.h"
 
 namespace daypass::idp::oidc {
 

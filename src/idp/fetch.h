@@ -8,8 +8,9 @@
 #include "base/result.h"
 #include "base/secret.h"
 #include "base/time.h"
+#include "core/spec.h"
 
-namespace daypass::idp::oidc {
+namespace daypass::idp {
 
 /// One exchange, over in `timeout` at the latest. Certificates are always verified; a redirect is an answer, not
 /// followed.
@@ -37,4 +38,25 @@ struct Reply {
 /// Blocking; called from several threads at once. Any HTTP status is a Reply; only "no answer" is an Error.
 using Fetch = std::function<base::Result<Reply>(const Request&)>;
 
-}  // namespace daypass::idp::oidc
+/// How a provider may be reached: the parts of its settings that every request to it carries. `address` is the URL that
+/// its settings name: only if that one is on loopback may anything of it be.
+struct Reach {
+  std::string ca_file;
+  std::vector<std::string> allowed_hosts;
+  bool loopback = false, loopback_http = false;
+  static Reach of(const core::IdpSpec& spec, const std::string& address);
+  void apply(Request& request) const;
+};
+
+/// Runs `fetch` and makes one error family of it: "<family>.fetch" (no answer; the code tells timeout from
+/// unavailable), "<family>.too_large", "<family>.status" (no 200). The message names the host, never the URL's query.
+base::Result<Reply> fetch_ok(const Fetch& fetch, const Request& request, const std::string& family);
+/// Same, but any status is an answer.
+base::Result<Reply> fetch_any(const Fetch& fetch, const Request& request, const std::string& family);
+/// "<family>.fetch", when time was over before anybody was asked.
+base::Error no_answer_in_time(const std::string& family);
+
+/// Milliseconds until `deadline`, at most `cap`, never negative.
+base::Millis remaining(const base::Clock& clock, base::MonoTime deadline, base::Millis cap);
+
+}  // namespace daypass::idp

@@ -1,8 +1,8 @@
-#include "idp/oidc/url.h"
+#include "idp/url.h"
 
 #include <gtest/gtest.h>
 
-namespace daypass::idp::oidc {
+namespace daypass::idp {
 namespace {
 
 TEST(ParseUrl, TakesPlainUrlsApart) {
@@ -68,4 +68,4 @@ TEST(Form, EncodesAllButTheUnreserved) {
 }
 
 }  // namespace
-}  // namespace daypass::idp::oidc
+}  // namespace daypass::idp

@@ -1,4 +1,4 @@
-#include "idp/oidc/cached.h"
+#include "idp/cached.h"
 
 #include <gtest/gtest.h>
 
@@ -8,9 +8,9 @@
 #include <stdexcept>
 #include <thread>
 
-#include "idp/oidc/scripted_op.h"
+#include "idp/test_support.h"
 
-namespace daypass::idp::oidc {
+namespace daypass::idp {
 namespace {
 
 using base::Code;
@@ -215,4 +215,4 @@ TEST(Cached, AThrowingLoadLeavesNobodyWaiting) {
 }
 
 }  // namespace
-}  // namespace daypass::idp::oidc
+}  // namespace daypass::idp

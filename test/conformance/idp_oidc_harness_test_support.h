@@ -1,19 +1,18 @@
-// The OpenID Connect driver passes the identity-provider suite, against a provider in memory that signs real tokens.
+// A relying party of OpenID Connect, and a provider in memory that signs real tokens.
+#pragma once
+
 #include "conformance/idp_suite.h"
 #include "idp/oidc/oidc.h"
 #include "idp/oidc/scripted_op.h"
 
 namespace daypass::idp::conformance {
-namespace {
-
-using base::json::Array;
-using base::json::Object;
-using crypto::Alg;
-using crypto::SigningKey;
-using oidc::Reply;
-using oidc::Request;
 
 class OidcHarness final : public Harness {
+  using Array = base::json::Array;
+  using Object = base::json::Object;
+  using Alg = crypto::Alg;
+  using SigningKey = crypto::SigningKey;
+
  public:
   OidcHarness() {
     core::IdpSpec spec;
@@ -131,9 +130,4 @@ class OidcHarness final : public Harness {
   std::shared_ptr<IdentityProvider> provider_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Oidc, IdpSuite,
-                         testing::Values(Driver{"oidc", [] { return std::make_unique<OidcHarness>(); }}),
-                         [](const auto& info) { return info.param.name; });
-
-}  // namespace
 }  // namespace daypass::idp::conformance

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace daypass::idp::oidc {
+namespace daypass::idp {
 
 constexpr std::size_t max_url_bytes = 2048;
 
@@ -33,4 +33,4 @@ std::string form_encode(std::string_view text);
 /// "a=b&c=d".
 std::string form(const std::vector<std::pair<std::string_view, std::string_view>>& fields);
 
-}  // namespace daypass::idp::oidc
+}  // namespace daypass::idp

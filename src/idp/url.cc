@@ -1,8 +1,8 @@
-#include "idp/oidc/url.h"
+#include "idp/url.h"
 
 #include <algorithm>
 
-namespace daypass::idp::oidc {
+namespace daypass::idp {
 namespace {
 
 bool digit(char c) {
@@ -100,4 +100,4 @@ std::string form(const std::vector<std::pair<std::string_view, std::string_view>
   return out;
 }
 
-}  // namespace daypass::idp::oidc
+}  // namespace daypass::idp

@@ -12,7 +12,7 @@
 #include "base/result.h"
 #include "base/time.h"
 
-namespace daypass::idp::oidc {
+namespace daypass::idp {
 
 /// Safe from any thread. Others wait for a fetch under way, each no longer than its own deadline, and share its
 /// outcome.
@@ -131,4 +131,4 @@ class Cached {
   bool flying_ = false;
 };
 
-}  // namespace daypass::idp::oidc
+}  // namespace daypass::idp

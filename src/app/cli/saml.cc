@@ -1,0 +1,116 @@
+// SAML on files, without a server: would this Response be believed, and what does it say?
+#include "app/cli/commands.h"
+#include "app/cli/policy_files.h"
+#include "app/secrets.h"
+#include "base/encoding.h"
+#include "idp/saml/metadata.h"
+#include "idp/saml/response.h"
+
+namespace daypass::app::cli {
+
+using base::Error;
+using base::Result;
+namespace json = base::json;
+namespace saml = idp::saml;
+
+namespace {
+
+json::Object to_json(const saml::Assertion& a) {
+  json::Object attributes;
+  for (const auto& attribute : a.attributes) attributes.set(attribute.name, json::Array(attribute.values));
+  json::Object out{{"issuer", a.issuer},
+                   {"name_id", a.name_id},
+                   {"name_id_format", a.name_id_format},
+                   {"session_index", a.session_index},
+                   {"authn_instant", base::to_rfc3339(a.authn_instant)},
+                   {"authn_context", a.authn_context},
+                   {"not_after", json::Value()},
+                   {"assertion_id", a.id},
+                   {"attributes", std::move(attributes)}};
+  if (a.session_not_on_or_after) out.set("not_after", base::to_rfc3339(*a.session_not_on_or_after));
+  return out;
+}
+
+json::Object to_json(const Error& error) {
+  return {{"check", error.check}, {"message", error.message}, {"hint", error.hint}};
+}
+
+/// What every response of a run is held against.
+struct Against {
+  saml::IdpMetadata metadata;
+  std::vector<saml::KeyPair> keys;
+  saml::Expected expected;
+};
+
+Result<Against> against(Io& io, const SamlVerify& what) {
+  Against out;
+  DP_TRY(out.expected.now, base::parse_rfc3339(what.now));
+  DP_TRY(const std::string text, read_text(io, what.metadata));
+  saml::MetadataWanted wanted;
+  wanted.now = out.expected.now;
+  wanted.loopback_http = true;
+  DP_TRY(out.metadata, saml::parse_metadata(text, wanted));
+  if (!what.sp_key.empty()) {
+    DP_TRY(const base::Secret pem, resolve_secret(core::SecretRef{"file:" + what.sp_key}));
+    DP_TRY(auto key, saml::KeyPair::for_decryption(pem));
+    out.keys.push_back(std::move(key));
+  }
+  out.expected.issuer = out.metadata.entity_id;
+  out.expected.sp_entity_id = what.sp_entity_id;
+  out.expected.acs = what.acs;
+  if (!what.request_id.empty()) out.expected.request_id = what.request_id;
+  return out;
+}
+
+Result<saml::Assertion> verify(std::string_view response, const Against& all) {
+  saml::Expected expected = all.expected;
+  expected.keys = all.metadata.signing;
+  expected.decryption = all.keys;
+  // As the browser posts it, or as it stands in a file.
+  const std::size_t first = response.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
+  if (first != std::string_view::npos && response[first] == '<') return saml::verify_response(response, expected);
+  DP_TRY(const std::string xml, saml::decode_response(response));
+  return saml::verify_response(xml, expected);
+}
+
+// One JSON line for each on stdin: {"response": "<base64>"}.
+int verify_batch(Io& io, const Against& all) {
+  const std::string text = io.in();
+  std::string out;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (line.empty()) continue;
+    json::Limits limits;
+    limits.bytes = std::size_t{16} << 20U;
+    const auto parsed = json::parse(line, limits);
+    const std::string response = parsed.ok() ? parsed->string_or("response") : std::string();
+    const auto assertion = verify(response, all);
+    out += json::dump(assertion.ok() ? json::Value(to_json(*assertion))
+                                     : json::Value(json::Object{{"error", to_json(assertion.error())}}));
+    out += '\n';
+  }
+  io.out(out);
+  return Exit::done;
+}
+
+}  // namespace
+
+int saml_verify(Io& io, const Globals& g, const SamlVerify& what) {
+  const auto all = against(io, what);
+  if (!all.ok()) return wrong_files(io, g, all.error(), "can't begin");
+  if (what.batch) return verify_batch(io, *all);
+  const auto text = read_text(io, what.response);
+  if (!text.ok()) return wrong_files(io, g, text.error(), "can't begin");
+  const auto assertion = verify(*text, *all);
+  if (assertion.ok()) {
+    io.out(json::dump_pretty(to_json(*assertion)));
+    return Exit::done;
+  }
+  (void)fail(io, g, assertion.error(), "not believed");
+  return Exit::failed;
+}
+
+}  // namespace daypass::app::cli

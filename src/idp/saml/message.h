@@ -1,0 +1,55 @@
+// The messages that Daypass sends as a SAML service provider: sign-in and logout requests, logout answers, metadata.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "crypto/xml_signature.h"
+#include "idp/saml/metadata.h"
+
+namespace daypass::idp::saml {
+
+using crypto::xml::KeyPair;
+
+/// Our own side, for one provider of one tenant.
+struct ServiceProvider {
+  std::string entity_id;
+  std::string acs;                ///< assertion consumer service, HTTP-POST
+  std::string slo;                ///< single logout service, HTTP-Redirect and HTTP-POST
+  std::span<const KeyPair> keys;  ///< the first signs; all are published and decrypt
+};
+
+struct SignInRequest {
+  std::string id;
+  base::WallTime now;
+  std::string destination;
+  std::string name_id_format;  ///< asked for; empty: none is
+  bool force = false;
+};
+
+/// A message ready for a browser to carry.
+struct Carried {
+  std::string url;                                        ///< where to
+  std::vector<std::pair<std::string, std::string>> form;  ///< posted there; empty: the URL is simply visited
+};
+
+/// An AuthnRequest (saml-core section 3.4.1) to `endpoint`, signed when there is a key: the query string by redirect
+/// (saml-bindings section 3.4.4.1), the message itself by POST.
+Carried sign_in(const ServiceProvider& sp, const SignInRequest& request, const Endpoint& endpoint,
+                std::string_view relay_state);
+
+/// Our metadata, with an encryption key only where a key of ours can decrypt (RSA), signed by the first key.
+std::string describe(const ServiceProvider& sp, std::string_view id, base::WallTime now);
+
+/// Raw DEFLATE (RFC 1951), as the redirect binding has it.
+std::string deflate(std::string_view text);
+/// At most `most` bytes come out. Error: "saml.deflate".
+base::Result<std::string> inflate(std::string_view packed, std::size_t most);
+
+}  // namespace daypass::idp::saml

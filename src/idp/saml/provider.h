@@ -1,0 +1,65 @@
+// One configured SAML identity provider, from AuthnRequest to Identity. Private to saml.cc.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/entropy.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "idp/cached.h"
+#include "idp/fetch.h"
+#include "idp/idp.h"
+#include "idp/mapping.h"
+#include "idp/saml/message.h"
+#include "idp/saml/metadata.h"
+#include "idp/saml/response.h"
+
+namespace daypass::idp::saml {
+
+/// What all providers of a driver share. Providers keep it alive.
+struct Shared {
+  const base::Clock& clock;
+  base::Entropy& entropy;
+  const base::Log& log;
+  Fetch fetch;
+  SecretSource secrets;
+  std::mutex entropy_mutex = {};  // a seeded source is no more than a generator, and logins come from several threads
+
+  std::string random_id();     ///< an ID of ours: "_" and 160 random bits
+  std::string random_token();  ///< 256 bits
+};
+
+class Provider final : public IdentityProvider {
+ public:
+  Provider(std::shared_ptr<Shared> shared, core::TenantId tenant, core::IdpSpec spec, Mapping mapping);
+
+  base::Result<Begun> begin(const LoginStart& start, Millis budget) override;
+  base::Result<Finished> finish(const Callback& callback, const base::json::Value& pending, Millis budget) override;
+  [[nodiscard]] base::Result<std::string> describe(const std::string& base) const override;
+  base::Status probe(Millis budget) override;
+
+ private:
+  struct Pending;
+  using MetadataPtr = std::shared_ptr<const IdpMetadata>;
+  [[nodiscard]] base::Result<Pending> read_pending(const base::json::Value& pending) const;
+  /// The metadata in force: fetched when old, the last good one while that fails, never one that is over.
+  base::Result<MetadataPtr> metadata(base::MonoTime deadline);
+  /// Metadata fetched after `seen`, for a signature that fits none of its keys; `seen` when it is too soon.
+  base::Result<MetadataPtr> newer_metadata(const MetadataPtr& seen, base::MonoTime deadline);
+  base::Result<IdpMetadata> load(base::MonoTime deadline);
+  [[nodiscard]] base::Result<std::vector<KeyPair>> keys() const;
+  [[nodiscard]] std::string entity_id(const std::string& base) const;
+  base::Result<Assertion> verify(const std::string& xml, const Pending& pending, base::MonoTime deadline);
+  base::Result<core::Identity> identity_of(const Assertion& assertion, Mapped mapped) const;
+
+  std::shared_ptr<Shared> shared_;
+  core::TenantId tenant_;
+  core::IdpSpec spec_;
+  Mapping mapping_;
+  Cached<IdpMetadata> metadata_;
+};
+
+}  // namespace daypass::idp::saml
