@@ -30,7 +30,7 @@ export function* elements(node) {
   if (node.nodeType === 1) yield node;
   for (let c = node.firstChild; c; c = c.nextSibling) yield* elements(c);
 }
-export const byId = (doc, id) => [...elements(doc)].find((e) => e.getAttribute('ID') === id);
+export const byId = (doc, id) => [...elements(doc)].find((e) => ['ID', 'Id', 'id', 'xml:id'].some((a) => e.getAttribute(a) === id));
 
 /** The bytes under a signature: of a private key, or of a shared secret where the algorithm is an HMAC. */
 export function signBytes(algorithm, key, bytes) {
