@@ -19,14 +19,15 @@ export function atTime(now) {
 
 /**
  * @param certificates PEM of the identity provider's signing keys
+ * @param assertionsSigned the assertion's own signature counts, even under the Response's
  * @param requestId the request that was sent; null accepts a response that nobody asked for, and no other
  */
 export class NodeSaml {
-  constructor({ certificates, spKey, spEntityId = world.sp, acs = world.acs, issuer = world.idp, requestId = world.request }) {
+  constructor({ certificates, spKey, spEntityId = world.sp, acs = world.acs, issuer = world.idp, requestId = world.request, assertionsSigned = false }) {
     const requests = { saveAsync: async () => null, getAsync: async (id) => (id === requestId ? world.now : null), removeAsync: async () => null };
     this.saml = new SAML({
       callbackUrl: acs, issuer: spEntityId, audience: spEntityId, idpCert: certificates, idpIssuer: issuer, decryptionPvk: spKey,
-      wantAssertionsSigned: false, wantAuthnResponseSigned: false, validateInResponseTo: 'ifPresent', acceptedClockSkewMs: 60000, cacheProvider: requests,
+      wantAssertionsSigned: assertionsSigned, wantAuthnResponseSigned: false, validateInResponseTo: 'ifPresent', acceptedClockSkewMs: 60000, cacheProvider: requests,
     });
   }
 

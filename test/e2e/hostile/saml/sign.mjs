@@ -23,7 +23,8 @@ export const algorithms = {
 export const digests = { sha1: `${DS}sha1`, md5: `${MORE}md5`, sha256: `${XENC}sha256`, sha384: `${MORE}sha384`, sha512: `${XENC}sha512` };
 
 export const parse = (xml) => new DOMParser({ onError: (level, message) => { if (level !== 'warning') throw new Error(message); } }).parseFromString(xml, 'text/xml');
-export const serialize = (node) => new XMLSerializer().serializeToString(node);
+/** A carriage return in the tree came from a reference, and goes back into one: a parser would read it as a line feed. */
+export const serialize = (node) => new XMLSerializer().serializeToString(node).replace(/\r/g, '&#13;');
 
 /** Every element below a node, itself included, in document order. */
 export function* elements(node) {
