@@ -1,11 +1,11 @@
 // Owns the table of attacks on the service provider: every entry with its valid twin and the check that must refuse it.
-//   {name, twin, mutate(xml, tools), expect, metadata, cli, attackMetadata, attackCli, raw, same, accept, either, needsServer, anyAttributes, anyId}
+//   {name, twin, mutate(xml, tools), expect, metadata, cli, attackMetadata, attackCli, raw, same, accept, either, needsServer, anyAttributes, anyId, heavy}
 // twin: options of the valid response that it is made from; it must be accepted. mutate: gives the attack, or a list of them.
 // expect: which check may refuse it. metadata, cli: options of the identity provider's metadata and of the command line, for
 // both; attackMetadata, attackCli: for the attack only.
 // raw: what mutate gives is the posted field and not the document. same: all of a list are refused in the same words.
 // accept: a variant that must be accepted. either: it may be accepted, with the twin's identity, or refused by `expect`.
-// needsServer: one call cannot show it. anyAttributes, anyId: these are not compared.
+// needsServer: one call cannot show it. anyAttributes, anyId: these are not compared. heavy: large, slow to make.
 import { Tools } from './attacks/tools.mjs';
 import { wrapping } from './attacks/wrapping.mjs';
 import { signature } from './attacks/signature.mjs';

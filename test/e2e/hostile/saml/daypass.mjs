@@ -73,13 +73,16 @@ class Batch {
     readline.createInterface({ input: this.child.stdout }).on('line', (line) => this.waiting.shift()?.(answer(null, line, '')));
   }
   #end(why) {
-    this.ended = { broken: why };
-    for (const done of this.waiting.splice(0)) done(this.ended);
+    this.ended ??= { broken: why, later: true };
+    // Answers come in order, so the first one that waits is the one that did it.
+    for (const [i, done] of this.waiting.splice(0).entries()) done(i === 0 ? { broken: why } : this.ended);
   }
   /** The verdict on the base64 of a response. */
   verdict(base64) {
     if (this.ended) return Promise.resolve(this.ended);
-    return new Promise((done) => {
+    return new Promise((settle) => {
+      const timer = setTimeout(() => { this.child.kill('SIGKILL'); this.#end('the batch gave no answer within 120 s'); }, 120000);
+      const done = (v) => { clearTimeout(timer); settle(v); };
       this.waiting.push(done);
       this.child.stdin.write(`${JSON.stringify({ response: base64 })}\n`);
     });

@@ -27,9 +27,9 @@ export const escape = (s) => String(s).replace(/&/g, '&amp;').replace(/</g, '&lt
 const attribute = (name, v) => (v === null || v === undefined ? '' : ` ${name}="${escape(v)}"`);
 
 /** Every option of a response, with the value that the plain valid one has. null leaves a part out. */
-export const defaults = () => ({
+export const defaults = (random = crypto.randomBytes) => ({
   sign: 'assertion', key: 'idp', algorithm: 'rsa-sha256', digest: 'sha256', signature: {}, encrypt: null, declaration: '<?xml version="1.0" encoding="UTF-8"?>\n',
-  responseId: `_r${crypto.randomBytes(16).toString('hex')}`, assertionId: `_a${crypto.randomBytes(16).toString('hex')}`,
+  responseId: `_r${random(16).toString('hex')}`, assertionId: `_a${random(16).toString('hex')}`,
   issuer: world.idp, responseIssuer: undefined, assertionIssuer: undefined, issuerFormat: null,
   destination: world.acs, recipient: world.acs, audiences: [[world.sp]],
   inResponseTo: world.request, responseInResponseTo: undefined, subjectInResponseTo: undefined,
@@ -77,10 +77,10 @@ export function responseXml(o, body) {
 }
 
 export class Forge {
-  /** @param keys a key ring, made new unless given */
+  /** @param keys a key ring, made new unless given. `random` gives IDs and vectors, for a caller that wants them again. */
   constructor(keys = makeKeys()) { this.keys = keys; this.random = crypto.randomBytes; }
 
-  options(changes = {}) { return { ...defaults(), ...changes }; }
+  options(changes = {}) { return { ...defaults(this.random), ...changes }; }
 
   signer(o, which) {
     const wanted = { key: o.key, algorithm: o.algorithm, digest: o.digest, ...o.signature, ...o[`${which}Signature`] };
