@@ -13,13 +13,16 @@ export function scratch() {
   return folder;
 }
 
-/** {ok, identity}, {ok: false, check, message} or {broken: why} from an exit status and a line of JSON. */
+/**
+ * {ok, identity}, {ok: false, check, message} or {broken: why} from an exit status and a line of JSON. A line of a batch has no
+ * exit status of its own: null. Over 125 a shell or a sanitizer speaks, not the program.
+ */
 function answer(status, out, err) {
   let json;
   try { json = JSON.parse(out); } catch { return { broken: `exit ${status}, no JSON on standard output: ${JSON.stringify((out + err).slice(0, 200))}` }; }
   if (json.error) {
     const { check, message } = json.error;
-    return typeof check === 'string' && typeof message === 'string' && (status === 1 || status === null) ? { ok: false, check, message } : { broken: `exit ${status} with ${out.slice(0, 200)}` };
+    return typeof check === 'string' && typeof message === 'string' && status !== 0 && !(status > 125) ? { ok: false, check, message } : { broken: `exit ${status} with ${out.slice(0, 200)}` };
   }
   return status === 0 || status === null ? { ok: true, identity: json } : { broken: `exit ${status} with ${out.slice(0, 200)}` };
 }
