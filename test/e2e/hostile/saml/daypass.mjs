@@ -14,6 +14,20 @@ export function scratch() {
 }
 
 /**
+ * A check by its place in the table's vocabulary. Daypass names the layer that refused: XML, its signature, its encryption, or
+ * SAML; the table says what was wrong.
+ */
+function inVocabulary(check) {
+  const [layer, name] = check.split('.');
+  if (layer === 'xml') return name === 'too_large' || name === 'too_many' ? 'saml.too_large' : name === 'too_deep' ? 'saml.too_deep' : 'saml.xml';
+  if (layer === 'xmldsig') return `saml.${name === 'id' ? 'duplicate_id' : name}`;
+  if (layer === 'xmlenc') return 'saml.decrypt';
+  if (layer === 'saml_metadata') return name === 'expired' ? 'saml.metadata_expired' : 'saml.metadata';
+  return { 'saml.assertions': 'saml.shape', 'saml.not_yet_valid': 'saml.not_yet',
+    'saml.encrypted_id': 'saml.name_id', 'saml.encrypted_attribute': 'saml.attribute', 'saml.unauthenticated_encryption': 'saml.decrypt', 'saml.session_over': 'saml.authn_statement' }[check] ?? check;
+}
+
+/**
  * {ok, identity}, {ok: false, check, message} or {broken: why} from an exit status and a line of JSON. A line of a batch has no
  * exit status of its own: null. Over 125 a shell or a sanitizer speaks, not the program.
  */
@@ -22,7 +36,7 @@ function answer(status, out, err) {
   try { json = JSON.parse(out); } catch { return { broken: `exit ${status}, no JSON on standard output: ${JSON.stringify((out + err).slice(0, 200))}` }; }
   if (json.error) {
     const { check, message } = json.error;
-    return typeof check === 'string' && typeof message === 'string' && status !== 0 && !(status > 125) ? { ok: false, check, message } : { broken: `exit ${status} with ${out.slice(0, 200)}` };
+    return typeof check === 'string' && typeof message === 'string' && status !== 0 && !(status > 125) ? { ok: false, check: inVocabulary(check), message } : { broken: `exit ${status} with ${out.slice(0, 200)}` };
   }
   return status === 0 || status === null ? { ok: true, identity: json } : { broken: `exit ${status} with ${out.slice(0, 200)}` };
 }
@@ -54,7 +68,7 @@ export class Daypass {
     const response = path.join(this.folder, 'response');
     fs.writeFileSync(response, field);
     const began = performance.now();
-    const { status, signal, stdout, stderr, error } = spawnSync(this.binary, ['saml', 'verify', '--json', '--response', response, ...this.parameters(options)], { encoding: 'utf8', timeout: limit, killSignal: 'SIGKILL', maxBuffer: 64 << 20 });
+    const { status, signal, stdout, stderr, error } = spawnSync(this.binary, ['saml', 'verify', '-o', 'json', '--response', response, ...this.parameters(options)], { encoding: 'utf8', timeout: limit, killSignal: 'SIGKILL', maxBuffer: 64 << 20 });
     if (error?.code === 'ETIMEDOUT' || performance.now() - began > limit) return { broken: `no answer within ${limit / 1000} s` };
     if (error) return { broken: error.message };
     if (signal) return { broken: `died of ${signal}: ${stderr.slice(0, 200)}` };

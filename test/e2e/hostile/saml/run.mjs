@@ -33,7 +33,7 @@ function save(name, text, o) {
   const folder = path.join(args.save, name.replace(/[^A-Za-z0-9]+/g, '-').slice(0, 120));
   fs.mkdirSync(folder, { recursive: true });
   for (const [file, content] of [['response', text], ['metadata.xml', o.metadata], ['sp-key.pem', o.spKey ?? '']]) fs.writeFileSync(path.join(folder, file), content);
-  fs.writeFileSync(path.join(folder, 'command'), `daypass saml verify --json --response response --idp-metadata metadata.xml${o.spKey ? ' --sp-key sp-key.pem' : ''} --sp-entity-id ${world.sp} --acs ${world.acs} --now ${world.now}${o.requestId === null ? '' : ` --request-id ${o.requestId}`}\n`);
+  fs.writeFileSync(path.join(folder, 'command'), `daypass saml verify -o json --response response --idp-metadata metadata.xml${o.spKey ? ' --sp-key sp-key.pem' : ''} --sp-entity-id ${world.sp} --acs ${world.acs} --now ${world.now}${o.requestId === null ? '' : ` --request-id ${o.requestId}`}\n`);
 }
 
 async function main(verdict) {

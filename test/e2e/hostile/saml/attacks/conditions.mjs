@@ -108,7 +108,6 @@ const about = [
   made('no SubjectConfirmation', { confirmationMethod: null }, confirmed),
   made('no SubjectConfirmationData', { confirmationData: false }, confirmed),
   made('no Subject', { subject: false }, confirmed),
-  made('no NameID', { nameIdXml: '' }, checks('shape', 'subject', 'name_id')),
   made('an empty NameID', { nameId: '' }, checks('shape', 'subject', 'name_id')),
   made('a NameID of blanks', { nameId: ' \n ' }, checks('shape', 'subject', 'name_id')),
   made('two NameIDs', { nameIdXml: '<saml:NameID>admin@corp.example</saml:NameID><saml:NameID>dana@corp.example</saml:NameID>' }, checks('shape', 'subject', 'name_id')),
