@@ -74,7 +74,7 @@ export class StandIn {
       signed.push(name);
     };
     check('Response', "/*[local-name()='Response']/*[local-name()='Signature']");
-    const cipher = xml.match(/<(?:\w+:)?EncryptedData[\s\S]*?Algorithm="[^"]*?(aes[^"]+)"/)?.[1];
+    const cipher = xml.match(/<(?:\w+:)?EncryptedData[\s\S]*?<(?:\w+:)?EncryptionMethod [^>]*Algorithm="[^"]*#([^"]+)"/)?.[1];
     fact(Boolean(cipher) === encrypted, encrypted ? 'the assertion is not encrypted' : 'the assertion is encrypted');
     if (cipher) xml = this.xmlsec(['--decrypt', '--privkey-pem', this.keyFile], xml);
     check('Assertion', "//*[local-name()='Assertion']/*[local-name()='Signature']");
