@@ -71,6 +71,8 @@ export function spMetadata(sp) {
 // A test that fails half way leaves no provider running.
 const children = new Set();
 process.on('exit', () => { for (const c of children) { try { process.kill(-c.pid, 'SIGKILL'); } catch { /* gone already */ } } });
+// A signal alone would end this process without its exit handlers.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
 
 /** Starts a server as the leader of a process group, so that its workers end with it. `log` is a file. */
 export function launch(command, args, { cwd, env, log }) {
@@ -82,20 +84,29 @@ export function launch(command, args, { cwd, env, log }) {
   child.on('error', (e) => { failed = e; });
   child.on('exit', () => children.delete(child));
   const ended = () => failed || child.exitCode !== null || child.signalCode !== null;
-  return {
+  const server = {
     child,
     async ready(url) {
-      await until(async () => {
-        if (ended()) throw new Error(`${command} ended at once: ${failed ?? fs.readFileSync(log, 'utf8').slice(-2000)}`);
-        return fetch(url, { redirect: 'manual' }).then((r) => r.status < 500, () => false);
-      }, url);
+      try {
+        await until(async () => {
+          if (ended()) throw new Error('it ended');
+          return fetch(url, { redirect: 'manual' }).then((r) => r.status < 500, () => false);
+        }, url);
+      } catch (e) {
+        await server.stop();
+        throw new Error(`${command} does not serve: ${failed ?? e.message}\n${fs.readFileSync(log, 'utf8').slice(0, 2000)}`);
+      }
     },
     async stop() {
       if (ended()) return;
-      process.kill(-child.pid, 'SIGTERM');
-      await Promise.race([once(child, 'exit'), until(ended, `${command} to end`, 5000).catch(() => process.kill(-child.pid, 'SIGKILL'))]);
+      // The leader alone, so that it reaps its workers; whoever is left after that is killed.
+      child.kill('SIGTERM');
+      await until(ended, `${command} to end`, 5000).catch(() => {});
+      try { process.kill(-child.pid, 'SIGKILL'); } catch { /* all gone */ }
+      if (!ended()) await once(child, 'exit');
     },
   };
+  return server;
 }
 
 /** The forms of a page: [{action, method, fields:{name: value}}]; values of buttons are left out. */

@@ -3,6 +3,8 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { createHash, randomBytes } from 'node:crypto';
+import * as jose from 'jose';
 import { StandIn } from './standin.mjs';
 
 const all = ['samlp', 'pysaml2', 'simplesamlphp', 'lemonldap'];
@@ -75,13 +77,46 @@ async function saml(start, scratch) {
   return notes;
 }
 
+/** A sign-in by OpenID Connect with PKCE; the claims must stand in the ID token, where the product reads them. */
+async function oidc(start, scratch) {
+  const client = { clientId: 'daypass', clientSecret: randomBytes(24).toString('base64url'), redirectUri: 'http://sp.test/t/default/idp/demo/callback' };
+  const op = await start({ scratch, clients: [client], users });
+  const random = () => randomBytes(32).toString('base64url');
+  try {
+    const [dana, sam] = users;
+    const found = await (await fetch(`${op.issuer}/.well-known/openid-configuration`)).json();
+    if (found.issuer !== op.issuer) throw new Error(`discovery says that the issuer is ${found.issuer}`);
+    const begin = () => {
+      const asked = { verifier: random(), state: random(), nonce: random() };
+      asked.url = `${found.authorization_endpoint}?${new URLSearchParams({ response_type: 'code', client_id: client.clientId, redirect_uri: client.redirectUri, scope: 'openid profile', state: asked.state, nonce: asked.nonce, code_challenge: createHash('sha256').update(asked.verifier).digest('base64url'), code_challenge_method: 'S256' })}`;
+      return asked;
+    };
+    const token = (back, verifier) => fetch(found.token_endpoint, { method: 'POST', headers: { authorization: `Basic ${Buffer.from(`${client.clientId}:${client.clientSecret}`).toString('base64')}` }, body: new URLSearchParams({ grant_type: 'authorization_code', code: back.get('code'), redirect_uri: client.redirectUri, code_verifier: verifier }) });
+    const asked = begin();
+    const back = new URL(await op.login(asked.url, dana));
+    if (!back.href.startsWith(`${client.redirectUri}?`) || back.searchParams.get('state') !== asked.state) throw new Error(`came back as ${back.href}`);
+    const answer = await (await token(back.searchParams, asked.verifier)).json();
+    const { payload, protectedHeader } = await jose.jwtVerify(answer.id_token, jose.createRemoteJWKSet(new URL(found.jwks_uri)), { issuer: op.issuer, audience: client.clientId });
+    if (payload.nonce !== asked.nonce) throw new Error(`nonce ${payload.nonce}`);
+    const expected = { sub: dana.name, name: dana.attributes.displayName, ...dana.attributes };
+    for (const [name, value] of Object.entries(expected)) if (payload[name] !== value) throw new Error(`claim ${name} is ${JSON.stringify(payload[name])} in ${JSON.stringify(payload)}`);
+    if (JSON.stringify(payload.groups?.toSorted()) !== JSON.stringify(dana.groups.toSorted())) throw new Error(`claim groups is ${JSON.stringify(payload.groups)}`);
+    const other = begin();
+    const stolen = await token(new URL(await op.login(other.url, sam)).searchParams, random());
+    if (stolen.ok) throw new Error('a code was redeemed with another verifier');
+    await refused(op.login(begin().url, { ...dana, password: sam.password }), 'a wrong password');
+    return [`OpenID Connect with ${protectedHeader.alg}, PKCE checked`, `ID token with ${Object.keys(payload).sort().join(' ')}`, `at the redirect: ${[...back.searchParams.keys()].join(' ')}`];
+  } finally { await op.stop(); }
+}
+
 let bad = 0;
 for (const name of all.filter((n) => wanted.length === 0 || wanted.includes(n))) {
-  if (!fs.existsSync(new URL(`${name}.mjs`, import.meta.url))) continue;
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'daypass-idps-'));
   try {
     const module = await import(`./${name}.mjs`);
-    console.log(`${name}: ok: ${(await saml(module.start, scratch)).join('; ')}`);
+    const notes = await saml(module.start, scratch);
+    if (module.startOidc) notes.push(...await oidc(module.startOidc, scratch));
+    console.log(`${name}: ok: ${notes.join('; ')}`);
     fs.rmSync(scratch, { recursive: true, force: true });
   } catch (e) {
     bad += 1;
