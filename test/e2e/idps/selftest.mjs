@@ -36,6 +36,12 @@ async function saml(start, scratch) {
     const other = sp.receive(idp, await idp.login(sp.authnRequest(idp, { sign: true }), sam), sam);
     if (other.nameId === first.nameId) throw new Error(`two users have the NameID ${other.nameId}`);
     await refused(idp.login(sp.authnRequest(idp), { ...dana, password: sam.password }), 'a wrong password');
+    if (/SingleSignOnService[^>]*HTTP-POST/.test(idp.metadataXml)) {
+      sp.receive(idp, await idp.login(sp.authnRequest(idp, { post: true }), dana), dana);
+      notes.push('requests by redirect or POST');
+    } else {
+      notes.push('requests by redirect');
+    }
     if (idp.unsolicited) {
       sp.receive(idp, await idp.unsolicited(sp.sp, dana), dana, { unsolicited: true });
       notes.push('unsolicited responses');

@@ -41,11 +41,13 @@ export class StandIn {
     return `<samlp:${element} xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="${id}" Version="2.0" IssueInstant="${new Date().toISOString().replace(/\.\d+/, '')}" Destination="${escape(place)}"`;
   }
 
-  authnRequest(idp, { sign = false } = {}) {
+  /** A new request: the URL of a redirect, or with `post` a form. */
+  authnRequest(idp, { sign = false, post = false } = {}) {
     this.id = `_${randomBytes(16).toString('hex')}`;
     this.relay = randomBytes(16).toString('base64url');
-    const place = StandIn.place(idp, 'SingleSignOnService', bindings.redirect);
+    const place = StandIn.place(idp, 'SingleSignOnService', post ? bindings.post : bindings.redirect);
     const xml = `${this.head('AuthnRequest', this.id, place)} AssertionConsumerServiceURL="${this.sp.acs}" ProtocolBinding="${bindings.post}"><saml:Issuer>${this.sp.entityId}</saml:Issuer><samlp:NameIDPolicy Format="${persistent}" AllowCreate="true"/></samlp:AuthnRequest>`;
+    if (post) return { action: place, fields: { SAMLRequest: Buffer.from(xml).toString('base64'), RelayState: this.relay } };
     return this.byRedirect(place, xml, sign);
   }
 
