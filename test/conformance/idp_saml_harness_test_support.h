@@ -61,7 +61,7 @@ class SamlHarness final : public Harness {
         {"wrong audience", says([](Say& s) { s.audience = "https://other.example"; }), {}, "saml.audience"},
         {"wrong issuer", says([](Say& s) { s.issuer = "https://evil.example"; }), {}, "saml.issuer"},
         {"wrong recipient", says([](Say& s) { s.recipient = "https://evil.example"; }), {}, "saml.recipient"},
-        {"expired", says([](Say& s) { s.until = -minutes(2); }), {}, "saml.expired"},
+        {"expired", says([](Say& s) { s.since = -minutes(5), s.until = -minutes(2); }), {}, "saml.expired"},
         {"from the future", says([](Say& s) { s.since = minutes(2); }), {}, "saml.not_yet_valid"},
         {"another request", says([](Say& s) { s.subject_answers = "_x"; }), {}, "saml.in_response_to"},
         {"no signature", says([](Say& s) { s.sign_response = s.sign_assertion = false; }), {}, "saml.unsigned"},
