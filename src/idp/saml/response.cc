@@ -74,6 +74,13 @@ bool holds(const Element& element, std::string_view ns, std::string_view name) {
                              [&](const Element& child) { return child.is(ns, name) || holds(child, ns, name); });
 }
 
+// Of all that hides assertions the one that has a name: it is told from the rest.
+Status check_no_advice(const Element& element) {
+  if (!holds(element, assertion_ns, "Advice")) return {};
+  return bad("advice", "the assertion holds Advice, which is refused",
+             "switch advice off at the identity provider: nothing in Daypass reads it");
+}
+
 Status check_version(const Element& element) {
   const std::string* version = element.attribute("Version");
   if (version == nullptr || *version != "2.0") return bad("version", element.name + " is not of SAML version 2.0");
@@ -84,6 +91,7 @@ Status check_version(const Element& element) {
 Status check_response_shape(const Element& response) {
   if (!response.is(protocol_ns, "Response")) return bad("shape", "the root element is no SAML 2.0 Response");
   DP_CHECK(check_version(response));
+  DP_CHECK(check_no_advice(response));
   const std::string* id = response.attribute("ID");
   if (id == nullptr || id->empty()) return bad("shape", "the Response has no ID");
   const std::size_t assertions =
@@ -105,9 +113,7 @@ Status check_assertion_shape(const Element& assertion) {
   if (!is_saml(assertion, "Assertion")) return bad("shape", "no SAML 2.0 Assertion where one belongs");
   DP_CHECK(check_version(assertion));
   if (!assertion.only_elements()) return bad("shape", "text between the elements of the Assertion");
-  if (holds(assertion, assertion_ns, "Advice"))
-    return bad("advice", "the assertion holds Advice, which is refused",
-               "switch advice off at the identity provider: nothing in Daypass reads it");
+  DP_CHECK(check_no_advice(assertion));
   for (const std::string_view name : {"Subject", "Conditions"})
     if (assertion.count(assertion_ns, name) > 1)
       return bad("shape", "the assertion has more than one " + std::string(name));

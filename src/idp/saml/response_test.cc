@@ -201,7 +201,7 @@ TEST_F(SamlResponse, SignatureWrappingIsRefused) {
   EXPECT_EQ(in(replaced(carrying, "</ds:Signature>", "<ds:Object>" + original + "</ds:Object></ds:Signature>")),
             "xmldsig.shape");
   EXPECT_EQ(in(replaced(carrying, "<saml:Conditions", "<saml:Advice>" + original + "</saml:Advice><saml:Conditions")),
-            "xmldsig.reference");
+            "saml.advice");
   EXPECT_EQ(in(replaced(evil, "</saml:Subject>", good + "</saml:Subject>")), "saml.unsigned");
   EXPECT_EQ(check(idp().around(evil, honest_say)), "saml.unsigned");
   // In an extension of the Response, or beside it.

@@ -19,7 +19,7 @@ function verify(sp, idp, xml, change = {}) {
     'idp-metadata': file('idp.xml', idp.metadataXml), response: file('response.xml', xml), 'sp-entity-id': sp.sp.entityId, acs: sp.sp.acs,
     now: new Date().toISOString(), 'request-id': sp.id, 'sp-key': file('sp.pem', sp.key + sp.sp.cert), ...change,
   };
-  const args = ['saml', 'verify', '--json', ...Object.entries(options).flatMap(([k, v]) => (v === undefined ? [] : [`--${k}`, v]))];
+  const args = ['saml', 'verify', '-o', 'json', ...Object.entries(options).flatMap(([k, v]) => (v === undefined ? [] : [`--${k}`, v]))];
   const done = spawnSync(daypass, args, { encoding: 'utf8' });
   let said;
   try { said = JSON.parse(done.stdout); } catch { throw new Error(`no JSON from daypass ${args.join(' ')}\n${done.stdout}${done.stderr}`); }
