@@ -473,6 +473,24 @@ int main_of(int argc, char** argv) {
     }
     return text;
   };
+  io.line = [rest = std::string()]() mutable -> std::optional<std::string> {
+    char buffer[65536];
+    std::size_t looked = 0;
+    for (;;) {
+      const std::size_t end = rest.find('\n', looked);
+      if (end != std::string::npos) {
+        std::string found = rest.substr(0, end);
+        rest.erase(0, end + 1);
+        return found;
+      }
+      looked = rest.size();
+      if (looked > (std::size_t{16} << 20U)) return std::nullopt;
+      const ssize_t k = ::read(STDIN_FILENO, buffer, sizeof buffer);
+      if (k < 0 && errno == EINTR) continue;
+      if (k <= 0) return rest.empty() ? std::nullopt : std::optional(std::exchange(rest, {}));
+      rest.append(buffer, static_cast<std::size_t>(k));
+    }
+  };
   io.pause = [](base::Millis time) { ::poll(nullptr, 0, static_cast<int>(time.count())); };
   io.env = environment();
   io.out_is_tty = ::isatty(STDOUT_FILENO) != 0;

@@ -33,7 +33,9 @@ struct Io {
   std::function<void(std::string_view)> out;  ///< stdout: data, nothing else
   std::function<void(std::string_view)> err;  ///< stderr: everything for people
   std::function<std::string()> in;            ///< all of stdin; on a terminal one line
-  std::function<void(base::Millis)> pause;    ///< sleeps
+  /// The next line of stdin, without its end; nullopt when there is none, or when it is longer than 16 MiB.
+  std::function<std::optional<std::string>()> line;
+  std::function<void(base::Millis)> pause;  ///< sleeps
   std::map<std::string, std::string> env;
   bool out_is_tty = false, in_is_tty = false;
   const base::Clock* clock = nullptr;

@@ -73,26 +73,19 @@ Result<saml::Assertion> verify(std::string_view response, const Against& all) {
   return saml::verify_response(xml, expected);
 }
 
-// One JSON line for each on stdin: {"response": "<base64>"}.
+// One JSON line for each on stdin, answered before the next is read: {"response": "<base64>"}.
 int verify_batch(Io& io, const Against& all) {
-  const std::string text = io.in();
-  std::string out;
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (line.empty()) continue;
-    json::Limits limits;
-    limits.bytes = std::size_t{16} << 20U;
-    const auto parsed = json::parse(line, limits);
+  json::Limits limits;
+  limits.bytes = std::size_t{17} << 20U;
+  while (const auto line = io.line()) {
+    if (line->empty()) continue;
+    const auto parsed = json::parse(*line, limits);
     const std::string response = parsed.ok() ? parsed->string_or("response") : std::string();
     const auto assertion = verify(response, all);
-    out += json::dump(assertion.ok() ? json::Value(to_json(*assertion))
-                                     : json::Value(json::Object{{"error", to_json(assertion.error())}}));
-    out += '\n';
+    io.out(json::dump(assertion.ok() ? json::Value(to_json(*assertion))
+                                     : json::Value(json::Object{{"error", to_json(assertion.error())}})) +
+           "\n");
   }
-  io.out(out);
   return Exit::done;
 }
 
