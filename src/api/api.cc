@@ -55,6 +55,9 @@ base::Result<Caller> Api::identify(const HttpRequest& request, const core::Tenan
     caller.is_operator = *request.peer_uid == options_.operator_uid || *request.peer_uid == 0;
     caller.administers = caller.is_operator;
   }
+  if (need == Need::operate && !caller.is_operator)
+    return Error{Code::denied, "operator.only", "only the operator does this, on the server itself",
+                 "run it on the server, as the user that runs Daypass or as root"};
   const auto bearer = request.bearer();
   if (bearer && need != Need::nothing) {
     auto session = engine_.authenticate(tenant, *bearer);
@@ -87,7 +90,7 @@ awaitable<HttpResponse> Api::dispatch(HttpRequest request) {
     if (route.path.starts_with("/t/{tenant}") || route.path.ends_with("/t/{tenant}")) {
       auto tenant = core::parse_tenant(call.args.front());
       // A tenant that is not there and a path that is not there look the same.
-      if (!tenant.ok() || tenant->str() != "default") {
+      if (!tenant.ok() || !engine_.serves(*tenant)) {
         path_known = false;
         break;
       }

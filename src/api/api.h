@@ -50,7 +50,7 @@ struct Call {
   Caller caller;
 };
 
-enum class Need { nothing, login, administer };
+enum class Need { nothing, login, administer, operate };
 
 class Api;
 struct Route {
@@ -116,6 +116,10 @@ class Api {
   awaitable<HttpResponse> idps(Call call);
   awaitable<HttpResponse> probe_idp(Call call);
   awaitable<HttpResponse> audit(Call call);
+  // tenants.cc
+  awaitable<HttpResponse> tenants(Call call);
+  awaitable<HttpResponse> create_tenant(Call call);
+  awaitable<HttpResponse> delete_tenant(Call call);
   // ops.cc
   awaitable<HttpResponse> livez(Call call);
   awaitable<HttpResponse> readyz(Call call);

@@ -98,6 +98,12 @@ const std::vector<Route>& route_table() {
        "",
        "Audit",
        {"from", "limit"}},
+      // the operator, on the server's own socket
+      {"GET", "/api/v1/tenants", Need::operate, &Api::tenants, "Tenants by name, without what is in them", "",
+       "Tenants"},
+      {"POST", "/api/v1/tenants", Need::operate, &Api::create_tenant, "Make a tenant", "CreateTenant", "Tenant"},
+      {"DELETE", "/api/v1/tenants/{id}", Need::operate, &Api::delete_tenant,
+       "Delete a tenant: ends and erases everything it has but its audit log (202: under way)", "", "Tenant"},
       // the server
       {"GET", "/livez", Need::nothing, &Api::livez, "The process answers", "", ""},
       {"GET", "/readyz", Need::nothing, &Api::readyz, "Ready to give access", "", "", {"verbose"}},
@@ -160,6 +166,11 @@ json::Object schemas() {
                              {"redirect_uri", text()},
                              {"device_code", text()}},
                             {"grant_type", "client_id"}));
+  s.set("Tenant",
+        object({{"id", text()}, {"display", text()}, {"created_at", time()}, {"state", text()}, {"grants", number()}},
+               {"id", "display", "created_at", "state"}));
+  s.set("Tenants", object({{"tenants", list(ref("Tenant"))}}, {"tenants"}));
+  s.set("CreateTenant", object({{"id", text()}, {"display", text()}}, {"id"}));
   s.set("SamlForm", object({{"SAMLResponse", text()}, {"RelayState", text()}}, {"SAMLResponse"}));
   s.set("DeviceForm", object({{"user_code", text()}, {"idp", text()}}, {"user_code"}));
   s.set("Token", object({{"access_token", text()},

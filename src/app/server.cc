@@ -34,12 +34,13 @@ struct Server::Impl {
         sealer(std::move(seal)),
         clock(clk),
         entropy(ent),
+        vault(sealer, entropy),
         log(l),
         threads(c.threads == 0 ? std::max(1U, std::thread::hardware_concurrency()) : c.threads),
         gate_context(gate_tls),
         gate(threads, clock, entropy, log, gate_options(c, gate_tls)),
-        workers(sealer, clock, log, {}),
-        engine(engine::Engine::Ports{*store, clock, entropy, log, gate, workers, sealer,
+        workers(vault, clock, log, {}),
+        engine(engine::Engine::Ports{*store, clock, entropy, log, gate, workers, vault,
                                      make_catalog(clock, entropy, log, client, keys.instance), keys.instance}) {
     gate.attach(engine);
     workers.report_to(engine);
@@ -63,6 +64,7 @@ struct Server::Impl {
   crypto::Sealer sealer;
   const base::Clock& clock;
   base::Entropy& entropy;
+  engine::Vault vault;
   const base::Log& log;
   net::HttpClient client;
   net::IoThreads threads;

@@ -281,16 +281,4 @@ const Element& Document::root() const noexcept {
   return impl_->root;
 }
 
-std::vector<std::pair<std::string, std::string>> Document::namespaces_at(const Element& element) const {
-  std::vector<std::pair<std::string, std::string>> out;
-  for (const xmlNode* node = impl_->nodes[element.index]; node != nullptr && node->type == XML_ELEMENT_NODE;
-       node = node->parent)
-    for (const xmlNs* ns = node->nsDef; ns != nullptr; ns = ns->next) {
-      const std::string prefix(view(ns->prefix));
-      if (std::ranges::find(out, prefix, &std::pair<std::string, std::string>::first) == out.end())
-        out.emplace_back(prefix, view(ns->href));
-    }
-  return out;
-}
-
 }  // namespace daypass::crypto::xml

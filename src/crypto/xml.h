@@ -67,8 +67,6 @@ class Document {
   static base::Result<Document> parse(std::string_view text, const Limits& limits = {});
 
   [[nodiscard]] const Element& root() const noexcept;
-  /// The namespace declarations that hold at `element`, prefix and URI, the nearest of each prefix.
-  [[nodiscard]] std::vector<std::pair<std::string, std::string>> namespaces_at(const Element& element) const;
 
   struct Impl;  // for this room's own files
   [[nodiscard]] Impl& impl() const noexcept { return *impl_; }

@@ -79,6 +79,14 @@ const Cipher* cipher_of(const Element& data) {
   return at == ciphers.end() ? nullptr : &*at;
 }
 
+// XML Encryption section 3.1: in this order, and what is not named here is not there.
+bool in_order(const Element& of, std::initializer_list<std::pair<std::string_view, std::string_view>> names) {
+  std::size_t at = 0;
+  for (const auto& [ns, name] : names)
+    if (at < of.children.size() && of.children[at].is(ns, name)) ++at;
+  return at == of.children.size() && of.only_elements();
+}
+
 std::optional<std::string> value_of(const Element& of) {
   const Element* data = of.count(xenc_ns, "CipherData") == 1 ? of.child(xenc_ns, "CipherData") : nullptr;
   if (data == nullptr || data->children.size() != 1 || !data->children[0].is(xenc_ns, "CipherValue"))
@@ -135,11 +143,17 @@ Result<Parts> parts_of(const Element& encrypted) {
   if (data == nullptr) return shape();
   const std::string* type = data->attribute("Type");
   if (type != nullptr && *type != "http://www.w3.org/2001/04/xmlenc#Element") return shape();
+  if (!in_order(*data, {{xenc_ns, "EncryptionMethod"}, {dsig_ns, "KeyInfo"}, {xenc_ns, "CipherData"}})) return shape();
   Parts out;
   out.cipher = cipher_of(*data);
   if (out.cipher == nullptr) return method_of(*data) == nullptr ? shape() : unknown("cipher");
   const Element* key = key_of(encrypted, *data);
-  if (key == nullptr) return shape();
+  if (key == nullptr || !in_order(*key, {{xenc_ns, "EncryptionMethod"},
+                                         {dsig_ns, "KeyInfo"},
+                                         {xenc_ns, "CipherData"},
+                                         {xenc_ns, "ReferenceList"},
+                                         {xenc_ns, "CarriedKeyName"}}))
+    return shape();
   DP_TRY(out.oaep, oaep_of(*key));
   auto wrapped = value_of(*key);
   auto content = value_of(*data);

@@ -22,7 +22,8 @@ struct Read {
   bool unauthenticated = false;
 };
 Read read(const std::string& inside, std::vector<KeyPair> keys = {mine()}) {
-  const auto document = Document::parse("<e xmlns=\"urn:e\" xmlns:xenc=\"http://www.w3.org/2001/04/xmlenc#\">" + inside + "</e>");
+  const auto document =
+      Document::parse("<e xmlns=\"urn:e\" xmlns:xenc=\"http://www.w3.org/2001/04/xmlenc#\">" + inside + "</e>");
   EXPECT_TRUE(document.ok()) << inside;
   const auto plain = decrypt(document->root(), keys);
   return {plain.ok() ? *plain : plain.error().check, is_unauthenticated(document->root())};

@@ -159,13 +159,28 @@ Result<const Digest*> check_reference(const Element& reference, std::string_view
   return &*digest;
 }
 
+// What a KeyInfo may hold: names of keys and the keys themselves. None of it is used; what is refused here is what
+// others would follow or count: references, transforms, other signatures.
+bool is_key_info(const Element& element) {
+  constexpr std::array<std::string_view, 18> known = {
+      "KeyName",          "KeyValue",       "RSAKeyValue",       "Modulus",         "Exponent",
+      "ECKeyValue",       "NamedCurve",     "PublicKey",         "X509Data",        "X509Certificate",
+      "X509IssuerSerial", "X509IssuerName", "X509SerialNumber",  "X509SubjectName", "X509SKI",
+      "X509CRL",          "X509Digest",     "DEREncodedKeyValue"};
+  constexpr std::string_view dsig11_ns = "http://www.w3.org/2009/xmldsig11#";
+  return std::ranges::all_of(element.children, [&](const Element& child) {
+    return (child.ns == dsig_ns || child.ns == dsig11_ns) && std::ranges::find(known, child.name) != known.end() &&
+           is_key_info(child);
+  });
+}
+
 Result<Shape> check_shape(const Element& signature, std::string_view id) {
   const Error shape = bad("shape", "the signature is not laid out as SAML has it");
   const auto& parts = signature.children;
   if (!only_attributes(signature, {"Id"}) || !signature.only_elements()) return shape;
   if (parts.size() < 2 || parts.size() > 3 || !is_dsig(parts[0], "SignedInfo") || !is_dsig(parts[1], "SignatureValue"))
     return shape;
-  if (parts.size() == 3 && !is_dsig(parts[2], "KeyInfo")) return shape;
+  if (parts.size() == 3 && (!is_dsig(parts[2], "KeyInfo") || !is_key_info(parts[2]))) return shape;
   const Element& info = parts[0];
   if (!only_attributes(info, {"Id"}) || !info.only_elements() || info.children.size() != 3 ||
       !is_dsig(info.children[0], "CanonicalizationMethod") || !is_dsig(info.children[1], "SignatureMethod"))

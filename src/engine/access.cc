@@ -157,7 +157,7 @@ Status open_connection(Engine::Impl& impl, Turn& turn, const Grant& grant, const
     const auto world = impl.tenant(id.tenant);
     const auto target = world == nullptr ? std::shared_ptr<target::Target>()
                                          : (world->targets.contains(g.target) ? world->targets.at(g.target) : nullptr);
-    auto secret = impl.p.sealer.open(g.sealed_secret, "grant " + id.str());
+    auto secret = impl.p.vault.open(id.tenant, g.sealed_secret, "grant " + id.str());
     if (target == nullptr || !secret.ok()) {
       impl.post_grant(id, core::event::ConnectionClosed{connection, "refused"});
       return refuse(
@@ -190,10 +190,9 @@ Status Engine::Impl::keep_refusal(Turn& turn, const core::Identity& who, const c
   std::string what = who.principal() + "\n" + request.target.str();
   for (const auto& role : request.roles) what += "\n" + role.str();
   const std::string key = "dn_" + base::hex_encode(crypto::sha256(what)).substr(0, 32);
-  return turn.put_document(who.tenant, doc_decision, key,
-                           p.sealer.seal(base::Secret(json::dump(facts_of(who, request, turn.now))),
-                                         "decision " + who.tenant.str() + "/" + key),
-                           turn.now + std::chrono::days(30));
+  DP_TRY(const std::string sealed, p.vault.seal(who.tenant, base::Secret(json::dump(facts_of(who, request, turn.now))),
+                                                "decision " + who.tenant.str() + "/" + key));
+  return turn.put_document(who.tenant, doc_decision, key, sealed, turn.now + std::chrono::days(30));
 }
 
 Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, const std::string& peer,
@@ -260,13 +259,13 @@ Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, 
   const GrantId id = core::new_grant_id(c->tenant, p.entropy);
   decision.record = "dc_" + id.id.substr(3);
   const std::string facts = json::dump(facts_of(s->who, request, turn.now));
-  DP_CHECK(turn.put_document(c->tenant, doc_decision, decision.record,
-                             p.sealer.seal(base::Secret(facts), "decision " + c->tenant.str() + "/" + decision.record),
-                             {}, 0));
+  DP_TRY(const std::string record,
+         p.vault.seal(c->tenant, base::Secret(facts), "decision " + c->tenant.str() + "/" + decision.record));
+  DP_CHECK(turn.put_document(c->tenant, doc_decision, decision.record, record, {}, 0));
   const base::Secret password = base::Secret::take(base::random_token(p.entropy, 24));
-  core::Step step =
-      core::open_grant(id, s->id, s->who, c->target, decision, c->wanted, s->ends_at,
-                       core::account_name(p.instance, id), p.sealer.seal(password, "grant " + id.str()), turn.now);
+  DP_TRY(std::string sealed, p.vault.seal(c->tenant, password, "grant " + id.str()));
+  core::Step step = core::open_grant(id, s->id, s->who, c->target, decision, c->wanted, s->ends_at,
+                                     core::account_name(p.instance, id), std::move(sealed), turn.now);
   DP_CHECK(turn.keep_step(std::move(step)));
   metrics.grants_opened.fetch_add(1, std::memory_order_relaxed);
   turn.after.emplace_back(

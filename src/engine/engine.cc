@@ -100,7 +100,7 @@ std::string sentence_of(const Grant& grant, core::EndReason reason, const std::s
 // -------------------------------------------------------------------------------------------------------------- Engine
 
 Engine::Engine(Ports ports) : impl_(std::make_unique<Impl>(std::move(ports))) {
-  impl_->mock_secret = impl_->p.sealer.derive("scram mock").reveal();
+  impl_->mock_secret = impl_->p.vault.master().derive("scram mock").reveal();
 }
 Engine::~Engine() = default;
 
@@ -154,11 +154,6 @@ void Engine::finished(const core::Intent& intent, core::GrantEvent event) {
 
 // ---------------------------------------------------------------------------------------------------------------- Impl
 
-std::shared_ptr<const Tenant> Engine::Impl::tenant(const core::TenantId& id) const {
-  const std::shared_lock lock(shared);
-  const auto it = tenants.find(id);
-  return it == tenants.end() ? nullptr : it->second;
-}
 std::optional<LoginSession> Engine::Impl::session(const core::SessionId& id) const {
   const std::shared_lock lock(shared);
   const auto it = sessions.find(id);
@@ -404,6 +399,7 @@ void Engine::Impl::closed_for_good(const Grant& grant, WallTime now_) {
     metrics.revocation_us_sum.fetch_add(static_cast<std::uint64_t>(std::max<std::int64_t>(took.count(), 0)) * 1000,
                                         std::memory_order_relaxed);
   }
+  if (!serves(grant.id.tenant)) post(purge_event(grant.id.tenant));
   const auto it = closing.find(grant.id);
   if (it == closing.end()) return;
   auto list = std::move(it->second);
@@ -536,12 +532,16 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
                                        "daypass grants show " + timer.grant.id});
         break;
       case Timer::Kind::reconcile: {
-        std::vector<core::TenantId> ids;
+        std::set<core::TenantId> ids;
         {
           const std::shared_lock lock(shared);
-          for (const auto& [id, tenant] : tenants) ids.push_back(id);
+          for (const auto& [id, entry] : registry)
+            if (entry.world != nullptr) ids.insert(id);
         }
-        for (const auto& id : ids) reconcile(id);
+        for (const auto& [id, grant] : live) ids.insert(id.tenant);
+        for (const auto& id : ids) reconcile(id, tenant(id));
+        reconcile_idle(10);
+        for (const auto& id : deleting_tenants()) post(purge_event(id));
         timers.emplace(now_ + std::chrono::minutes(3), std::move(timer));
         break;
       }

@@ -2,6 +2,7 @@
 //
 //   login.cc    sign-in, tokens, logout            access.cc     credentials, admit, connections (the gate's side)
 //   grants.cc   extend, end, list                  reload.cc     apply a tenant's folder, decide live grants again
+//   tenants.cc  made and deleted at runtime
 //   recover.cc  after a restart                    reconcile.cc  compare targets with the store
 //   simulate.cc replay recorded decisions under another folder
 //   turn.h      one batch: one transaction, a savepoint per event, effects after the commit; cuts before it
@@ -20,10 +21,10 @@
 #include "base/time.h"
 #include "core/audit.h"
 #include "core/grant.h"
-#include "crypto/seal.h"
 #include "engine/decide.h"
 #include "engine/ports.h"
 #include "engine/simulate.h"
+#include "engine/vault.h"
 #include "engine/world.h"
 #include "store/store.h"
 
@@ -91,6 +92,14 @@ struct WantCredential {
   std::string client_address;
 };
 
+struct TenantInfo {
+  core::TenantId id;
+  std::string display;
+  base::WallTime created_at{};
+  bool deleting = false;
+  std::size_t grants = 0;  ///< not closed
+};
+
 struct Applied {
   std::vector<config::Problem> problems;  ///< not empty: nothing was changed
   std::vector<std::string> plan;
@@ -123,7 +132,7 @@ class Engine final : public Access {
     const base::Log& log;
     Sessions& sessions;
     Workers& workers;
-    const crypto::Sealer& sealer;
+    Vault& vault;
     Catalog catalog;
     std::string instance;  ///< 6 characters of [a-z0-9], this installation's mark on targets
     base::Millis turn_wait = std::chrono::milliseconds(500);
@@ -189,12 +198,22 @@ class Engine final : public Access {
   /// Calls back when the grant is closed (proven gone), or with Code::timeout after `budget`.
   void wait_closed(GrantId grant, base::Millis budget, Done<core::Grant> done);
 
+  // -- tenants (tenants.cc) ----------------------------------------------------------------------------------------
+  /// Errors: "tenant.exists", "tenant.used_before" (a name is never given twice).
+  void create_tenant(core::TenantId id, std::string display, std::string actor, Done<TenantInfo> done);
+  /// Ends every login and grant of the tenant at once, and when each is proven gone erases all it had but its audit
+  /// log. Error: "tenant.unknown". Said again: how far it is.
+  void delete_tenant(core::TenantId id, std::string actor, Done<TenantInfo> done);
+  std::vector<TenantInfo> tenants();            ///< any thread; by name, those being deleted among them
+  bool serves(const core::TenantId& id) const;  ///< any thread; false while it is being deleted
+
   // -- tenant (reload.cc) ------------------------------------------------------------------------------------------
   void apply(core::TenantId tenant, std::map<std::string, std::string> files, std::string actor, bool dry_run,
              Done<Applied> done);
   /// What the recorded decisions would become under a folder, before it is applied (simulate.cc).
   void simulate(core::TenantId tenant, std::map<std::string, std::string> files, Done<Simulated> done);
-  std::shared_ptr<const Tenant> tenant(const core::TenantId& id);  ///< any thread; null: none
+  /// Any thread; compiled from the store at first use. Null: there is none, or nothing was applied yet.
+  std::shared_ptr<const Tenant> tenant(const core::TenantId& id);
   void check_target(core::TenantId tenant, core::TargetId target, Done<std::vector<target::Finding>> done);
   void probe_idp(core::TenantId tenant, std::string idp, Done<std::string> done);
 
@@ -214,6 +233,6 @@ class Engine final : public Access {
 };
 
 /// Carries one intent out on its target and says what came of it. Blocks up to `budget`. Used by every Workers.
-core::GrantEvent carry_out(const Job& job, const crypto::Sealer& sealer, base::Millis budget);
+core::GrantEvent carry_out(const Job& job, const Vault& vault, base::Millis budget);
 
 }  // namespace daypass::engine

@@ -99,10 +99,10 @@ void Engine::extend_grant(LoginSession session, GrantId id, base::Millis by, std
                    cap <= grant.ends_at ? "connect again when it has ended" : "ask for more with --for"};
     // A record of its own: what later decides this grant again is what this extension was decided on.
     decision.record = "dc_" + id.id.substr(3) + "_" + std::to_string(grant.version);
-    DP_CHECK(turn.put_document(id.tenant, doc_decision, decision.record,
-                               impl.p.sealer.seal(base::Secret(json::dump(facts_of(alive->who, request, turn.now))),
-                                                  "decision " + id.tenant.str() + "/" + decision.record),
-                               {}, 0));
+    DP_TRY(const std::string sealed,
+           impl.p.vault.seal(id.tenant, base::Secret(json::dump(facts_of(alive->who, request, turn.now))),
+                             "decision " + id.tenant.str() + "/" + decision.record));
+    DP_CHECK(turn.put_document(id.tenant, doc_decision, decision.record, sealed, {}, 0));
     DP_CHECK(
         turn.apply(id, core::event::ExtendGranted{decision.offers, wanted, decision.record, decision.policy_version}));
     return turn.grant(id);

@@ -93,20 +93,21 @@ void Engine::begin_login(BeginLogin what, Done<LoginBegun> done) {
       [&impl, what, provider, answer] {
         auto begun = provider->begin({what.redirect_uri, what.force}, idp_budget);
         if (!begun.ok()) return (*answer)(std::move(begun).error());
-        impl.call<LoginBegun>([answer](Result<LoginBegun> r) { (*answer)(std::move(r)); },
-                              [&impl, what, begun = std::move(*begun)](Turn& turn) -> Result<LoginBegun> {
-                                const std::string key = hash_key(begun.state);
-                                const std::string body = json::dump(json::Object{{"v", 1},
-                                                                                 {"idp", what.idp},
-                                                                                 {"browser", hash_key(what.browser)},
-                                                                                 {"pending", begun.pending},
-                                                                                 {"then", what.then}});
-                                DP_CHECK(turn.put_document(
-                                    what.tenant, doc_pending, key,
-                                    impl.p.sealer.seal(base::Secret(body), seal_purpose(what.tenant, doc_pending, key)),
-                                    turn.now + pending_for, 0));
-                                return LoginBegun{begun.authorization_url, begun.form};
-                              });
+        impl.call<LoginBegun>(
+            [answer](Result<LoginBegun> r) { (*answer)(std::move(r)); },
+            [&impl, what, begun = std::move(*begun)](Turn& turn) -> Result<LoginBegun> {
+              const std::string key = hash_key(begun.state);
+              const std::string body = json::dump(json::Object{{"v", 1},
+                                                               {"idp", what.idp},
+                                                               {"browser", hash_key(what.browser)},
+                                                               {"pending", begun.pending},
+                                                               {"then", what.then}});
+              if (!impl.serves(what.tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
+              DP_TRY(std::string sealed,
+                     impl.p.vault.seal(what.tenant, base::Secret(body), seal_purpose(what.tenant, doc_pending, key)));
+              DP_CHECK(turn.put_document(what.tenant, doc_pending, key, std::move(sealed), turn.now + pending_for, 0));
+              return LoginBegun{begun.authorization_url, begun.form};
+            });
       },
       [answer](Error e) { (*answer)(std::move(e)); });
 }
@@ -117,6 +118,7 @@ namespace {
 Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin& what, const json::Value& then,
                                const idp::Finished& verified, base::Millis session_max) {
   const core::Identity& who = verified.identity;
+  if (!impl.serves(what.tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
   for (const auto& [key, until] : verified.once) {
     DP_TRY(const bool first, turn.tx.use_once(what.tenant, what.idp + " " + key, until, turn.now));
     if (!first)
@@ -237,7 +239,7 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
         DP_TRY(auto document, take(turn, what.tenant, doc_pending, key));
         if (!document) return unknown;
         DP_TRY(const base::Secret body,
-               impl.p.sealer.open(document->body, seal_purpose(what.tenant, doc_pending, key)));
+               impl.p.vault.open(what.tenant, document->body, seal_purpose(what.tenant, doc_pending, key)));
         DP_TRY(const json::Value pending, json::parse(body.reveal()));
         // The one-use deletion stays whatever is wrong with the rest: a second try with the same state finds nothing.
         turn.keep = true;

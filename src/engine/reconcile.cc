@@ -8,8 +8,23 @@ namespace daypass::engine {
 
 using core::GrantState;
 
-void Engine::Impl::reconcile(const core::TenantId& tenant_id) {
-  const auto world = tenant(tenant_id);
+void Engine::Impl::reconcile_idle(std::size_t most) {
+  std::vector<core::TenantId> next;
+  {
+    const std::shared_lock lock(shared);
+    auto it = registry.upper_bound(reconciled_last);
+    for (std::size_t looked = 0; looked < registry.size() && next.size() < most; ++looked, ++it) {
+      if (it == registry.end()) it = registry.begin();
+      if (it->second.world == nullptr && !it->second.empty) next.push_back(it->first);
+    }
+  }
+  for (const auto& id : next) {
+    reconcile(id, load(id));
+    reconciled_last = id;
+  }
+}
+
+void Engine::Impl::reconcile(const core::TenantId& tenant_id, const std::shared_ptr<const Tenant>& world) {
   if (world == nullptr) return;
   for (const auto& [target_id, target] : world->targets) {
     const std::string key = tenant_id.str() + "/" + target_id.str();
@@ -20,13 +35,13 @@ void Engine::Impl::reconcile(const core::TenantId& tenant_id) {
       before->live.insert(id.id);
       if (grant.state == GrantState::active && !grant.open) before->settled.insert(id.id);
     }
-    const auto done = [this, key, tenant_id, target_id, before](Result<std::vector<target::Owned>> listed) {
+    const auto done = [this, key, tenant_id, target_id, target, before](Result<std::vector<target::Owned>> listed) {
       auto owned = std::make_shared<Result<std::vector<target::Owned>>>(std::move(listed));
-      post({[this, key, tenant_id, target_id, before, owned](Turn& turn) -> Status {
-              turn.after.emplace_back([this, key, tenant_id, target_id, before, owned] {
+      post({[this, key, tenant_id, target_id, target, before, owned](Turn& turn) -> Status {
+              turn.after.emplace_back([this, key, tenant_id, target_id, target, before, owned] {
                 reconciling.erase(key);
                 if (owned->ok())
-                  compare(tenant_id, target_id, *before, **owned);
+                  compare(tenant_id, target_id, target, *before, **owned);
                 else
                   p.log.warn(
                       "target can't be compared with the store",
@@ -46,11 +61,9 @@ void Engine::Impl::reconcile(const core::TenantId& tenant_id) {
   }
 }
 
-void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId& target_id, const Before& before,
+void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId& target_id,
+                           const std::shared_ptr<target::Target>& target, const Before& before,
                            const std::vector<target::Owned>& owned) {
-  const auto world = tenant(tenant_id);
-  if (world == nullptr || !world->targets.contains(target_id)) return;
-  const auto target = world->targets.at(target_id);
   for (const auto& account : owned) {
     // An account of another tenant on this server is that tenant's business.
     if (account.tenant != tenant_id.str()) continue;

@@ -23,6 +23,24 @@ Status each(store::Reader& reader, const core::TenantId& tenant, std::string_vie
   }
 }
 
+// Who is signed in, and with what: it must be known before anybody asks.
+Status load_logins(Engine::Impl& impl, store::Tx& tx, const core::TenantId& tenant, WallTime now) {
+  DP_CHECK(each(tx, tenant, doc_session, now, [&](const store::Document& d) {
+    if (auto s = session_from(d); s.ok())
+      impl.sessions.insert_or_assign(s->id, std::move(*s));
+    else
+      impl.p.log.error("a login session can't be read", {{"check", s.error().check}});
+  }));
+  DP_CHECK(each(tx, tenant, doc_token, now, [&](const store::Document& d) {
+    if (auto body = json::parse(d.body); body.ok())
+      impl.tokens.insert_or_assign(d.key, core::SessionId(body->string_or("session")));
+  }));
+  DP_CHECK(each(tx, tenant, doc_credential, now, [&](const store::Document& d) {
+    if (auto c = credential_from(d); c.ok()) impl.credentials.insert_or_assign((*c)->id, *c);
+  }));
+  return {};
+}
+
 }  // namespace
 
 Status Engine::recover() {
@@ -43,36 +61,11 @@ Status Engine::recover() {
   impl.last_now_ms = now.time_since_epoch().count();
   impl.clock_ok = impl.time.trusted();
 
-  // One tenant for now; its name is in every key already.
-  const core::TenantId tenant("default");
   std::vector<Grant> grants;
   const Status read = impl.p.store.transact([&](store::Tx& tx) -> Status {
     grants.clear();
-    DP_TRY(const auto spec, tx.get(tenant, doc_spec, "current", now));
-    if (spec) {
-      DP_TRY(const json::Value body, json::parse(spec->body, config::spec_limits));
-      DP_TRY(core::TenantSpec value, config::tenant_from_json(body));
-      Compiled compiled = compile(std::move(value), impl.p.catalog, nullptr, Origin::stored);
-      for (const auto& problem : compiled.warnings)
-        impl.p.log.warn("tenant: the next apply may be refused",
-                        {{"tenant", tenant.str()}, {"problem", problem.render()}});
-      for (const auto& problem : compiled.problems)
-        impl.p.log.error("tenant can't be loaded", {{"tenant", tenant.str()}, {"problem", problem.render()}});
-      if (compiled.tenant != nullptr) impl.tenants.insert_or_assign(tenant, compiled.tenant);
-    }
-    DP_CHECK(each(tx, tenant, doc_session, now, [&](const store::Document& d) {
-      if (auto s = session_from(d); s.ok())
-        impl.sessions.insert_or_assign(s->id, std::move(*s));
-      else
-        impl.p.log.error("a login session can't be read", {{"check", s.error().check}});
-    }));
-    DP_CHECK(each(tx, tenant, doc_token, now, [&](const store::Document& d) {
-      if (auto body = json::parse(d.body); body.ok())
-        impl.tokens.insert_or_assign(d.key, core::SessionId(body->string_or("session")));
-    }));
-    DP_CHECK(each(tx, tenant, doc_credential, now, [&](const store::Document& d) {
-      if (auto c = credential_from(d); c.ok()) impl.credentials.insert_or_assign((*c)->id, *c);
-    }));
+    DP_CHECK(impl.load_registry(tx, now));
+    for (const auto& [tenant, entry] : impl.registry) DP_CHECK(load_logins(impl, tx, tenant, now));
     store::Selector all;
     DP_TRY(grants, tx.grants(all));
     return {};

@@ -43,10 +43,49 @@ std::vector<core::RoleSpec> roles_of(const core::TenantSpec& spec, const core::T
   return out;
 }
 
+// Which servers a tenant's targets are on, by each name that is known of them: where they are reached, and what the
+// server says of itself. Two tenants never share one: an account of the one would be a neighbour of the other's.
+using Servers = std::vector<std::pair<core::TargetId, std::string>>;
+
+std::string address_of(const core::TargetId& id, const target::Target& target) {
+  const target::Upstream upstream = target.upstream("", base::Secret());
+  return core::kind_of(id) + " " + upstream.host + ":" + std::to_string(upstream.port);
+}
+
+Status refuse_shared_servers(Turn& turn, const Tenant& world, const Servers& servers, Applied& out) {
+  for (const auto& [target, name] : servers) {
+    DP_TRY(const auto owner, turn.tx.get(system_tenant, doc_server, name, turn.now));
+    if (!owner || owner->body == world.spec.tenant.str()) continue;
+    out.problems.push_back({"tenant.toml", 0, 0, "target " + target.str() + " is on a server that is taken already",
+                            "a server belongs to one tenant alone; use another one, or ask the operator"});
+  }
+  return {};
+}
+
+Status claim_servers(Turn& turn, const core::TenantId& tenant, const Servers& servers) {
+  for (const auto& [target, name] : servers)
+    DP_CHECK(turn.put_document(system_tenant, doc_server, name, tenant.str(), {}));
+  // Those that it has left are free again.
+  std::string after;
+  for (;;) {
+    DP_TRY(const auto page, turn.tx.list(system_tenant, doc_server, "", after, 500, turn.now));
+    for (const auto& document : page) {
+      const bool used = std::ranges::any_of(servers, [&](const auto& server) { return server.second == document.key; });
+      if (document.body != tenant.str() || used) continue;
+      DP_TRY([[maybe_unused]] const bool gone, turn.tx.remove(system_tenant, doc_server, document.key));
+    }
+    if (page.size() < 500) return {};
+    after = page.back().key;
+  }
+}
+
 // Asks each target whether its roles may be given. A target that can't be reached is a warning: the driver asks again
 // before it makes an account.
-void check_targets(const Tenant& tenant, Applied& out) {
+void check_targets(const Tenant& tenant, Applied& out, Servers& servers) {
   for (const auto& [id, target] : tenant.targets) {
+    servers.emplace_back(id, address_of(id, *target));
+    if (const auto identity = target->server_identity(std::chrono::seconds(5)); identity.ok())
+      servers.emplace_back(id, core::kind_of(id) + " " + *identity);
     const auto findings = target->check(roles_of(tenant.spec, id), std::chrono::seconds(5));
     if (!findings.ok()) {
       out.warnings.push_back(id.str() + " could not be checked: " + findings.error().message);
@@ -91,12 +130,15 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
   impl.p.workers.run(
       Workers::Pool::provision,
       [&impl, tenant_id, actor, dry_run, answer, shared_out, world = compiled.tenant, old] {
-        check_targets(*world, *shared_out);
+        auto servers = std::make_shared<Servers>();
+        check_targets(*world, *shared_out, *servers);
         impl.call<Applied>(
             [answer](Result<Applied> r) { (*answer)(std::move(r)); },
-            [&impl, tenant_id, actor, dry_run, shared_out, world, old](Turn& turn) -> Result<Applied> {
+            [&impl, tenant_id, actor, dry_run, shared_out, servers, world, old](Turn& turn) -> Result<Applied> {
               Applied result = *shared_out;
+              if (!impl.serves(tenant_id)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
               refuse_lost_targets(impl, old, world->spec, result);
+              DP_CHECK(refuse_shared_servers(turn, *world, *servers, result));
               const auto now_there = impl.tenant(tenant_id);
               if ((now_there == nullptr ? 0 : now_there->spec.version) != old.version)
                 return Error{Code::conflict, "apply.conflict", "somebody else applied at the same time",
@@ -106,6 +148,7 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
               result.version = world->spec.version;
               turn.actor = actor;
               DP_CHECK(turn.put_document(tenant_id, doc_spec, "current", json::dump(config::to_json(world->spec)), {}));
+              DP_CHECK(claim_servers(turn, tenant_id, *servers));
               json::Array changes;
               for (const auto& line : result.plan) changes.emplace_back(line);
               DP_CHECK(turn.audit(tenant_id, "tenant.applied", tenant_id.str(), "ok",
@@ -116,9 +159,11 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
               turn.after.emplace_back([&impl, tenant_id, world] {
                 {
                   const std::unique_lock lock(impl.shared);
-                  impl.tenants.insert_or_assign(tenant_id, world);
+                  Impl::TenantEntry& entry = impl.registry[tenant_id];
+                  entry.world = world;
+                  entry.empty = false;
                 }
-                impl.reconcile(tenant_id);
+                impl.reconcile(tenant_id, world);
               });
               return result;
             });
@@ -140,7 +185,7 @@ Status Engine::Impl::redecide_all(Turn& turn, const std::shared_ptr<const Tenant
     const auto facts = [&]() -> Result<Facts> {
       if (!record) return Error{Code::not_found, "decision.gone", "the decision record is gone"};
       DP_TRY(const base::Secret body,
-             p.sealer.open(record->body, "decision " + id.tenant.str() + "/" + grant.decision_record));
+             p.vault.open(id.tenant, record->body, "decision " + id.tenant.str() + "/" + grant.decision_record));
       DP_TRY(const json::Value value, json::parse(body.reveal()));
       return facts_from_json(value);
     }();

@@ -43,7 +43,7 @@ std::string label(const std::vector<std::string>& policies) {
 }
 
 // Every record of the tenant, in the order of their keys.
-Status replay_all(store::Reader& reader, const core::TenantId& tenant, WallTime now, const crypto::Sealer& sealer,
+Status replay_all(store::Reader& reader, const core::TenantId& tenant, WallTime now, const Vault& vault,
                   const Replay& replay, Simulated& out) {
   constexpr std::size_t page = 500;
   std::string after;
@@ -57,7 +57,7 @@ Status replay_all(store::Reader& reader, const core::TenantId& tenant, WallTime 
         return {};
       }
       const auto facts = [&]() -> Result<Facts> {
-        DP_TRY(const base::Secret body, sealer.open(d.body, "decision " + tenant.str() + "/" + d.key));
+        DP_TRY(const base::Secret body, vault.open(tenant, d.body, "decision " + tenant.str() + "/" + d.key));
         DP_TRY(const json::Value value, json::parse(body.reveal()));
         return facts_from_json(value);
       }();
@@ -116,7 +116,7 @@ void Engine::simulate(core::TenantId tenant_id, std::map<std::string, std::strin
       [&impl, tenant_id, answer, before, after = compiled.tenant, out = std::move(out)]() mutable {
         const auto finish = [&]() -> Result<Simulated> {
           DP_TRY(const auto reader, impl.p.store.snapshot());
-          DP_CHECK(replay_all(*reader, tenant_id, impl.now(), impl.p.sealer, Replay(before.get(), *after), out));
+          DP_CHECK(replay_all(*reader, tenant_id, impl.now(), impl.p.vault, Replay(before.get(), *after), out));
           std::ranges::stable_sort(out.shifts, {}, &Shift::at);
           return std::move(out);
         };

@@ -126,7 +126,12 @@ struct Engine::Impl {
   // -- shared: written by the engine thread, read by any
   // ---------------------------------------------------------------
   mutable std::shared_mutex shared;
-  std::map<core::TenantId, std::shared_ptr<const Tenant>> tenants;
+  struct TenantEntry {
+    TenantInfo info;
+    std::shared_ptr<const Tenant> world;  ///< null: not needed yet
+    bool empty = false;                   ///< nothing was applied yet, as far as the store was asked
+  };
+  mutable std::map<core::TenantId, TenantEntry> registry;
   std::unordered_map<core::SessionId, LoginSession> sessions;
   std::unordered_map<std::string, core::SessionId> tokens;  ///< sha256 (hex) → session
   std::unordered_map<core::CredentialId, std::shared_ptr<const Credential>> credentials;
@@ -166,7 +171,9 @@ struct Engine::Impl {
   void refresh_gauges();
 
   // any thread
+  /// Loads it at first use.
   std::shared_ptr<const Tenant> tenant(const core::TenantId& id) const;
+  bool serves(const core::TenantId& id) const;
   std::optional<LoginSession> session(const core::SessionId& id) const;
   std::shared_ptr<const Credential> credential(const core::CredentialId& id) const;
   WallTime now() const { return WallTime(base::Millis(last_now_ms.load())); }
@@ -183,14 +190,24 @@ struct Engine::Impl {
   /// Keeps the facts of a refusal, sealed, for Engine::simulate: one record for each person and set of roles.
   Status keep_refusal(Turn& turn, const core::Identity& who, const core::AccessRequest& request);
   Status redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& tenant, std::size_t* ended);
+  // tenants.cc
+  Status load_registry(store::Tx& tx, WallTime now);
+  /// Null, with `nothing`: nothing was applied yet.
+  std::shared_ptr<const Tenant> load(const core::TenantId& id, bool* nothing = nullptr) const;
+  std::vector<core::TenantId> deleting_tenants() const;
+  /// One step of erasing: posts itself again until there is nothing left.
+  Event purge_event(core::TenantId id);
   // reconcile.cc
-  void reconcile(const core::TenantId& tenant);
+  void reconcile(const core::TenantId& tenant, const std::shared_ptr<const Tenant>& world);
+  /// Some of those that nobody uses, in turn: loaded for this alone.
+  void reconcile_idle(std::size_t most);
+  core::TenantId reconciled_last;
   /// The grants of a target as they were before its listing began: of what changed meanwhile the listing knows nothing.
   struct Before {
     std::unordered_set<std::string> live, settled;
   };
-  void compare(const core::TenantId& tenant, const core::TargetId& target, const Before& before,
-               const std::vector<target::Owned>& owned);
+  void compare(const core::TenantId& tenant, const core::TargetId& target, const std::shared_ptr<target::Target>& on,
+               const Before& before, const std::vector<target::Owned>& owned);
 };
 
 template <class T>
@@ -230,7 +247,7 @@ std::string sentence_of(const Grant& grant, core::EndReason reason, const std::s
 inline constexpr std::string_view doc_session = "session", doc_token = "token", doc_credential = "credential",
                                   doc_pending = "pending", doc_code = "code", doc_device = "device",
                                   doc_user_code = "user_code", doc_decision = "decision", doc_spec = "spec",
-                                  doc_clock = "clock";
+                                  doc_clock = "clock", doc_tenant = "tenant", doc_server = "server";
 /// Documents that belong to no tenant live under this name, which parse_tenant refuses.
 inline const core::TenantId system_tenant{"_system"};
 

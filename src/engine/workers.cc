@@ -38,13 +38,13 @@ core::GrantEvent failure(const core::Intent& intent, const Error& e) {
 
 }  // namespace
 
-core::GrantEvent carry_out(const Job& job, const crypto::Sealer& sealer, base::Millis budget) {
+core::GrantEvent carry_out(const Job& job, const Vault& vault, base::Millis budget) {
   const core::Intent& intent = job.intent;
   if (job.target == nullptr) return failure(intent, {Code::unavailable, "target.gone", "the target is not configured"});
   switch (intent.kind) {
     case IntentKind::provision:
     case IntentKind::extend: {
-      auto secret = sealer.open(intent.sealed_secret, "grant " + intent.grant.str());
+      auto secret = vault.open(intent.grant.tenant, intent.sealed_secret, "grant " + intent.grant.str());
       if (!secret.ok()) return failure(intent, secret.error());
       target::Provision wanted{job.account, job.roles, std::move(*secret), job.valid_until, job.connections};
       auto handle = job.target->provision(wanted, budget);
@@ -75,8 +75,8 @@ bool unreached(const core::GrantEvent& result) {
   return check.ends_with(".connect") || check.ends_with(".timeout");
 }
 
-WorkerPools::WorkerPools(const crypto::Sealer& sealer, const base::Clock& clock, const base::Log& log, Sizes sizes)
-    : sealer_(sealer), clock_(clock), log_(log), sizes_(sizes) {
+WorkerPools::WorkerPools(const Vault& vault, const base::Clock& clock, const base::Log& log, Sizes sizes)
+    : vault_(vault), clock_(clock), log_(log), sizes_(sizes) {
   lanes_[static_cast<int>(Pool::idp)].threads = sizes.idp;
   lanes_[static_cast<int>(Pool::provision)].threads = sizes.provision;
   lanes_[static_cast<int>(Pool::revoke)].threads = sizes.revoke;
@@ -177,7 +177,7 @@ void WorkerPools::dispatch(Job job) {
                                                                                       : verify_budget;
               core::GrantEvent result = [&]() -> core::GrantEvent {
                 try {
-                  return carry_out(*shared, sealer_, budget);
+                  return carry_out(*shared, vault_, budget);
                 } catch (const std::exception& e) {
                   log_.error("a driver threw", {{"what", e.what()}});
                   return failure(shared->intent,

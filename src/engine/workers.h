@@ -22,7 +22,7 @@ class WorkerPools final : public Workers {
     unsigned revoke = 4, provision = 4, idp = 4;
     std::size_t queue = 4096;  ///< of wishes; revocations are never refused
   };
-  WorkerPools(const crypto::Sealer& sealer, const base::Clock& clock, const base::Log& log, Sizes sizes);
+  WorkerPools(const Vault& vault, const base::Clock& clock, const base::Log& log, Sizes sizes);
   ~WorkerPools() override;
   /// Where results go. Before start().
   void report_to(Engine& engine) { engine_ = &engine; }
@@ -57,7 +57,7 @@ class WorkerPools final : public Workers {
   bool broken(const std::string& peer);
   void note(const std::string& peer, bool reached);
 
-  const crypto::Sealer& sealer_;
+  const Vault& vault_;
   const base::Clock& clock_;
   const base::Log& log_;
   Sizes sizes_;

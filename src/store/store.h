@@ -87,6 +87,9 @@ class Tx : public Reader {
   /// True the first time `key` is used before `until` has passed; false on every later try, and when it has passed.
   virtual base::Result<bool> use_once(const core::TenantId& tenant, std::string_view key, base::WallTime until,
                                       base::WallTime now) = 0;
+  /// Deletes at most `most` rows of what the tenant has: documents, used keys, closed grants; its audit log stays. How
+  /// many went; 0: there are no more. Error: "store.live_grants" (one of its grants is not closed; nothing was done).
+  virtual base::Result<std::size_t> erase_tenant(const core::TenantId& tenant, std::size_t most) = 0;
   /// Runs `fn` under a savepoint: when it fails or throws, what it did is undone and its error returned; the rest
   /// stays.
   virtual base::Status nested(const std::function<base::Status()>& fn) = 0;

@@ -225,4 +225,49 @@ TEST_P(StoreSuite, SweepForgetsOnlyKeysThatHavePassed) {
   EXPECT_TRUE(use("short", at(5), at(4))) << "swept at its end";
 }
 
+TEST_P(StoreSuite, ATenantIsErasedWithAllItHasButItsLog) {
+  for (int i = 0; i < 5; ++i) {
+    put(make_document(north, "spec", "k" + std::to_string(i), "n"));
+    put(make_document(south, "spec", "k" + std::to_string(i), "s"));
+  }
+  core::Grant open = make_grant(north, 1);
+  commit([&](Tx& tx) -> base::Status {
+    DP_CHECK(tx.save_grant(open));
+    DP_TRY([[maybe_unused]] const bool a, tx.use_once(north, "once", at(1000), at(0)));
+    DP_TRY([[maybe_unused]] const bool b, tx.use_once(south, "once", at(1000), at(0)));
+    core::AuditEvent event = make_event(north, "tenant.deleting");
+    return tx.append_audit(event);
+  });
+  const auto erase = [&](std::size_t most) {
+    std::size_t gone = 0;
+    const auto status = store().transact([&](Tx& tx) -> base::Status {
+      DP_TRY(gone, tx.erase_tenant(north, most));
+      return {};
+    });
+    return status.ok() ? std::to_string(gone) : status.error().check;
+  };
+  EXPECT_EQ(erase(100), "store.live_grants");
+  EXPECT_EQ(body(north, "spec", "k0"), "n");
+  open.state = core::GrantState::closed;
+  commit([&](Tx& tx) { return tx.save_grant(open); });
+  EXPECT_EQ(erase(4), "4");
+  EXPECT_EQ(erase(100), "3");
+  EXPECT_EQ(erase(100), "0");
+  reopen();
+  EXPECT_THAT(must(look()->list(north, "spec", "", "", 100, at(0))), IsEmpty());
+  EXPECT_EQ(must(look()->load_grant(open.id)), std::nullopt);
+  EXPECT_EQ(must(look()->list(south, "spec", "", "", 100, at(0))).size(), 5U);
+  EXPECT_EQ(must(look()->audit(north, 0, 10)).size(), 1U);
+  // What is forgotten may be used again; the other tenant's is remembered.
+  bool north_again = false;
+  bool south_again = true;
+  commit([&](Tx& tx) -> base::Status {
+    DP_TRY(north_again, tx.use_once(north, "once", at(1000), at(0)));
+    DP_TRY(south_again, tx.use_once(south, "once", at(1000), at(0)));
+    return {};
+  });
+  EXPECT_TRUE(north_again);
+  EXPECT_FALSE(south_again);
+}
+
 }  // namespace daypass::store::conformance

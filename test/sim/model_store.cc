@@ -180,6 +180,30 @@ class ModelTx final : public store::Tx {
     change(s_.used, where, until);
     return true;
   }
+  Result<std::size_t> erase_tenant(const core::TenantId& tenant, std::size_t most) override {
+    verb("erase_tenant");
+    std::vector<core::GrantId> grants;
+    for (const auto& [id, grant] : s_.grants) {
+      if (id.tenant != tenant) continue;
+      if (grant.state != core::GrantState::closed)
+        return Error{Code::conflict, "store.live_grants", "the tenant has grants that are not closed"};
+      grants.push_back(id);
+    }
+    std::vector<ModelStore::DocumentKey> documents;
+    for (const auto& [key, document] : s_.documents)
+      if (std::get<0>(key) == tenant) documents.push_back(key);
+    std::vector<std::pair<core::TenantId, std::string>> used;
+    for (const auto& [key, until] : s_.used)
+      if (key.first == tenant) used.push_back(key);
+    std::size_t gone = 0;
+    for (const auto& key : documents)
+      if (gone < most) drop(s_.documents, key), ++gone;
+    for (const auto& id : grants)
+      if (gone < most) drop(s_.grants, id), ++gone;
+    for (const auto& key : used)
+      if (gone < most) drop(s_.used, key), ++gone;
+    return gone;
+  }
   Status nested(const std::function<Status()>& fn) override {
     verb("nested");
     const std::size_t mark = undo_.size(), g = commit.grants.size(), o = commit.opened.size(), a = commit.audit.size();

@@ -27,7 +27,7 @@ void ModelWorkers::carry_out(const std::shared_ptr<engine::Job>& job, std::uint6
   const core::IntentKind kind = job->intent.kind;
   const bool giving = kind == core::IntentKind::provision || kind == core::IntentKind::extend;
   world_.oracle.touching(job->intent);
-  core::GrantEvent result = engine::carry_out(*job, *sealer_, std::chrono::seconds(10));
+  core::GrantEvent result = engine::carry_out(*job, *vault_, std::chrono::seconds(10));
   if (life != world_.life()) return;
   bool slow = false;
   const auto failed = [&](const std::string& check) { slow = check.find("timeout") != std::string::npos; };

@@ -15,7 +15,7 @@ class World;
 class ModelWorkers final : public engine::Workers {
  public:
   explicit ModelWorkers(World& world) : world_(world) {}
-  void give(const crypto::Sealer& sealer) { sealer_ = &sealer; }
+  void give(const engine::Vault& vault) { vault_ = &vault; }
   void dispatch(engine::Job job) override;
   void run(Pool pool, std::move_only_function<void()> work,
            std::move_only_function<void(base::Error)> refused) override;
@@ -25,7 +25,7 @@ class ModelWorkers final : public engine::Workers {
   void carry_out(const std::shared_ptr<engine::Job>& job, std::uint64_t life);
 
   World& world_;
-  const crypto::Sealer* sealer_ = nullptr;
+  const engine::Vault* vault_ = nullptr;
   std::set<core::GrantId> in_flight_;
 };
 

@@ -54,6 +54,8 @@ class Oracle {
   [[nodiscard]] core::CredentialId somebody_elses(const core::CredentialId& mine) const;
   void wants_logout(const core::SessionId& session) { sessions_[session].logout_wanted = true; }
   void wants_end(const core::GrantId& grant) { lives_[grant].end_wanted = true; }
+  /// Another tenant, whose log may have records.
+  void knows(const core::TenantId& other) { others_.insert(other); }
   void wants_policy(int variant);
   void policy_applied(int variant);
   void message(const core::GrantId& grant);
@@ -92,6 +94,7 @@ class Oracle {
   [[nodiscard]] bool ever_ahead_at_start() const { return started_ahead_; }
 
  private:
+  std::set<core::TenantId> others_;
   struct Life {
     bool known = false;  ///< ever committed
     core::Grant grant;   ///< as last committed

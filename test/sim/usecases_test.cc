@@ -342,6 +342,85 @@ TEST_F(UseCase, ATargetInUseStaysWhereItIs) {
   EXPECT_EQ(world.store.grant(g.id)->state, core::GrantState::active);
 }
 
+TEST_F(UseCase, TenantsAreMadeAtRuntimeAndShareNoServer) {
+  const auto create = [&](const std::string& id) {
+    return check_of(ask<engine::TenantInfo>(
+        [&](auto done) { engine().create_tenant(core::TenantId(id), "", "operator", std::move(done)); }));
+  };
+  const auto names = [&] {
+    std::string out;
+    for (const auto& t : engine().tenants()) out += t.id.str() + " ";
+    return out;
+  };
+  world.oracle.knows(core::TenantId("acme"));
+  EXPECT_EQ(names(), "default ");
+  EXPECT_FALSE(engine().serves(core::TenantId("acme")));
+  EXPECT_EQ(create("acme"), "ok");
+  EXPECT_EQ(create("acme"), "tenant.exists");
+  EXPECT_EQ(create("default"), "tenant.exists");
+  EXPECT_EQ(names(), "acme default ");
+  EXPECT_TRUE(engine().serves(core::TenantId("acme")));
+  EXPECT_EQ(engine().tenant(core::TenantId("acme")), nullptr) << "nothing applied yet";
+  // The other's server is not to be had, and whose it is is not said.
+  const auto applied = ask<engine::Applied>([&](auto done) {
+    engine().apply(core::TenantId("acme"), PolicyText::files(0), "operator", false, std::move(done));
+  });
+  ASSERT_TRUE(applied.ok());
+  ASSERT_FALSE(applied->problems.empty());
+  EXPECT_NE(applied->problems[0].render().find("is on a server that is taken already"), std::string::npos);
+  EXPECT_EQ(applied->problems[0].render().find("default"), std::string::npos);
+  EXPECT_EQ(engine().tenant(core::TenantId("acme")), nullptr);
+  // A tenant of its own identity provider, without targets.
+  const auto own = ask<engine::Applied>([&](auto done) {
+    const std::string toml =
+        "[[idp]]\nname = \"demo\"\nissuer = \"https://id.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\n";
+    engine().apply(core::TenantId("acme"), {{"tenant.toml", toml}}, "operator", false, std::move(done));
+  });
+  ASSERT_TRUE(own.ok());
+  EXPECT_TRUE(own->problems.empty()) << own->problems[0].render();
+  ASSERT_NE(engine().tenant(core::TenantId("acme")), nullptr);
+  // Both are there after a restart, and neither is loaded before somebody asks.
+  world.crash(seconds(1));
+  world.run_for(seconds(3));
+  EXPECT_EQ(names(), "acme default ");
+  ASSERT_NE(engine().tenant(core::TenantId("acme")), nullptr);
+  EXPECT_EQ(engine().tenant(core::TenantId("acme"))->spec.idps.size(), 1U);
+}
+
+TEST_F(UseCase, ADeletedTenantIsGoneWithAllItHadAndItsNameIsNotGivenAgain) {
+  const engine::LoginSession ann = signed_in(0);
+  const core::Grant g = granted(0, {});
+  const std::string token = story.people[0].token;
+  const std::string state = begin_code();
+  ASSERT_TRUE(engine().authenticate(tenant, token).ok());
+  const auto remove = [&] {
+    return ask<engine::TenantInfo>([&](auto done) { engine().delete_tenant(tenant, "operator", std::move(done)); });
+  };
+  world.oracle.wants_logout(ann.id);
+  world.oracle.wants_end(g.id);
+  const auto deleting = remove();
+  ASSERT_TRUE(deleting.ok()) << check_of(deleting);
+  EXPECT_TRUE(deleting->deleting);
+  EXPECT_FALSE(engine().serves(tenant));
+  EXPECT_FALSE(engine().authenticate(tenant, token).ok());
+  EXPECT_NE(check_of(finish(state)), "ok") << "a sign-in under way ends";
+  world.run_for(seconds(30));
+  EXPECT_FALSE(world.oracle.failed()) << world.oracle.checker() << ": " << world.oracle.what();
+  EXPECT_TRUE(world.oracle.live_grants().empty());
+  EXPECT_TRUE(engine().tenants().empty());
+  EXPECT_EQ(engine().tenant(tenant), nullptr);
+  EXPECT_EQ(world.store.grant(g.id), nullptr);
+  EXPECT_EQ(check_of(remove()), "tenant.unknown");
+  const auto again =
+      ask<engine::TenantInfo>([&](auto done) { engine().create_tenant(tenant, "", "operator", std::move(done)); });
+  EXPECT_EQ(check_of(again), "tenant.used_before");
+  // Nor does a restart bring it back.
+  world.crash(seconds(1));
+  world.run_for(seconds(3));
+  EXPECT_TRUE(engine().tenants().empty());
+  EXPECT_FALSE(engine().serves(tenant));
+}
+
 // Seed 505791: the record of the restart was refused, something else about the grant was not, and it ended as idle.
 TEST_F(UseCase, ARestartCountsAsActivityThoughTheStoreRefusesToSaySo) {
   (void)signed_in(0);

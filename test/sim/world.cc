@@ -43,7 +43,6 @@ World::World(Settings s)
   crash_countdown_ = s.crash_at;
   auto sealer = crypto::Sealer::make(base::Secret(std::string(32, 'k')), entropy_);
   sealer_.emplace(std::move(*sealer));
-  workers.give(*sealer_);
   idp_ = std::make_shared<ModelIdpDriver>(entropy_, s.mutant == Mutant::idp_generous);
   target_driver_ = std::make_shared<ModelTargetDriver>(servers);
   prepare_servers();
@@ -224,8 +223,10 @@ void World::start() {
   catalog.idps.emplace("oidc", idp_);
   catalog.targets.emplace("pg", target_driver_);
   turn_began_ = now_;
-  engine_ = std::make_unique<engine::Engine>(engine::Engine::Ports{store, *this, entropy_, log_, gate, workers,
-                                                                   *sealer_, std::move(catalog), std::string(instance),
+  vault_.emplace(*sealer_, entropy_);
+  workers.give(*vault_);
+  engine_ = std::make_unique<engine::Engine>(engine::Engine::Ports{store, *this, entropy_, log_, gate, workers, *vault_,
+                                                                   std::move(catalog), std::string(instance),
                                                                    std::chrono::milliseconds(500), 1});
   oracle.process_started();
   try {

@@ -162,6 +162,7 @@ class World final : public base::Clock {
   std::shared_ptr<ModelIdpDriver> idp_;
   std::shared_ptr<ModelTargetDriver> target_driver_;
   std::optional<crypto::Sealer> sealer_;
+  std::optional<engine::Vault> vault_;
   std::unique_ptr<engine::Engine> engine_;
 };
 

@@ -78,7 +78,7 @@ struct CommandLine {
        only_check = false;
   PolicyFiles policy_files;
   SamlVerify saml_files;
-  std::string id, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to;
+  std::string id, display, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to;
   std::vector<std::string> user_role, topic, names;
   std::size_t n = 20;
 };
@@ -168,6 +168,17 @@ void CommandLine::grants_and_sessions() {
   end_cmd->add_option("id", id, "As grants ls shows it")->required();
   on(end_cmd, [this] { return grants_end(io, g, id); });
 
+  auto* tenants = add(&app, "tenants", "Tenants, for the operator (--socket)", admin_group);
+  tenants->require_subcommand(1);
+  on(add(tenants, "ls", "List"), [this] { return tenants_ls(io, g); });
+  auto* tenant_create = add(tenants, "create", "Make one; nothing needs a restart");
+  tenant_create->add_option("id", id, "a-z, 0-9 and -: part of every URL of it, and never given twice")->required();
+  tenant_create->add_option("--display", display, "What people are shown");
+  on(tenant_create, [this] { return tenants_create(io, g, id, display); });
+  auto* tenant_delete = add(tenants, "delete", "End everything of one, and erase it");
+  tenant_delete->add_option("id", id, "As tenants ls shows it")->required();
+  tenant_delete->add_flag("-y,--yes", yes, "Do not ask");
+  on(tenant_delete, [this] { return tenants_delete(io, g, id, yes); });
   auto* sessions = add(&app, "sessions", "Login sessions", admin_group);
   sessions->require_subcommand(1);
   on(add(sessions, "ls", "List"), [this] { return sessions_ls(io, g); });

@@ -242,11 +242,22 @@ Result<json::Value> Client::call(const std::string& method, const std::string& p
                    "daypass login"};
     authorization = base::Secret::take("Bearer " + std::string(login->token.reveal()));
   }
+  return ask(method, "/t/" + place_.tenant + "/api/v1" + path, body, std::move(authorization), timeout);
+}
+
+Result<json::Value> Client::operate(const std::string& method, const std::string& path, const json::Value* body) {
+  if (!by_socket())
+    return Error{Code::invalid, "daypass.socket", "only the operator does this, over the socket in the data folder",
+                 "on the server: daypass --socket DATA_DIR/daypass.sock …"};
+  return ask(method, "/api/v1" + path, body, {}, std::chrono::seconds(65));
+}
+
+Result<json::Value> Client::ask(const std::string& method, const std::string& path, const json::Value* body,
+                                base::Secret authorization, base::Millis timeout) {
   base::Secret text;
   if (body != nullptr) text = base::Secret(json::dump(*body));
-  DP_TRY(Answer answer,
-         send(method, "/t/" + place_.tenant + "/api/v1" + path, body == nullptr ? "" : "application/json",
-              std::move(text), std::move(authorization), timeout));
+  DP_TRY(Answer answer, send(method, path, body == nullptr ? "" : "application/json", std::move(text),
+                             std::move(authorization), timeout));
   if (answer.status == 422 && answer.body.find("problems") != nullptr) return std::move(answer.body);
   if (answer.status >= 400) return from_problem(answer);
   if (answer.body.as_object() == nullptr)

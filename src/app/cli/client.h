@@ -45,6 +45,10 @@ class Client {
   base::Result<base::json::Value> call(const std::string& method, const std::string& path,
                                        const base::json::Value* body = nullptr,
                                        base::Millis timeout = std::chrono::seconds(65));
+  /// What only the operator may ask, over the socket; `path` is below /api/v1. Errors: "operator.socket" (none is
+  /// named), and those of call().
+  base::Result<base::json::Value> operate(const std::string& method, const std::string& path,
+                                          const base::json::Value* body = nullptr);
   /// A form to an OAuth endpoint below /t/<tenant>; any status.
   base::Result<Answer> form(const std::string& path, const std::vector<std::pair<std::string, std::string>>& fields);
   /// GET of a server-wide path; any status.
@@ -54,6 +58,8 @@ class Client {
   [[nodiscard]] bool by_socket() const noexcept { return !place_.socket.empty(); }
 
  private:
+  base::Result<base::json::Value> ask(const std::string& method, const std::string& path, const base::json::Value* body,
+                                      base::Secret authorization, base::Millis timeout);
   base::Result<Answer> send(const std::string& method, const std::string& path, const std::string& type,
                             base::Secret body, base::Secret authorization, base::Millis timeout);
   Io& io_;

@@ -68,6 +68,11 @@ int audit_tail(Io& io, const Globals& g, std::size_t n);
 int audit_export(Io& io, const Globals& g);
 int audit_verify(Io& io, const Globals& g, const std::string& file, const std::string& root);
 
+// tenants.cc: for the operator
+int tenants_ls(Io& io, const Globals& g);
+int tenants_create(Io& io, const Globals& g, const std::string& id, const std::string& display);
+int tenants_delete(Io& io, const Globals& g, const std::string& id, bool yes);
+
 // setup.cc
 int setup_psql(Io& io, const Globals& g, bool undo);
 

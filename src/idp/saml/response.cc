@@ -42,10 +42,10 @@ bool is_saml(const Element& element, std::string_view name) {
   return element.is(assertion_ns, name);
 }
 
-/// Elements without children: text only.
+/// Elements without children: text only, to the byte. Blanks around a name are refused by whoever compares it.
 Result<std::string> text_of(const Element& element) {
   if (!element.children.empty()) return bad("shape", "elements where text belongs, in " + element.name);
-  return std::string(trimmed(element.text));
+  return element.text;
 }
 
 /// Children by name, in this order: how often each may occur. Whatever else there is, is refused.
@@ -179,22 +179,17 @@ const Element* assertion_in(const Element& response) {
   return plain != nullptr ? plain : response.child(assertion_ns, "EncryptedAssertion");
 }
 
-// Prefixes that only the surrounding document declares are declared again around the plaintext; what an encryptor
-// took out of a document may rest on them.
-Result<Held> decrypt_in(const Document& document, const Element& encrypted, std::span<const KeyPair> keys) {
+// One element that stands by itself. A plaintext that leans on prefixes of the document around it is refused: others
+// read it in other ways.
+Result<Held> decrypted(const Element& encrypted, std::span<const KeyPair> keys) {
   DP_TRY(const std::string plain, crypto::xml::decrypt(encrypted, keys));
-  std::string around = "<decrypted";
-  for (const auto& [prefix, uri] : document.namespaces_at(encrypted))
-    around += (prefix.empty() ? " xmlns=\"" : " xmlns:" + prefix + "=\"") + crypto::xml::escaped(uri) + "\"";
   const Error failed{Code::invalid, "xmlenc.decrypt", "the assertion could not be decrypted",
                      "check that the identity provider encrypts for the key in Daypass's metadata"};
-  auto parsed = Document::parse(around + ">" + plain + "</decrypted>", limits);
+  auto parsed = Document::parse(plain, limits);
   // What the plaintext is, only its signature may tell: until then there is one answer.
   if (!parsed.ok()) return failed;
-  const Element& root = parsed->root();
-  if (root.name != "decrypted" || root.children.size() != 1 || !root.only_elements()) return failed;
-  const Element* inner = &root.children.front();
-  return Held{std::move(*parsed), inner};
+  const Element* root = &parsed->root();
+  return Held{std::move(*parsed), root};
 }
 
 /// The assertion that a key of the provider vouches for, and whether the Response around it is vouched for, too.
@@ -225,7 +220,7 @@ Result<Believed> believe(std::string_view xml, const Expected& expected) {
       return bad("unauthenticated_encryption",
                  "the assertion is encrypted in CBC mode inside a Response that is not signed",
                  "set the identity provider to AES-GCM, or to sign the Response");
-    DP_TRY(out.assertion, decrypt_in(out.response.document, *assertion, expected.decryption));
+    DP_TRY(out.assertion, decrypted(*assertion, expected.decryption));
     // Nobody vouches for this plaintext yet unless the Response is signed; one that is not signed itself is no
     // assertion.
     if (!out.response_signed && crypto::xml::signature_of(*out.assertion.element) == nullptr)
@@ -336,7 +331,9 @@ Status read_subject(const Element& subject, const Expected& expected, Assertion&
                             Slot{assertion_ns, "SubjectConfirmation", 1, max_confirmations}};
   DP_CHECK(check_children(subject, slots));
   if (const Element* name = subject.child(assertion_ns, "NameID")) {
-    DP_TRY(out.name_id, text_of(*name));
+    // Providers that lay their XML out put line breaks around it; no name of theirs begins or ends with one.
+    DP_TRY(const std::string text, text_of(*name));
+    out.name_id = trimmed(text);
     if (out.name_id.empty() || out.name_id.size() > max_name)
       return bad("name_id", "a NameID that is empty or too long");
     const auto read = [&](std::string_view attribute) {
@@ -427,7 +424,8 @@ Status read_authentication(const Element& assertion, const Expected& expected, A
     const Element* context = statement.child(assertion_ns, "AuthnContext");
     const Element* reference = context == nullptr ? nullptr : context->child(assertion_ns, "AuthnContextClassRef");
     if (reference != nullptr) {
-      DP_TRY(out.authn_context, text_of(*reference));
+      DP_TRY(const std::string context_class, text_of(*reference));
+      out.authn_context = trimmed(context_class);
       out.authn_context.resize(std::min(out.authn_context.size(), max_name));
     }
   }

@@ -149,6 +149,25 @@ Result<bool> SqliteTx::use_once(const core::TenantId& tenant, std::string_view k
   return db_.changes() != 0;
 }
 
+Result<std::size_t> SqliteTx::erase_tenant(const core::TenantId& tenant, std::size_t most) {
+  {
+    Query query(db_, "SELECT 1 FROM grants WHERE tenant = ? AND state <> 'closed' LIMIT 1");
+    DP_TRY(const bool live, query.text(tenant.str()).row());
+    if (live) return Error{Code::conflict, "store.live_grants", "the tenant has grants that are not closed"};
+  }
+  std::size_t gone = 0;
+  for (const char* sql : {"DELETE FROM documents WHERE n IN (SELECT n FROM documents WHERE tenant = ? LIMIT ?)",
+                          "DELETE FROM grants WHERE n IN (SELECT n FROM grants WHERE tenant = ? LIMIT ?)",
+                          "DELETE FROM used_keys WHERE (tenant, key) IN"
+                          " (SELECT tenant, key FROM used_keys WHERE tenant = ? LIMIT ?)"}) {
+    if (gone == most) break;
+    Query query(db_, sql);
+    DP_CHECK(query.text(tenant.str()).number(most - gone).run());
+    gone += static_cast<std::size_t>(db_.changes());
+  }
+  return gone;
+}
+
 void SqliteTx::undo_savepoint() {
   // After a failure of the store there may be no savepoint left; the transaction as a whole is undone then.
   if (db_.failure() || !db_.in_transaction()) return;

@@ -16,6 +16,7 @@ class SqliteTx final : public Reads<Tx> {
   base::Result<bool> remove(const core::TenantId& tenant, std::string_view kind, std::string_view key) override;
   base::Result<bool> use_once(const core::TenantId& tenant, std::string_view key, base::WallTime until,
                               base::WallTime now) override;
+  base::Result<std::size_t> erase_tenant(const core::TenantId& tenant, std::size_t most) override;
   base::Status nested(const std::function<base::Status()>& fn) override;
 
  private:

@@ -47,9 +47,12 @@ function makePool() {
 }
 const signed = new Set(['dana@corp.example', 'sam@corp.example', 'ada@corp.example']);
 
-/** The attack table's documents that fit this world; large ones would only slow the run. */
+/**
+ * The attack table's documents that fit this world; large ones would only slow the run. RSA-OAEP as XML Encryption 1.1 spells it is
+ * known to neither of the others.
+ */
 function makeAttacked() {
-  return attacks.filter((a) => !a.raw && !a.needsServer && !a.heavy && ![a.metadata, a.cli, a.attackMetadata, a.attackCli].some((o) => Object.keys(o).length))
+  return attacks.filter((a) => !a.raw && !a.name.endsWith('key transport oaep256') && !a.needsServer && !a.heavy && ![a.metadata, a.cli, a.attackMetadata, a.attackCli].some((o) => Object.keys(o).length))
     .flatMap((a) => prepare(a, forge).variants.slice(0, 2).map((xml) => ({ name: a.name, xml })))
     .filter((a) => a.xml.length < 60000);
 }

@@ -1,0 +1,74 @@
+// Tenants as a whole: for the operator, on the server.
+#include "app/cli/client.h"
+#include "app/cli/commands.h"
+
+namespace daypass::app::cli {
+
+using base::Code;
+using base::Error;
+namespace json = base::json;
+
+int tenants_ls(Io& io, const Globals& g) {
+  Client client(io, g);
+  const auto answer = client.operate("GET", "/tenants");
+  if (!answer.ok()) return fail(io, g, answer.error(), "tenants can't be listed", client.request_id());
+  if (g.json()) {
+    print_json(io, *answer->as_object());
+    return Exit::done;
+  }
+  std::vector<std::vector<std::string>> rows{{"TENANT", "NAME", "STATE", "MADE"}};
+  for (const auto& t : items(*answer, "tenants")) {
+    const auto made = base::parse_rfc3339(t.string_or("created_at"));
+    rows.push_back({t.string_or("id"), t.string_or("display"), t.string_or("state"),
+                    made.ok() ? relative(*made, io.clock->wall()) : ""});
+  }
+  if (g.output == "name")
+    for (std::size_t i = 1; i < rows.size(); ++i) io.out(rows[i][0] + "\n");
+  else
+    io.out(table(rows));
+  return Exit::done;
+}
+
+int tenants_create(Io& io, const Globals& g, const std::string& id, const std::string& display) {
+  Client client(io, g);
+  const json::Value body(json::Object{{"id", id}, {"display", display}});
+  const auto answer = client.operate("POST", "/tenants", &body);
+  if (!answer.ok()) return fail(io, g, answer.error(), "tenant " + id + " was not made", client.request_id());
+  if (g.json()) {
+    print_json(io, *answer->as_object());
+    return Exit::done;
+  }
+  io.out(id + "\n");
+  io.err("Next: daypass --socket … --tenant " + id + " apply DIR\n");
+  return Exit::done;
+}
+
+int tenants_delete(Io& io, const Globals& g, const std::string& id, bool yes) {
+  if (!yes) {
+    // Nothing brings it back, so no single letter does it.
+    io.err("Everything of tenant " + id +
+           " ends now and is erased: logins, grants, settings, decisions. Only its audit log stays.\n");
+    if (!io.in_is_tty)
+      return fail(io, g, Error{Code::invalid, "tenant.confirm", "nobody is there to confirm", "--yes says it"},
+                  "tenant " + id + " was not deleted");
+    io.err("Type its name to go on: ");
+    std::string typed = io.in();
+    while (!typed.empty() && (typed.back() == '\n' || typed.back() == '\r')) typed.pop_back();
+    if (typed != id) {
+      io.err("Nothing was changed.\n");
+      return Exit::failed;
+    }
+  }
+  Client client(io, g);
+  const auto answer = client.operate("DELETE", "/tenants/" + id);
+  if (!answer.ok()) return fail(io, g, answer.error(), "tenant " + id + " was not deleted", client.request_id());
+  if (g.json()) {
+    print_json(io, *answer->as_object());
+    return Exit::done;
+  }
+  io.err("Tenant " + id + " has ended; " + std::to_string(answer->int_or("grants", 0)) +
+         " grants are being revoked. It is gone from daypass tenants ls when nothing of it is left.\n");
+  return Exit::done;
+}
+
+}  // namespace daypass::app::cli
