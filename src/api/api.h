@@ -90,6 +90,7 @@ class Api {
   awaitable<HttpResponse> callback(Call call);
   awaitable<HttpResponse> posted_callback(Call call);
   awaitable<HttpResponse> idp_metadata(Call call);
+  awaitable<HttpResponse> idp_logout(Call call);
   awaitable<HttpResponse> device_page(Call call);
   awaitable<HttpResponse> device_submit(Call call);
   awaitable<HttpResponse> device_authorization(Call call);

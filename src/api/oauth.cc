@@ -149,6 +149,41 @@ awaitable<HttpResponse> Api::posted_callback(Call call) {
   co_return co_await finish_login(call, std::move(answer));
 }
 
+awaitable<HttpResponse> Api::idp_logout(Call call) {
+  idp::LogoutMessage message;
+  message.base = tenant_url(call.tenant) + "/idp/" + call.args.at(0);
+  message.posted = call.request.method == "POST";
+  // Back-Channel Logout 1.0 section 2.8: errors are JSON, and nothing is cached.
+  const auto refused = [&](const Error& error) {
+    auto response = oauth_error(error, call.request.request_id);
+    response.set_header("cache-control", "no-store");
+    return response;
+  };
+  if (message.posted) {
+    const auto form = call.request.form();
+    if (!form.ok()) co_return refused(form.error());
+    message.fields = *form;
+  } else {
+    const std::size_t question = call.request.target.find('?');
+    if (question != std::string::npos) message.raw_query = call.request.target.substr(question + 1);
+  }
+  auto* io = co_await net::current_io();
+  std::move_only_function<void(engine::Done<engine::SignalTaken>)> start =
+      [this, tenant = call.tenant, idp = call.args.at(0),
+       message = std::move(message)](engine::Done<engine::SignalTaken> done) mutable {
+        engine_.logout_signal(tenant, idp, std::move(message), std::move(done));
+      };
+  const auto taken = co_await net::ask<engine::SignalTaken>(*io, std::move(start), std::chrono::seconds(40));
+  if (!taken.ok()) co_return refused(taken.error());
+  if (!taken->answer_url.empty() && taken->answer_form.empty()) co_return HttpResponse::redirect(taken->answer_url);
+  if (!taken->answer_url.empty())
+    co_return posting_page("Signed out", "You are signed out of Daypass.", taken->answer_url, taken->answer_form);
+  HttpResponse response;
+  response.status = 200;
+  response.set_header("cache-control", "no-store");
+  co_return response;
+}
+
 awaitable<HttpResponse> Api::idp_metadata(Call call) {
   auto* io = co_await net::current_io();
   const std::string base = tenant_url(call.tenant) + "/idp/" + call.args.at(0);

@@ -28,6 +28,18 @@ const std::vector<Route>& route_table() {
        "Where a SAML identity provider has the browser post its answer (assertion consumer service)", "SamlForm", ""},
       {"GET", "/t/{tenant}/idp/{idp}/metadata", Need::nothing, &Api::idp_metadata,
        "Our SAML metadata for this identity provider", "", ""},
+      {"POST", "/t/{tenant}/idp/{idp}/logout", Need::nothing, &Api::idp_logout,
+       "Where an identity provider says that somebody has signed out: OpenID Connect Back-Channel Logout, SAML "
+       "LogoutRequest",
+       "LogoutForm", ""},
+      {"GET",
+       "/t/{tenant}/idp/{idp}/logout",
+       Need::nothing,
+       &Api::idp_logout,
+       "The same by SAML's redirect binding",
+       "",
+       "",
+       {"SAMLRequest", "RelayState", "SigAlg", "Signature"}},
       {"POST", "/t/{tenant}/oauth/token", Need::nothing, &Api::token, "Redeem an authorization code or a device code",
        "TokenForm", "Token"},
       {"POST", "/t/{tenant}/oauth/device_authorization", Need::nothing, &Api::device_authorization,
@@ -172,6 +184,7 @@ json::Object schemas() {
   s.set("Tenants", object({{"tenants", list(ref("Tenant"))}}, {"tenants"}));
   s.set("CreateTenant", object({{"id", text()}, {"display", text()}}, {"id"}));
   s.set("SamlForm", object({{"SAMLResponse", text()}, {"RelayState", text()}}, {"SAMLResponse"}));
+  s.set("LogoutForm", object({{"logout_token", text()}, {"SAMLRequest", text()}, {"RelayState", text()}}));
   s.set("DeviceForm", object({{"user_code", text()}, {"idp", text()}}, {"user_code"}));
   s.set("Token", object({{"access_token", text()},
                          {"token_type", text()},

@@ -65,6 +65,12 @@ struct LoginFinished {
   std::string redirect;  ///< empty for device sign-ins
   std::string display;
 };
+/// What became of a provider's logout, and where a browser that brought it goes on.
+struct SignalTaken {
+  int sessions_ended = 0;
+  std::string answer_url;
+  std::vector<std::pair<std::string, std::string>> answer_form;
+};
 struct DeviceStarted {
   std::string device_code, user_code;
   base::Seconds expires_in{}, interval{};
@@ -155,6 +161,10 @@ class Engine final : public Access {
   // -- sign-in (login.cc) ------------------------------------------------------------------------------------------
   void begin_login(BeginLogin what, Done<LoginBegun> done);
   void finish_login(FinishLogin what, Done<LoginFinished> done);
+  /// What a provider says to our logout URL: verified, recorded together with the end of every session that it names,
+  /// and only then answered. Sign-ins under way that are not later than it don't finish. Errors: "idp.unknown", the
+  /// check that failed, "signal.replayed".
+  void logout_signal(core::TenantId tenant, std::string idp, idp::LogoutMessage message, Done<SignalTaken> done);
   /// Our metadata for the provider of this name (SAML); `base` is <public>/t/<tenant>/idp/<name>. Any thread; reads
   /// files. Error: "idp.unknown", "idp.no_metadata".
   void describe_to_idp(core::TenantId tenant, std::string idp, std::string base, Done<std::string> xml);

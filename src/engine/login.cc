@@ -89,7 +89,7 @@ void Engine::begin_login(BeginLogin what, Done<LoginBegun> done) {
         Error{Code::not_found, "idp.unknown", "there is no identity provider \"" + what.idp.substr(0, 40) + "\" here"});
   auto answer = std::make_shared<Done<LoginBegun>>(std::move(done));
   impl.p.workers.run(
-      Workers::Pool::idp,
+      Workers::Pool::idp, what.tenant,
       [&impl, what, provider, answer] {
         auto begun = provider->begin({what.redirect_uri, what.force}, idp_budget);
         if (!begun.ok()) return (*answer)(std::move(begun).error());
@@ -114,6 +114,30 @@ void Engine::begin_login(BeginLogin what, Done<LoginBegun> done) {
 
 namespace {
 
+std::string tombstone_of(const std::string& idp, std::string_view what, const std::string& name) {
+  return idp + " " + std::string(what) + " " + name;
+}
+
+/// A provider said that this person, or this very session of theirs, has signed out: what was signed in before that
+/// does not become a login any more, however long its answer was on the way.
+Status refuse_signed_out(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified) {
+  const core::Identity& who = verified.identity;
+  const Error over{Code::denied, "login.signed_out", "the identity provider has ended this sign-in meanwhile",
+                   "daypass login"};
+  if (who.idp_session) {
+    DP_TRY(const auto session,
+           turn.tx.get(tenant, doc_tombstone, tombstone_of(who.idp, "session", *who.idp_session), turn.now));
+    if (session) return over;
+  }
+  DP_TRY(const auto person,
+         turn.tx.get(tenant, doc_tombstone, tombstone_of(who.idp, "subject", who.subject), turn.now));
+  if (!person) return {};
+  DP_TRY(const WallTime at, base::parse_rfc3339(person->body));
+  const WallTime signed_in = who.auth_time > WallTime{} ? who.auth_time : verified.issued_at;
+  if (signed_in <= at) return over;
+  return {};
+}
+
 /// What the verified identity becomes: a session, and the thing the flow was begun for.
 Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin& what, const json::Value& then,
                                const idp::Finished& verified, base::Millis session_max) {
@@ -125,6 +149,7 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
       return Error{Code::denied, "login.replayed", "this answer of the identity provider was used already",
                    "start again with daypass login"};
   }
+  DP_CHECK(refuse_signed_out(turn, what.tenant, verified));
   LoginSession s;
   s.id = core::new_session_id(impl.p.entropy);
   s.who = who;
@@ -169,6 +194,8 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
                        {"address", what.client_address},
                        {"groups", std::move(groups)},
                        {"ends_at", base::to_rfc3339(s.ends_at)}}));
+  // A logout signal behind this must find the session.
+  turn.last = true;
   turn.after.emplace_back([&impl, s, tenant = what.tenant] {
     const std::unique_lock lock(impl.shared);
     impl.sessions.insert_or_assign(s.id, s);
@@ -182,6 +209,49 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
   });
   impl.metrics.logins_ok.fetch_add(1, std::memory_order_relaxed);
   return finished;
+}
+
+/// Told twice is told once: the second time says so, and does nothing.
+Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::TenantId& tenant, const std::string& idp,
+                                const idp::SignedOut& signal) {
+  turn.actor = idp;
+  for (const auto& [key, until] : signal.once) {
+    DP_TRY(const bool first, turn.tx.use_once(tenant, idp + " " + key, until, turn.now));
+    if (!first) return Error{Code::invalid, "signal.replayed", "this logout was told already"};
+  }
+  // Tombstones first: a sign-in under way comes to conclude() behind this.
+  const WallTime until = turn.now + std::chrono::hours(24);
+  for (const auto& session : signal.idp_sessions)
+    DP_CHECK(turn.put_document(tenant, doc_tombstone, tombstone_of(idp, "session", session),
+                               base::to_rfc3339(signal.at), until));
+  if (signal.idp_sessions.empty()) {
+    const std::string key = tombstone_of(idp, "subject", signal.subject);
+    DP_TRY(const auto known, turn.tx.get(tenant, doc_tombstone, key, turn.now));
+    WallTime at = signal.at;
+    if (known)
+      if (const auto before = base::parse_rfc3339(known->body); before.ok()) at = std::max(at, *before);
+    DP_CHECK(turn.put_document(tenant, doc_tombstone, key, base::to_rfc3339(at), until));
+  }
+  std::vector<core::SessionId> over;
+  {
+    const std::shared_lock lock(impl.shared);
+    for (const auto& [id, s] : impl.sessions) {
+      if (s.who.tenant != tenant || s.who.idp != idp) continue;
+      if (!signal.subject.empty() && s.who.subject != signal.subject) continue;
+      if (!signal.idp_sessions.empty() &&
+          (!s.who.idp_session ||
+           std::ranges::find(signal.idp_sessions, *s.who.idp_session) == signal.idp_sessions.end()))
+        continue;
+      over.push_back(id);
+    }
+  }
+  SignalTaken out{0, signal.answer_url, signal.answer_form};
+  for (const auto& id : over) {
+    DP_CHECK(impl.end_session(turn, tenant, id, core::EndReason::signal, idp, nullptr));
+    ++out.sessions_ended;
+  }
+  DP_CHECK(turn.audit(tenant, "signal.logout", idp, "ok", {{"sessions_ended", out.sessions_ended}}));
+  return out;
 }
 
 }  // namespace
@@ -216,7 +286,7 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
           return fail({Code::not_found, "idp.unknown", "there is no such identity provider here"});
         const base::Millis session_max = world->spec.idp(what.idp)->session_max;
         impl.p.workers.run(
-            Workers::Pool::idp,
+            Workers::Pool::idp, what.tenant,
             [&impl, what, answer, fail, provider, session_max, taken = std::move(*taken)] {
               auto finished = provider->finish(what.callback, taken.pending, idp_budget);
               if (!finished.ok()) return fail(finished.error());
@@ -253,13 +323,33 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
       });
 }
 
+void Engine::logout_signal(core::TenantId tenant, std::string idp, idp::LogoutMessage message, Done<SignalTaken> done) {
+  Impl& impl = *impl_;
+  const auto world = impl.tenant(tenant);
+  const auto provider = world == nullptr || !world->idps.contains(idp) ? nullptr : world->idps.at(idp);
+  if (provider == nullptr)
+    return done(Error{Code::not_found, "idp.unknown", "there is no such identity provider here"});
+  auto answer = std::make_shared<Done<SignalTaken>>(std::move(done));
+  impl.p.workers.run(
+      Workers::Pool::idp, tenant,
+      [&impl, tenant, idp, message, provider, answer] {
+        auto verified = provider->signed_out(message, idp_budget);
+        if (!verified.ok()) return (*answer)(std::move(verified).error());
+        impl.call<SignalTaken>([answer](Result<SignalTaken> r) { (*answer)(std::move(r)); },
+                               [&impl, tenant, idp, signal = std::move(*verified)](Turn& turn) {
+                                 return take_signal(impl, turn, tenant, idp, signal);
+                               });
+      },
+      [answer](Error e) { (*answer)(std::move(e)); });
+}
+
 void Engine::describe_to_idp(core::TenantId tenant, std::string idp, std::string base, Done<std::string> xml) {
   const auto world = impl_->tenant(tenant);
   const auto provider = world == nullptr || !world->idps.contains(idp) ? nullptr : world->idps.at(idp);
   if (provider == nullptr) return xml(Error{Code::not_found, "idp.unknown", "there is no such identity provider here"});
   auto answer = std::make_shared<Done<std::string>>(std::move(xml));
   impl_->p.workers.run(
-      Workers::Pool::idp, [provider, base, answer] { (*answer)(provider->describe(base)); },
+      Workers::Pool::idp, tenant, [provider, base, answer] { (*answer)(provider->describe(base)); },
       [answer](Error e) { (*answer)(std::move(e)); });
 }
 

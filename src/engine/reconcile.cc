@@ -56,7 +56,7 @@ void Engine::Impl::reconcile(const core::TenantId& tenant_id, const std::shared_
             true});
     };
     p.workers.run(
-        Workers::Pool::revoke, [target, done] { done(target->list_owned(std::chrono::seconds(20))); },
+        Workers::Pool::revoke, tenant_id, [target, done] { done(target->list_owned(std::chrono::seconds(20))); },
         [done](Error e) { done(std::move(e)); });
   }
 }
@@ -92,7 +92,7 @@ void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId
                            {"why", known ? "its grant is closed" : "unknown, and its own validity has passed"}}));
       turn.after.emplace_back([this, account, id, target_id, target] {
         p.workers.run(
-            Workers::Pool::revoke,
+            Workers::Pool::revoke, id.tenant,
             [this, account, id, target_id, target] {
               const Status gone = target->revoke({id, account.name}, {}, "", std::chrono::seconds(20));
               if (!gone.ok())

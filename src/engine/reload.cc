@@ -128,7 +128,7 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
   auto answer = std::make_shared<Done<Applied>>(std::move(done));
   auto shared_out = std::make_shared<Applied>(std::move(out));
   impl.p.workers.run(
-      Workers::Pool::provision,
+      Workers::Pool::provision, tenant_id,
       [&impl, tenant_id, actor, dry_run, answer, shared_out, world = compiled.tenant, old] {
         auto servers = std::make_shared<Servers>();
         check_targets(*world, *shared_out, *servers);
@@ -223,7 +223,7 @@ void Engine::check_target(core::TenantId tenant_id, core::TargetId target_id, Do
                       "daypass ls shows what there is"});
   auto answer = std::make_shared<Done<std::vector<target::Finding>>>(std::move(done));
   impl_->p.workers.run(
-      Workers::Pool::provision,
+      Workers::Pool::provision, tenant_id,
       [answer, target, roles = roles_of(world->spec, target_id)] {
         (*answer)(target->check(roles, std::chrono::seconds(10)));
       },
@@ -236,7 +236,7 @@ void Engine::probe_idp(core::TenantId tenant_id, std::string name, Done<std::str
   if (provider == nullptr) return done(Error{Code::not_found, "idp.unknown", "there is no identity provider " + name});
   auto answer = std::make_shared<Done<std::string>>(std::move(done));
   impl_->p.workers.run(
-      Workers::Pool::idp,
+      Workers::Pool::idp, tenant_id,
       [answer, provider, name] {
         const Status status = provider->probe(std::chrono::seconds(10));
         if (status.ok())

@@ -112,7 +112,7 @@ void Engine::simulate(core::TenantId tenant_id, std::map<std::string, std::strin
   }
   auto answer = std::make_shared<Done<Simulated>>(std::move(done));
   impl.p.workers.run(
-      Workers::Pool::provision,
+      Workers::Pool::provision, tenant_id,
       [&impl, tenant_id, answer, before, after = compiled.tenant, out = std::move(out)]() mutable {
         const auto finish = [&]() -> Result<Simulated> {
           DP_TRY(const auto reader, impl.p.store.snapshot());

@@ -52,10 +52,11 @@ Error unknown() {
 
 Status Engine::Impl::load_registry(store::Tx& tx, WallTime now_) {
   registry.clear();
-  std::string after;
-  for (;;) {
+  bool any = false;
+  for (std::string after;;) {
     DP_TRY(const auto documents, tx.list(system_tenant, doc_tenant, "", after, 1000, now_));
     for (const auto& document : documents) {
+      any = true;
       DP_TRY(const Registered found, read_registered(document));
       if (found.state == State::deleted) continue;
       DP_CHECK(p.vault.add(found.info.id, found.data_key));
@@ -64,7 +65,7 @@ Status Engine::Impl::load_registry(store::Tx& tx, WallTime now_) {
     if (documents.size() < 1000) break;
     after = documents.back().key;
   }
-  if (!registry.empty() || !after.empty()) return {};
+  if (any) return {};
   // The first start: one tenant, for those who need no more. A store from before there was a registry has it already.
   TenantInfo first{core::TenantId("default"), "default", now_, false, 0};
   DP_TRY(const auto spec, tx.get(first.id, doc_spec, "current", now_));

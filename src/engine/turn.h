@@ -247,7 +247,8 @@ std::string sentence_of(const Grant& grant, core::EndReason reason, const std::s
 inline constexpr std::string_view doc_session = "session", doc_token = "token", doc_credential = "credential",
                                   doc_pending = "pending", doc_code = "code", doc_device = "device",
                                   doc_user_code = "user_code", doc_decision = "decision", doc_spec = "spec",
-                                  doc_clock = "clock", doc_tenant = "tenant", doc_server = "server";
+                                  doc_clock = "clock", doc_tenant = "tenant", doc_tombstone = "tombstone",
+                                  doc_server = "server";
 /// Documents that belong to no tenant live under this name, which parse_tenant refuses.
 inline const core::TenantId system_tenant{"_system"};
 

@@ -80,6 +80,8 @@ WorkerPools::WorkerPools(const Vault& vault, const base::Clock& clock, const bas
   lanes_[static_cast<int>(Pool::idp)].threads = sizes.idp;
   lanes_[static_cast<int>(Pool::provision)].threads = sizes.provision;
   lanes_[static_cast<int>(Pool::revoke)].threads = sizes.revoke;
+  for (auto& lane : lanes_) lane.share = std::max(1U, lane.threads / 2);
+  lanes_[static_cast<int>(Pool::idp)].share = std::max(1U, sizes.idp / 8);
 }
 
 WorkerPools::~WorkerPools() {
@@ -111,7 +113,12 @@ void WorkerPools::stop() {
 bool WorkerPools::push(Lane& lane, Task task, bool always) {
   {
     const std::lock_guard lock(lane.mutex);
-    if (lane.stopping || (!always && lane.waiting.size() >= sizes_.queue)) return false;
+    if (lane.stopping) return false;
+    if (!always) {
+      const auto of_peer = std::ranges::count_if(lane.waiting, [&](const Task& t) { return t.peer == task.peer; });
+      if (lane.waiting.size() >= sizes_.queue || static_cast<std::size_t>(of_peer) >= sizes_.queue_per_peer)
+        return false;
+    }
     lane.waiting.push_back(std::move(task));
   }
   lane.ready.notify_one();
@@ -120,12 +127,11 @@ bool WorkerPools::push(Lane& lane, Task task, bool always) {
 
 void WorkerPools::serve(Lane& lane) {
   std::unique_lock lock(lane.mutex);
-  const unsigned share = std::max(1U, lane.threads / 2);
   for (;;) {
     // The oldest task whose peer does not hold its share of the pool already.
     const auto next = std::find_if(lane.waiting.begin(), lane.waiting.end(), [&](const Task& task) {
       const auto it = lane.busy.find(task.peer);
-      return task.peer.empty() || it == lane.busy.end() || it->second < share;
+      return task.peer.empty() || it == lane.busy.end() || it->second < lane.share;
     });
     if (lane.stopping) return;
     if (next == lane.waiting.end()) {
@@ -192,8 +198,10 @@ void WorkerPools::dispatch(Job job) {
   (void)push(lanes_[static_cast<int>(giving ? Pool::provision : Pool::revoke)], std::move(task), true);
 }
 
-void WorkerPools::run(Pool pool, std::move_only_function<void()> work, std::move_only_function<void(Error)> refused) {
-  Task task{std::move(work), {}};
+void WorkerPools::run(Pool pool, const core::TenantId& tenant, std::move_only_function<void()> work,
+                      std::move_only_function<void(Error)> refused) {
+  // What lists and removes must find a hand whatever else the tenant does.
+  Task task{std::move(work), pool == Pool::revoke ? std::string() : tenant.str()};
   if (!push(lanes_[static_cast<int>(pool)], std::move(task), false))
     refused(Error{Code::exhausted, "engine.busy", "the server has too much to do", "try again in a moment"});
 }

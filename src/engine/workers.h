@@ -19,8 +19,10 @@ bool unreached(const core::GrantEvent& result);
 class WorkerPools final : public Workers {
  public:
   struct Sizes {
-    unsigned revoke = 4, provision = 4, idp = 4;
-    std::size_t queue = 4096;  ///< of wishes; revocations are never refused
+    /// Threads. Identity providers only make them wait, and a tenant whose own hang must find others left.
+    unsigned revoke = 4, provision = 4, idp = 16;
+    std::size_t queue = 4096;          ///< of wishes; revocations are never refused
+    std::size_t queue_per_peer = 512;  ///< of one tenant's wishes
   };
   WorkerPools(const Vault& vault, const base::Clock& clock, const base::Log& log, Sizes sizes);
   ~WorkerPools() override;
@@ -31,7 +33,7 @@ class WorkerPools final : public Workers {
   void stop();
 
   void dispatch(Job job) override;
-  void run(Pool pool, std::move_only_function<void()> work,
+  void run(Pool pool, const core::TenantId& tenant, std::move_only_function<void()> work,
            std::move_only_function<void(base::Error)> refused) override;
 
  private:
@@ -44,6 +46,7 @@ class WorkerPools final : public Workers {
     std::condition_variable ready;
     std::deque<Task> waiting;
     std::map<std::string, unsigned> busy;  ///< threads per peer
+    unsigned share = 1;                    ///< threads that one peer may hold
     unsigned threads = 0;
     bool stopping = false;
   };

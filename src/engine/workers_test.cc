@@ -2,6 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <functional>
+#include <future>
+#include <latch>
+
+#include "base/log.h"
+
 namespace daypass::engine {
 namespace {
 
@@ -18,6 +25,70 @@ TEST(Unreached, IsWhatGaveNoAnswer) {
   }
   EXPECT_FALSE(unreached(event::Provisioned{1, "pg.connect"}));
   EXPECT_FALSE(unreached(event::RevokeTried{1, false, "pg.connect: refused"})) << "revocation is never held back";
+}
+
+/// Pools without an engine, for work that is no intent.
+struct Pools {
+  explicit Pools(WorkerPools::Sizes sizes) : pools(vault, clock, log, sizes) { pools.start(); }
+  base::SystemClock clock;
+  base::SystemEntropy entropy;
+  base::Log log{clock, base::Level::error, base::log_to_nowhere()};
+  crypto::Sealer sealer = crypto::Sealer::make(base::Secret(std::string(32, 'k')), entropy).value();
+  Vault vault{sealer, entropy};
+  WorkerPools pools;
+};
+
+// One tenant's identity provider hangs; whoever signs in at another's is served at once.
+TEST(WorkerPools, ATenantThatHangsLeavesThreadsToOthers) {
+  Pools world({.revoke = 1, .provision = 1, .idp = 16});
+  std::latch hanging(2);
+  std::promise<void> released;
+  const std::shared_future<void> release = released.get_future().share();
+  std::atomic<int> refused = 0;
+  for (int i = 0; i < 100; ++i)
+    world.pools.run(
+        Workers::Pool::idp, core::TenantId("slow"),
+        [&, i] {
+          if (i < 2) hanging.count_down();
+          release.wait();
+        },
+        [&](const base::Error&) { ++refused; });
+  hanging.wait();  // its share, and no more will run
+  for (int i = 0; i < 50; ++i) {
+    std::promise<void> served;
+    world.pools.run(
+        Workers::Pool::idp, core::TenantId("other"), [&] { served.set_value(); },
+        [&](const base::Error&) { ++refused; });
+    served.get_future().wait();
+  }
+  EXPECT_EQ(refused, 0);
+  released.set_value();
+}
+
+TEST(WorkerPools, ATenantFillsItsOwnPartOfTheQueueOnly) {
+  Pools world({.revoke = 1, .provision = 1, .idp = 8, .queue = 100, .queue_per_peer = 10});
+  std::promise<void> released;
+  const std::shared_future<void> release = released.get_future().share();
+  std::latch started(1);
+  std::atomic<int> refused = 0;
+  const auto wish = [&](const char* tenant, std::function<void()> work) {
+    world.pools.run(Workers::Pool::idp, core::TenantId(tenant), std::move(work), [&](const base::Error& e) {
+      EXPECT_EQ(e.check, "engine.busy");
+      ++refused;
+    });
+  };
+  wish("slow", [&] {
+    started.count_down();
+    release.wait();
+  });
+  started.wait();
+  for (int i = 0; i < 30; ++i) wish("slow", [&] { release.wait(); });
+  EXPECT_EQ(refused, 20);
+  std::promise<void> served;
+  wish("other", [&] { served.set_value(); });
+  served.get_future().wait();
+  EXPECT_EQ(refused, 20);
+  released.set_value();
 }
 
 }  // namespace

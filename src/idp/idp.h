@@ -55,11 +55,30 @@ struct OneUse {
   base::WallTime until;
 };
 
+/// What a provider says to one of our logout URLs: a form that was posted there, or a query.
+struct LogoutMessage {
+  std::vector<std::pair<std::string, std::string>> fields;
+  std::string raw_query;  ///< as it came, of a query: signatures of SAML's redirect binding are over these bytes
+  bool posted = false;
+  std::string base;  ///< <public>/t/<tenant>/idp/<name>
+};
+
+/// Who has signed out there, proven to be said by the provider.
+struct SignedOut {
+  std::string subject;                    ///< empty when only sessions are named
+  std::vector<std::string> idp_sessions;  ///< empty: every session of the subject
+  base::WallTime at;                      ///< sign-ins that are not later than this are over, too
+  std::vector<OneUse> once;               ///< told twice is told once
+  std::string answer_url;                 ///< where a browser carries our answer; empty: none is wanted
+  std::vector<std::pair<std::string, std::string>> answer_form = {};
+};
+
 /// The verified claims beside the identity made of them, for `idp test`.
 struct Finished {
   core::Identity identity;
   base::json::Value claims;
   std::vector<OneUse> once = {};  ///< to be marked as used in the transaction that makes the login
+  base::WallTime issued_at{};     ///< when the provider said it
 };
 
 class IdentityProvider {
@@ -67,6 +86,11 @@ class IdentityProvider {
   virtual ~IdentityProvider() = default;
   virtual base::Result<Begun> begin(const LoginStart& start, Millis budget) = 0;
   virtual base::Result<Finished> finish(const Callback& callback, const base::json::Value& pending, Millis budget) = 0;
+  /// Verifies what came to our logout URL. Error: "idp.no_logout", or the check that failed.
+  virtual base::Result<SignedOut> signed_out(const LogoutMessage& message, Millis budget) {
+    static_cast<void>(message), static_cast<void>(budget);
+    return base::Error{base::Code::not_found, "idp.no_logout", "this identity provider sends no logouts"};
+  }
   /// What the provider's administrator gives to the provider to know us by, an XML document; `base` is
   /// <public>/t/<tenant>/idp/<name>. Error: "idp.no_metadata".
   [[nodiscard]] virtual base::Result<std::string> describe(const std::string& base) const {

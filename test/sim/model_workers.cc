@@ -42,7 +42,7 @@ void ModelWorkers::carry_out(const std::shared_ptr<engine::Job>& job, std::uint6
   });
 }
 
-void ModelWorkers::run(Pool pool, std::move_only_function<void()> work,
+void ModelWorkers::run(Pool pool, const core::TenantId&, std::move_only_function<void()> work,
                        std::move_only_function<void(base::Error)> refused) {
   world_.at_verb("run");
   if (!world_.settings.steady && world_.target_fault_per_mille > 0 && world_.dice.chance(5)) {

@@ -17,7 +17,7 @@ class ModelWorkers final : public engine::Workers {
   explicit ModelWorkers(World& world) : world_(world) {}
   void give(const engine::Vault& vault) { vault_ = &vault; }
   void dispatch(engine::Job job) override;
-  void run(Pool pool, std::move_only_function<void()> work,
+  void run(Pool pool, const core::TenantId& tenant, std::move_only_function<void()> work,
            std::move_only_function<void(base::Error)> refused) override;
   void die() { in_flight_.clear(); }
 

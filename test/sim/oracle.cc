@@ -221,7 +221,8 @@ void Oracle::committed(const Commit& commit) {
     if (record.action.starts_with("grant.") || record.action == "connection.opened")
       ++found[record.action + " " + record.object];
     if (record.action == "login.ended") sessions_[core::SessionId(record.object)].ended = true;
-    if (record.tenant != tenant && !others_.contains(record.tenant)) red("crossing", "a record in the log of " + record.tenant.str());
+    if (record.tenant != tenant && !others_.contains(record.tenant))
+      red("crossing", "a record in the log of " + record.tenant.str());
     // Time as the engine tells it must not go back, and must not stand still while the boot clock runs.
     if (last_record_) {
       const auto told = record.at - last_record_->first;

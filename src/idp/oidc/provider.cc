@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "base/encoding.h"
+#include "crypto/digest.h"
 #include "crypto/jose.h"
 #include "idp/oidc/claims.h"
+#include "idp/oidc/logout.h"
 #include "idp/oidc/verify.h"
 #include "idp/printable.h"
 #include "idp/url.h"
@@ -207,7 +209,34 @@ Result<Finished> Provider::finish(const Callback& callback, const Value& pending
   DP_TRY(claims, with_groups(tokens, std::move(claims), deadline));
   DP_TRY(Mapped mapped, mapping_.map(claims));
   DP_TRY(core::Identity identity, make_identity(tenant_, spec_, id_claims, std::move(mapped), shared_->clock.wall()));
-  return Finished{std::move(identity), std::move(claims)};
+  Finished out{std::move(identity), std::move(claims)};
+  out.issued_at = base::WallTime(base::Seconds(id_claims.int_or("iat", 0)));
+  return out;
+}
+
+Result<SignedOut> Provider::signed_out(const LogoutMessage& message, Millis budget) {
+  const MonoTime deadline = shared_->clock.mono() + budget;
+  if (!message.posted || message.fields.size() != 1 || message.fields.front().first != "logout_token")
+    return Error{Code::invalid, "logout_token.missing", "a back-channel logout is one posted logout_token"};
+  const std::string& token = message.fields.front().second;
+  Expect expect;
+  expect.issuer = spec_.issuer;
+  expect.client_id = spec_.client_id;
+  DP_TRY(auto keys, metadata_->keys(crypto::peek_kid(token), deadline));
+  expect.now = shared_->clock.wall();
+  DP_TRY(const LogoutToken logout, verify_logout_token(token, *keys, expect));
+  // Subjects are kept under another claim than sub where the tenant says so: then only sessions can be told apart.
+  const bool by_sub = mapping_.subject_claim() == "sub";
+  if (!by_sub && logout.sid.empty())
+    return Error{Code::invalid, "logout_token.sub",
+                 "people of this provider are not known by sub, and it names no session (sid)",
+                 "let the provider send sid, or map the subject from sub"};
+  SignedOut out;
+  if (by_sub) out.subject = logout.sub;
+  if (!logout.sid.empty()) out.idp_sessions.push_back(logout.sid);
+  out.at = logout.issued_at;
+  out.once.push_back({"logout " + base::hex_encode(crypto::sha256(logout.jti)), logout.expires_at + 2 * leeway});
+  return out;
 }
 
 Request Provider::request_to(std::string url, MonoTime deadline) const {

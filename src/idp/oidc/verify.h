@@ -48,6 +48,10 @@ constexpr base::Seconds max_token_age{24 * 3600};  ///< an ID token comes straig
 base::Result<base::json::Value> verify_id_token(std::string_view token, const crypto::KeySet& keys,
                                                 const Expect& expect);
 
+/// Whether claims are of the issuer, for us, and of now: what every signed token of a provider must be. Errors: those
+/// of verify_id_token from iss to nbf.
+base::Status check_issued_for_us(const base::json::Value& claims, const Expect& expect);
+
 /// `daypass oidc verify`, after app/ has read its arguments and files.
 struct VerifyCommand {
   std::string jwks;  ///< text of the JWK Set

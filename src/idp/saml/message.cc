@@ -96,6 +96,21 @@ Carried sign_in(const ServiceProvider& sp, const SignInRequest& request, const E
   return carry(sp, "SAMLRequest", authn_request(sp, request), to, relay_state);
 }
 
+Carried logout_answer(const ServiceProvider& sp, const LogoutAnswer& answer, const Endpoint& to,
+                      std::string_view relay_state) {
+  Endpoint back = to;
+  back.location = to.response_location;
+  Message out;
+  out.id = answer.id;
+  out.xml = "<samlp:LogoutResponse" + attribute("xmlns:samlp", protocol_ns) + attribute("Destination", back.location) +
+            attribute("ID", answer.id) + attribute("InResponseTo", answer.in_response_to) +
+            attribute("IssueInstant", base::to_rfc3339(answer.now)) + attribute("Version", "2.0") + ">" + issuer(sp);
+  out.signature_at = out.xml.size();
+  out.xml += "<samlp:Status><samlp:StatusCode" + attribute("Value", success) +
+             "></samlp:StatusCode></samlp:Status></samlp:LogoutResponse>";
+  return carry(sp, "SAMLResponse", out, back, relay_state);
+}
+
 std::string describe(const ServiceProvider& sp, std::string_view id, base::WallTime now) {
   const bool sign = !sp.keys.empty();
   std::string xml = "<md:EntityDescriptor" + attribute("xmlns:md", metadata_ns) + attribute("ID", id) +

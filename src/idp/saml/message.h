@@ -44,6 +44,16 @@ struct Carried {
 Carried sign_in(const ServiceProvider& sp, const SignInRequest& request, const Endpoint& endpoint,
                 std::string_view relay_state);
 
+struct LogoutAnswer {
+  std::string id;
+  base::WallTime now;
+  std::string in_response_to;
+};
+/// A LogoutResponse that says success (saml-core section 3.7.3), signed and carried as sign_in() does, to the
+/// endpoint's response location.
+Carried logout_answer(const ServiceProvider& sp, const LogoutAnswer& answer, const Endpoint& endpoint,
+                      std::string_view relay_state);
+
 /// Our metadata, with an encryption key only where a key of ours can decrypt (RSA), signed by the first key.
 std::string describe(const ServiceProvider& sp, std::string_view id, base::WallTime now);
 

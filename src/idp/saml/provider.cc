@@ -8,6 +8,7 @@
 #include "base/encoding.h"
 #include "crypto/digest.h"
 #include "idp/printable.h"
+#include "idp/saml/logout.h"
 #include "idp/saml/names.h"
 #include "idp/url.h"
 
@@ -312,8 +313,47 @@ Result<Finished> Provider::finish(const Callback& callback, const Value& pending
   DP_TRY(Mapped mapped, mapping_.map(claims));
   DP_TRY(core::Identity identity, identity_of(assertion, std::move(mapped)));
   Finished out{std::move(identity), claims};
+  out.issued_at = assertion.authn_instant;
   out.once.push_back({"saml-assertion " + base::hex_encode(crypto::sha256(assertion.issuer + '\0' + assertion.id)),
                       assertion.not_on_or_after + 2 * clock_skew});
+  return out;
+}
+
+Result<SignedOut> Provider::signed_out(const LogoutMessage& message, Millis budget) {
+  const MonoTime deadline = shared_->clock.mono() + budget;
+  DP_TRY(auto metadata, this->metadata(deadline));
+  DP_TRY(const auto keys, this->keys());
+  const auto verified = [&](const MetadataPtr& by) {
+    return verify_logout_request(message, {.issuer = spec_.issuer,
+                                           .keys = by->signing,
+                                           .destination = message.base + "/logout",
+                                           .now = shared_->clock.wall()});
+  };
+  auto request = verified(metadata);
+  if (!request.ok() && request.error().check == "xmldsig.signature") {
+    DP_TRY(const auto newer, newer_metadata(metadata, deadline));
+    if (newer != metadata) request = verified(newer);
+  }
+  if (!request.ok()) return std::move(request).error();
+  const bool by_name = mapping_.subject_claim() == "NameID";
+  if (!by_name && request->session_indexes.empty())
+    return Error{Code::invalid, "saml.logout_session",
+                 "people of this provider are not known by NameID, and it names no session",
+                 "let the provider send the SessionIndex, or take the NameID as the subject"};
+  SignedOut out;
+  if (by_name) out.subject = request->name_id;
+  out.idp_sessions = request->session_indexes;
+  out.at = request->issued_at;
+  out.once.push_back({"saml-logout " + base::hex_encode(crypto::sha256(spec_.issuer + '\0' + request->id)),
+                      shared_->clock.wall() + 2 * max_logout_age});
+  const Endpoint* endpoint = metadata->logout_by(redirect_binding);
+  if (endpoint == nullptr) endpoint = metadata->logout_by(post_binding);
+  if (endpoint == nullptr) return out;
+  const ServiceProvider sp{entity_id(message.base), message.base + "/callback", message.base + "/logout", keys};
+  Carried answer =
+      logout_answer(sp, {shared_->random_id(), shared_->clock.wall(), request->id}, *endpoint, request->relay_state);
+  out.answer_url = std::move(answer.url);
+  out.answer_form = std::move(answer.form);
   return out;
 }
 

@@ -38,6 +38,7 @@ class Provider final : public IdentityProvider {
 
   base::Result<Begun> begin(const LoginStart& start, Millis budget) override;
   base::Result<Finished> finish(const Callback& callback, const base::json::Value& pending, Millis budget) override;
+  base::Result<SignedOut> signed_out(const LogoutMessage& message, Millis budget) override;
   [[nodiscard]] base::Result<std::string> describe(const std::string& base) const override;
   base::Status probe(Millis budget) override;
 
