@@ -103,6 +103,12 @@ test('where there are two providers a page asks which, and each link leads to it
   }
 });
 
+test('doctor looks at both providers', async () => {
+  const report = await json('operator', ['doctor', '-o', 'json']);
+  const find = (node, name) => (node.checks ?? []).reduce((found, c) => found ?? (c.name === name ? c : find(c, name)), undefined);
+  for (const name of ['corp', 'demo']) assert.equal(find(report, name)?.grade, 'pass', JSON.stringify(find(report, name)));
+});
+
 test('the page where a device\'s code is typed asks which provider, and leads there', { todo: 'a page without a referrer posts Origin: null, which device.origin refuses' }, async () => {
   const started = await (await fetch(`${w.url}/t/default/oauth/device_authorization`, { method: 'POST', body: new URLSearchParams({ client_id: 'daypass-cli' }) })).json();
   const browser = new Browser();
@@ -146,6 +152,20 @@ test('sign-in, decision by a group, a psql session as the role, and the cut at l
   assert.match(cut.err, /grant gr_\w+ on pg\/orders ended/);
   assert.equal((await w.cli('dana', ['status'])).code, 4);
   await until(async () => (await w.pg.roles()).length === 0, 'no account of ours on the server');
+});
+
+test('a provider of the same site: the cookie comes with the first post, and one is enough', async () => {
+  const browser = new Browser();
+  const done = await w.login('dana', {
+    args: ['--idp', 'corp'],
+    visit: async (url) => {
+      const { fields } = (await signIn(browser, url, dana, answers)).forms[0];
+      return browser.navigate({ method: 'POST', url: sp.acs, fields, from: w.url.replace(/:\d+$/, ':1') });
+    },
+  });
+  assert.equal(done.code, 0, done.err + done.page?.body);
+  assert.deepEqual(browser.sent.filter((s) => s.url === sp.acs).map((s) => s.cookies), [['daypass-login']]);
+  assert.equal((await w.cli('dana', ['logout'])).code, 0);
 });
 
 test('one name at two providers is two people: the groups of one fit no policy for the other', async () => {
@@ -197,6 +217,11 @@ test('a form from another browser than the one that began is refused, and is use
   const page = await post(victim, form);
   assert.deepEqual([page.status, check(page)], [403, 'login.browser']);
   assert.equal(check(await post(attacker, form)), 'login.state');
+
+  // A form that says of itself that it was posted again gains nothing.
+  const { fields } = await answerOf(attacker);
+  const eager = await victim.navigate({ method: 'POST', url: sp.acs, fields: { ...fields, daypass_again: '1' }, from: corp.origin });
+  assert.equal(check(eager), 'login.browser');
 
   // The same where the victim has a sign-in of its own under way, which goes on undisturbed.
   const done = await w.login('sam', {
