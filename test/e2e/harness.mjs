@@ -217,8 +217,11 @@ export class LyingOp {
 }
 
 export class World {
-  /** Everything up: PostgreSQL with an orders database, `op`, a server with a tenant applied. */
-  static async start({ op = CertifiedOp, policies, roles = '' } = {}) {
+  /**
+   * Everything up: PostgreSQL with an orders database, `op`, a server with a tenant applied. `host` is how the public URL
+   * names this machine. `prepare` is called before the server starts, to write more files of the tenant.
+   */
+  static async start({ op = CertifiedOp, policies, roles = '', host = '127.0.0.1', prepare } = {}) {
     const self = new World();
     self.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'daypass-e2e-'));
     fs.chmodSync(self.folder, 0o711);
@@ -227,7 +230,7 @@ export class World {
     self.op = await op.start();
     self.apiPort = await freePort();
     self.gatePort = await freePort();
-    self.url = `http://127.0.0.1:${self.apiPort}`;
+    self.url = `http://${host}:${self.apiPort}`;
     self.data = path.join(self.folder, 'data');
     self.socket = path.join(self.data, 'daypass.sock');
     self.op.redirects = [`${self.url}/t/default/idp/demo/callback`];
@@ -245,6 +248,7 @@ permit(principal in Group::"demo/data", action == Action::"assume", resource == 
 permit(principal in Group::"demo/data", action == Action::"assume", resource == Role::"pg/orders/writer");
 @id("admins") permit(principal in Group::"demo/admins", action == Action::"administer", resource == Tenant::"default");
 `);
+    await prepare?.(self);
     await self.startServer();
     const applied = await self.cli('operator', ['apply', self.tenant, '--yes']);
     if (applied.code !== 0) throw new Error(`apply failed: ${applied.err}`);
@@ -280,14 +284,16 @@ permit(principal in Group::"demo/data", action == Action::"assume", resource == 
       child.on('close', (code, sig) => resolve({ code: code ?? 128, sig, out, err }));
     });
   }
-  async login(person) {
+  /** `daypass login` with `args`; `visit` is the browser, by default one that signs in at `op`. */
+  async login(person, { args = [], visit = browse } = {}) {
     this.op.next = person;
     let visited, page;
-    const done = await this.cli(person, ['login', '--no-browser'], {
+    const done = await this.cli(person, ['login', '--no-browser', ...args], {
       onErr: (text, child) => {
         const url = text.match(/^ {2}(http:\S+)$/m)?.[1];
         if (!url || visited) return;
-        visited = browse(url).then((p) => { page = p; if (!p.ok) child.kill('SIGTERM'); });
+        visited = visit(url).then((p) => { page = p; if (!p.ok) child.kill('SIGTERM'); }, (e) => { child.kill('SIGTERM'); throw e; });
+        visited.catch(() => {});  // thrown below, when the child has ended
       },
     });
     await visited;

@@ -57,8 +57,9 @@ export function certificateOf(metadataXml) {
   return `-----BEGIN CERTIFICATE-----\n${base64.match(/.{1,64}/g).join('\n')}\n-----END CERTIFICATE-----\n`;
 }
 
-/** SAML metadata of the service provider `sp`, for the providers that read metadata. */
+/** SAML metadata of the service provider `sp`, for the providers that read metadata: its own, or one made here. */
 export function spMetadata(sp) {
+  if (sp.metadataXml) return sp.metadataXml;
   const key = sp.cert
     ? ['signing', 'encryption'].map((use) => `<md:KeyDescriptor use="${use}"><ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:X509Data><ds:X509Certificate>${bare(sp.cert)}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>`).join('')
     : '';

@@ -2,10 +2,22 @@
 // login page and the sessions around it are here.
 import { createServer } from 'node:http';
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import { randomBytes, createPublicKey, timingSafeEqual, createHash } from 'node:crypto';
 import samlp from 'samlp';
 import SessionParticipants from 'samlp/lib/sessionParticipants/index.js';
 import { keyPair, folderOf, freePort, escape, signIn, signOut, persistent, bindings, ciphers } from './parts.mjs';
+
+// samlp has no option for SessionNotOnOrAfter, so it is written into the assertion just before the library signs it.
+const sessionEnds = new Map();  // SessionIndex → when
+const signer = createRequire(createRequire(import.meta.url).resolve('samlp'))('saml/lib/xml/sign.js');
+const { unsigned } = signer;
+signer.unsigned = (doc, ...rest) => {
+  const statement = doc.getElementsByTagName('saml:AuthnStatement')[0];
+  const end = sessionEnds.get(statement.getAttribute('SessionIndex'));
+  if (end) statement.setAttribute('SessionNotOnOrAfter', end.toISOString());
+  return unsigned(doc, ...rest);
+};
 
 const same = (a, b) => timingSafeEqual(...[a, b].map((x) => createHash('sha256').update(x).digest()));
 
@@ -14,7 +26,7 @@ function mapper(user) {
   const multi = (v) => (Array.isArray(v) ? v : [v]);
   return {
     getClaims: () => ({ ...Object.fromEntries(Object.entries(user.attributes ?? {}).map(([k, v]) => [k, multi(v)])), groups: user.groups ?? [] }),
-    getNameIdentifier: () => ({ nameIdentifier: user.name, nameIdentifierFormat: persistent }),
+    getNameIdentifier: () => ({ nameIdentifier: user.name, nameIdentifierFormat: user.nameIdFormat }),
   };
 }
 mapper.prototype.metadata = [];
@@ -24,26 +36,29 @@ export const variants = [{ sign: 'assertion' }, { sign: 'response' }, { encrypt:
 
 /**
  * `sign`: 'both' (the default), 'assertion' or 'response'; `encrypt`: a name of `ciphers`, or nothing. Both stand in the
- * returned `options` too and may be changed between logins.
+ * returned `options` too and may be changed between logins, and so may `nameIdFormat` and `sessionSeconds`, how long the
+ * answers say that a sign-in is good.
  */
 export async function start({ scratch, sps, users, sign = 'both', encrypt }) {
   const folder = folderOf(scratch, 'samlp');
-  const { key, cert } = keyPair(folder, 'samlp');
+  let { key, cert } = keyPair(folder, 'samlp');
   const port = await freePort();
   const origin = `http://127.0.0.1:${port}`;
   const entityId = `${origin}/metadata`;
-  const options = { sign, encrypt };
+  const options = { sign, encrypt, nameIdFormat: persistent, sessionSeconds: undefined };
   const sessions = new Map();
   const waiting = new Map();
 
   function answer(req, res, next) {
     const spOf = (id) => sps.find((s) => s.entityId === id);
     const { user, index } = req.session;
+    if (options.sessionSeconds === undefined) sessionEnds.delete(index);
+    else sessionEnds.set(index, new Date(Date.now() + options.sessionSeconds * 1000));
     const auth = {
       issuer: entityId, key, cert, profileMapper: mapper, sessionIndex: index,
       signAssertion: options.sign !== 'response', signResponse: options.sign !== 'assertion',
       signatureAlgorithm: 'rsa-sha256', digestAlgorithm: 'sha256', lifetimeInSeconds: 300, typedAttributes: true,
-      getUserFromRequest: () => user,
+      getUserFromRequest: () => ({ ...user, nameIdFormat: options.nameIdFormat }),
       getPostURL: (audience, dom, _req, done) => {
         const sp = spOf(audience);
         if (!sp) return done(new Error(`no such service provider: ${audience}`));
@@ -139,9 +154,15 @@ export async function start({ scratch, sps, users, sign = 'both', encrypt }) {
   const server = createServer((req, res) => serve(req, res).catch((e) => { res.statusCode = 500; res.end(e.stack); }));
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
-  const metadataXml = await (await fetch(entityId)).text();
+  const published = async () => (await fetch(entityId)).text();
   return {
-    name: 'samlp', protocol: 'saml', variants, entityId, metadataUrl: entityId, metadataXml, options, origin,
+    name: 'samlp', protocol: 'saml', variants, entityId, metadataUrl: entityId, metadataXml: await published(), options, origin,
+    /** Signs with a new key from now on, or with `pair`: {old: the pair until now, metadataXml}. */
+    rotate: async (pair = keyPair(folder, `samlp-${randomBytes(4).toString('hex')}`)) => {
+      const old = { key, cert };
+      ({ key, cert } = pair);
+      return { old, metadataXml: await published() };
+    },
     login: (target, user, browser) => signIn(origin, target, user, { name: 'username', password: 'password' }, browser),
     /** Logout begun by the service provider, with its message. */
     logout: (target, session) => signOut(session.browser, target),
