@@ -56,7 +56,8 @@ base::Result<Caller> Api::identify(const HttpRequest& request, const core::Tenan
     caller.administers = caller.is_operator;
   }
   if (need == Need::operate && !caller.is_operator)
-    return Error{Code::denied, "operator.only", "only the operator does this, on the server itself",
+    return Error{request.bearer() ? Code::denied : Code::unauthenticated, "operator.only",
+                 "only the operator does this, on the server itself",
                  "run it on the server, as the user that runs Daypass or as root"};
   const auto bearer = request.bearer();
   if (bearer && need != Need::nothing) {

@@ -192,7 +192,7 @@ awaitable<HttpResponse> Api::idp_metadata(Call call) {
     engine_.describe_to_idp(tenant, idp, base, std::move(done));
   };
   const auto xml = co_await net::ask<std::string>(*io, std::move(start));
-  if (!xml.ok()) co_return failed_page(xml.error(), call.request);
+  if (!xml.ok()) co_return HttpResponse::problem(xml.error(), call.request.request_id);
   HttpResponse response;
   response.status = 200;
   response.set_header("content-type", "application/samlmetadata+xml");
@@ -220,7 +220,10 @@ awaitable<HttpResponse> Api::finish_login(const Call& call, idp::Callback answer
 awaitable<HttpResponse> Api::device_page(Call call) {
   const auto typed = call.request.query_one("user_code");
   const auto tenant = engine_.tenant(call.tenant);
-  co_return page(200, "Sign in a device", device_body(tenant.get(), typed.ok() && *typed ? **typed : ""));
+  auto response = page(200, "Sign in a device", device_body(tenant.get(), typed.ok() && *typed ? **typed : ""));
+  // Under no-referrer browsers post the form with "Origin: null", which is what a hostile frame sends, too.
+  response.set_header("referrer-policy", "same-origin");
+  co_return response;
 }
 
 awaitable<HttpResponse> Api::device_submit(Call call) {

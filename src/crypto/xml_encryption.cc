@@ -133,6 +133,10 @@ Result<Oaep> oaep_of(const Element& key) {
   };
   Oaep out;
   if (method.child(xenc_ns, "OAEPparams") != nullptr) return unknown("OAEP label");
+  const bool known = in_order(method, {{dsig_ns, "DigestMethod"}, {xenc11_ns, "MGF"}}) ||
+                     in_order(method, {{xenc11_ns, "MGF"}, {dsig_ns, "DigestMethod"}});
+  if (!known || std::ranges::any_of(method.children, [](const Element& e) { return !e.children.empty(); }))
+    return shape();
   if (!pick(method.child(dsig_ns, "DigestMethod"), hashes, out.digest)) return unknown("OAEP digest");
   if (!older && !pick(method.child(xenc11_ns, "MGF"), masks, out.mask)) return unknown("OAEP mask function");
   return out;
@@ -140,12 +144,15 @@ Result<Oaep> oaep_of(const Element& key) {
 
 Result<Parts> parts_of(const Element& encrypted) {
   const Element* data = data_of(encrypted);
-  if (data == nullptr) return shape();
+  // saml-core section 2.2.4.
+  if (data == nullptr || !in_order(encrypted, {{xenc_ns, "EncryptedData"}, {xenc_ns, "EncryptedKey"}})) return shape();
   const std::string* type = data->attribute("Type");
   if (type != nullptr && *type != "http://www.w3.org/2001/04/xmlenc#Element") return shape();
   if (!in_order(*data, {{xenc_ns, "EncryptionMethod"}, {dsig_ns, "KeyInfo"}, {xenc_ns, "CipherData"}})) return shape();
   Parts out;
   out.cipher = cipher_of(*data);
+  if (const Element* method = data->child(xenc_ns, "EncryptionMethod"); method != nullptr && !method->children.empty())
+    return shape();
   if (out.cipher == nullptr) return method_of(*data) == nullptr ? shape() : unknown("cipher");
   const Element* key = key_of(encrypted, *data);
   if (key == nullptr || !in_order(*key, {{xenc_ns, "EncryptionMethod"},

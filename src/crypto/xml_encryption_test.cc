@@ -119,6 +119,14 @@ TEST(XmlEncryption, HasOneShape) {
   const std::size_t begin = good.find("<xenc:EncryptedKey");
   const std::string key = good.substr(begin, good.find("</xenc:EncryptedKey>") + 20 - begin);
   EXPECT_EQ(read(good + key).text, "xmlenc.shape");
+  Encrypting beside;
+  beside.key_beside = true;
+  const std::string two = encrypt("<x/>", mine().certificate(), beside);
+  const std::size_t second = two.find("<xenc:EncryptedKey");
+  EXPECT_EQ(read(two.substr(second) + two.substr(0, second)).text, "xmlenc.shape") << "the key before the data";
+  EXPECT_EQ(read(changed("rsa-oaep-mgf1p\">", "rsa-oaep-mgf1p\"><xenc:CipherValue>AAAA</xenc:CipherValue>")).text,
+            "xmlenc.shape");
+  EXPECT_EQ(read(changed("aes256-gcm\">", "aes256-gcm\"><x/>")).text, "xmlenc.shape");
   EXPECT_EQ(read(changed(key, "")).text, "xmlenc.shape");
 }
 

@@ -38,6 +38,24 @@ bool port_ok(std::string_view port) {
 
 }  // namespace
 
+bool Url::loopback() const {
+  if (host == "localhost" || host == "[::1]") return true;
+  if (!host.starts_with("127.")) return false;
+  std::string_view rest = host;
+  int parts = 0;
+  for (; !rest.empty() && parts < 4; ++parts) {
+    const std::size_t end = std::min(rest.find('.'), rest.size());
+    const std::string_view part = rest.substr(0, end);
+    // No leading zero: some readers take it for octal.
+    if (part.empty() || part.size() > 3 || !std::ranges::all_of(part, digit) || (part.size() > 1 && part[0] == '0') ||
+        std::stoi(std::string(part)) > 255)
+      return false;
+    if (end == rest.size()) return parts == 3;
+    rest.remove_prefix(end + 1);
+  }
+  return false;
+}
+
 std::optional<Url> parse_url(std::string_view text) {
   if (text.size() > max_url_bytes || !plain(text)) return std::nullopt;
   Url url;

@@ -18,7 +18,8 @@ struct Url {
   std::string port;   ///< empty when not written
   std::string path;   ///< with its leading "/", or empty
   std::string query;  ///< without "?"; empty when not there
-  [[nodiscard]] bool loopback() const { return host == "localhost" || host == "127.0.0.1" || host == "[::1]"; }
+  /// localhost, an address of 127.0.0.0/8 in its four decimal parts, or [::1].
+  [[nodiscard]] bool loopback() const;
 };
 
 /// An absolute http or https URL of visible ASCII, without user information, fragment or backslash, host and port well

@@ -67,5 +67,15 @@ TEST(Form, EncodesAllButTheUnreserved) {
   EXPECT_EQ(form({{"a", "1&2"}, {"b c", ""}}), "a=1%262&b%20c=");
 }
 
+TEST(Url, LoopbackIsOneNetwork) {
+  for (const std::string_view good :
+       {"http://localhost/", "http://127.0.0.1:80", "http://127.255.0.9/", "http://[::1]:8/"})
+    EXPECT_TRUE(parse_url(good)->loopback()) << good;
+  for (const std::string_view bad :
+       {"http://127.0.0.1.evil.example/", "http://127.1/", "http://127.0.0.01/", "http://127.0.0.256/",
+        "http://128.0.0.1/", "http://localhost.evil/", "http://127.0.0.1.2/", "http://[::2]/"})
+    EXPECT_FALSE(parse_url(bad)->loopback()) << bad;
+}
+
 }  // namespace
 }  // namespace daypass::idp

@@ -24,6 +24,8 @@ class ModelIdp final : public idp::IdentityProvider {
     who.idp = name_;
     for (const auto& [key, value] : callback.query) {
       if (key == "user") who.subject = value;
+      if (key == "sid") who.idp_session = value;
+      if (key == "signed_in") who.auth_time = base::parse_rfc3339(value).value();
       if (key == "error") return base::Error{base::Code::denied, "oidc.error", "the provider refused"};
     }
     who.display = who.subject;
@@ -31,6 +33,17 @@ class ModelIdp final : public idp::IdentityProvider {
     if (who.subject == "bob") who.groups = {"support"};
     who.amr = {"pwd", "otp"};
     return idp::Finished{who, base::json::Object{}};
+  }
+  base::Result<idp::SignedOut> signed_out(const idp::LogoutMessage& message, idp::Millis) override {
+    idp::SignedOut out;
+    for (const auto& [key, value] : message.fields) {
+      if (key == "user") out.subject = value;
+      if (key == "sid") out.idp_sessions.push_back(value);
+      if (key == "at") out.at = base::parse_rfc3339(value).value();
+      if (key == "jti") out.once.push_back({value, out.at + std::chrono::hours(1)});
+      if (key == "forged") return base::Error{base::Code::unauthenticated, "jws.signature", "forged"};
+    }
+    return out;
   }
   base::Status probe(idp::Millis) override { return {}; }
 

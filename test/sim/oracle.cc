@@ -203,6 +203,8 @@ void Oracle::judge_end(Life& life, const core::Grant& g) {
       if (!life.provision_failed) early("its account could be made");
       break;
     case EndReason::signal: {
+      const auto told = sessions_.find(g.session);
+      if (told != sessions_.end() && told->second.logout_wanted) break;
       const ModelAccount* account = world_.servers.at(g.target.str()).find(g.account);
       if (account != nullptr && !life.blurred) early("its account is there");
       break;

@@ -342,6 +342,68 @@ TEST_F(UseCase, ATargetInUseStaysWhereItIs) {
   EXPECT_EQ(world.store.grant(g.id)->state, core::GrantState::active);
 }
 
+TEST_F(UseCase, ALogoutSignalEndsWhatItNames) {
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+  const auto signal = [&](Fields fields, const std::string& idp = "demo", const core::TenantId& to = tenant) {
+    const auto taken = ask<engine::SignalTaken>([&](auto done) {
+      engine().logout_signal(to, idp, idp::LogoutMessage{std::move(fields), "", true, ""}, std::move(done));
+    });
+    return taken.ok() ? std::to_string(taken->sessions_ended) : check_of(taken);
+  };
+  const auto now = [&] { return base::to_rfc3339(world.wall()); };
+  const engine::LoginSession ann = signed_in(0), bob = signed_in(1);
+  const core::Grant g = granted(0, {});
+  // What is forged, of somebody else or of another provider does nothing.
+  EXPECT_EQ(signal({{"forged", ""}, {"user", "ann"}}), "jws.signature");
+  EXPECT_EQ(signal({{"at", now()}, {"user", "ann"}}, "other"), "idp.unknown");
+  EXPECT_EQ(signal({{"at", now()}, {"user", "ann"}}, "demo", core::TenantId("acme")), "idp.unknown");
+  EXPECT_EQ(signal({{"at", now()}, {"user", "eve"}, {"jti", "1"}}), "0");
+  EXPECT_EQ(signal({{"at", now()}, {"sid", "not hers"}, {"jti", "2"}}), "0");
+  EXPECT_TRUE(engine().authenticate(tenant, story.people[0].token).ok());
+  world.oracle.wants_logout(ann.id);
+  const Fields out = {{"at", now()}, {"user", "ann"}, {"jti", "3"}};
+  EXPECT_EQ(signal(out), "1");
+  EXPECT_EQ(signal(out), "signal.replayed");
+  world.run_for(seconds(3));
+  EXPECT_EQ(world.store.grant(g.id)->state, core::GrantState::closed);
+  EXPECT_EQ(world.store.grant(g.id)->end_reason, core::EndReason::signal);
+  EXPECT_FALSE(engine().authenticate(tenant, story.people[0].token).ok());
+  EXPECT_TRUE(engine().authenticate(tenant, story.people[1].token).ok()) << "another person";
+}
+
+TEST_F(UseCase, ASignInUnderWayDoesNotOutliveALogout) {
+  const auto signal = [&](const std::string& what, const std::string& name) {
+    const auto taken = ask<engine::SignalTaken>([&](auto done) {
+      engine().logout_signal(tenant, "demo",
+                             idp::LogoutMessage{{{"at", base::to_rfc3339(world.wall())}, {what, name}}, "", true, ""},
+                             std::move(done));
+    });
+    EXPECT_TRUE(taken.ok()) << check_of(taken);
+  };
+  const auto finish_as = [&](const std::string& state, const std::string& sid, const std::string& signed_in) {
+    return check_of(ask<engine::LoginFinished>([&](auto done) {
+      engine().finish_login({tenant,
+                             "demo",
+                             {{{"state", state}, {"user", "ann"}, {"sid", sid}, {"signed_in", signed_in}}},
+                             "chrome",
+                             "10.0.0.7"},
+                            std::move(done));
+    }));
+  };
+  const std::string early = base::to_rfc3339(world.wall());
+  const std::string one = begin_code(), two = begin_code(), three = begin_code(), four = begin_code();
+  EXPECT_EQ(finish_as(one, "s1", early), "ok");
+  signal("sid", "s1");
+  EXPECT_EQ(finish_as(two, "s1", base::to_rfc3339(world.wall())), "login.signed_out") << "that very session";
+  EXPECT_EQ(finish_as(three, "s2", early), "ok") << "another session of hers";
+  signal("user", "ann");
+  EXPECT_EQ(finish_as(four, "s3", early), "login.signed_out") << "signed in before";
+  EXPECT_EQ(finish_as(begin_code(), "s3", base::to_rfc3339(world.wall() - std::chrono::minutes(5))),
+            "login.signed_out");
+  world.run_for(seconds(2));
+  EXPECT_EQ(finish_as(begin_code(), "s4", base::to_rfc3339(world.wall())), "ok") << "signed in again";
+}
+
 TEST_F(UseCase, TenantsAreMadeAtRuntimeAndShareNoServer) {
   const auto create = [&](const std::string& id) {
     return check_of(ask<engine::TenantInfo>(
