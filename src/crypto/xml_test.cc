@@ -66,8 +66,9 @@ TEST(Xml, RefusesWhatIsNotWellFormed) {
 }
 
 TEST(Xml, NamespacesAreDeclaredAndAbsolute) {
-  for (const std::string_view text : {"<p:a/>", "<a p:x='1'/>", "<a xmlns='relative'/>", "<a xmlns:p='../x'/>",
-                                      "<a xmlns:p=':x'/>", "<a><b xmlns='x/y:z'/></a>"})
+  for (const std::string_view text :
+       {"<p:a/>", "<a p:x='1'/>", "<a xmlns='relative'/>", "<a xmlns:p='../x'/>", "<a xmlns:p=':x'/>",
+        "<a><b xmlns='x/y:z'/></a>", "<a xmlns='urn:a&amp;&#86;'/>", "<p:a xmlns:p='urn:a&#38;b'/>"})
     EXPECT_EQ(check(text), "xml.namespace") << text;
   EXPECT_EQ(check("<a xmlns='urn:x'><b xmlns=''/></a>"), "ok");
 }

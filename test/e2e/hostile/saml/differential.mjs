@@ -49,10 +49,10 @@ const signed = new Set(['dana@corp.example', 'sam@corp.example', 'ada@corp.examp
 
 /**
  * The attack table's documents that fit this world; large ones would only slow the run. RSA-OAEP as XML Encryption 1.1 spells it is
- * known to neither of the others.
+ * known to neither of the others, AES-192 in GCM mode not to node-saml.
  */
 function makeAttacked() {
-  return attacks.filter((a) => !a.raw && !a.name.endsWith('key transport oaep256') && !a.needsServer && !a.heavy && ![a.metadata, a.cli, a.attackMetadata, a.attackCli].some((o) => Object.keys(o).length))
+  return attacks.filter((a) => !a.raw && !/key transport oaep256|aes192-gcm/.test(a.name) && !a.needsServer && !a.heavy && ![a.metadata, a.cli, a.attackMetadata, a.attackCli].some((o) => Object.keys(o).length))
     .flatMap((a) => prepare(a, forge).variants.slice(0, 2).map((xml) => ({ name: a.name, xml })))
     .filter((a) => a.xml.length < 60000);
 }
