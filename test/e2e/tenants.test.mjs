@@ -2,7 +2,9 @@
 // operations.mjs says how each operation is called, commands.mjs each command; a new one without an entry there is a failure here.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { TwoTenants } from './two_tenants.mjs';
+import { TwoTenants, ghostOf } from './two_tenants.mjs';
+import { commands, described, said } from './commands.mjs';
+import { operations, calls, call, plain } from './operations.mjs';
 
 let w, a, b;
 const live = {};
@@ -44,4 +46,171 @@ test('two tenants are made and applied while the server runs, and people of both
   }
   assert.equal(w.server.pid, pid);
   assert.equal(w.server.exitCode, null);
+});
+
+/** Everything that identifies something of B's, by kind; all of it alive. Its answers are B's own and are not told to A. */
+async function identifiers() {
+  const of = async (t) => {
+    const { c } = t;
+    const person = await t.signIn('corp', 'dana'), admin = await t.signIn('corp', 'ada');
+    const [role] = t.given().corp;
+    const target = role.slice(0, role.lastIndexOf('/'));
+    const creds = (await t.api('POST', '/credentials', person.access_token, { target, roles: [role] })).json;
+    const client = await w.connect(creds);
+    const grant = (await t.api('GET', '/grants', person.access_token)).json.grants.find((g) => g.session === person.session);
+    const device = (await t.ask('POST', '/oauth/device_authorization', { form: { client_id: 'daypass-cli' } })).json;
+    const pending = await t.begin('corp');
+    const log = (await t.api('GET', '/audit', admin.access_token)).json;
+    const opened = log.records.map((r) => JSON.parse(r)).find((r) => JSON.stringify(r).includes('cx_'));
+    return {
+      creds, client, pending, admin, person, device, size: log.size,
+      ids: {
+        grant: grant.id, account: grant.account, session: person.session, credential: creds.user, password: creds.password, connection: JSON.stringify(opened).match(/cx_[a-z2-7]+/)[0],
+        target: `pg/${c.target}`, role: `pg/${c.target}/${c.role}`, idp: c.idp, issuer: t.ops.corp.issuer, principal: `${c.idp}/dana`, person: c.person, email: `${c.email}@example.test`, group: c.group,
+        pgGroup: c.pgGroup, database: c.database, policy: c.policy, tenant: t.id, cursor: String(log.size).padStart(12, '0'), deviceCode: device.device_code, userCode: device.user_code,
+        state: pending.state, cookie: pending.cookie, token: person.access_token,
+      },
+    };
+  };
+  const mine = await of(a), theirs = await of(b);
+  // A's default values: its own, which work, but for those that are used up by one use.
+  mine.v = { ...mine.ids, target: 'pg/orders', role: 'pg/orders/reader', idp: 'corp', principal: 'corp/dana', files: a.files(), state: ghostOf(mine.ids.state), cookie: mine.ids.cookie, deviceCode: ghostOf(mine.ids.deviceCode), code: ghostOf(mine.ids.state), verifier: ghostOf(mine.ids.state) };
+  theirs.files = b.files();
+  return { mine, theirs };
+}
+
+test('an identifier of B is worth as much to A as one that never was, in every operation', { timeout: 100000 }, async (t) => {
+  const doc = await (await fetch(`${w.url}/api/v1/openapi.json`)).json();
+  const offered = Object.entries(doc.paths).flatMap(([path, item]) => Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`)).filter((name) => name.includes('{tenant}'));
+  assert.deepEqual(Object.keys(operations).sort(), offered.sort(), 'operations.mjs says how each operation is called');
+
+  // B's log grows longer than A's, so that a place in it is none in A's.
+  await Promise.all(Array.from({ length: 80 }, () => b.ask('GET', '/idp/corp/callback?state=x')));
+  const { mine, theirs } = live.ids = await identifiers();
+  // The code is good for a minute: it is made last.
+  const finished = await b.finish(await b.begin('corp'), 'dana');
+  Object.assign(theirs.ids, { code: finished.code, verifier: finished.verifier });
+  const ids = theirs.ids;
+  assert.ok(theirs.size > mine.size + 20, 'the cursor of B lies outside the log of A');
+  const table = calls(mine.v);
+  const both = async (what, one, other, sentOne, sentOther) => {
+    const x = plain(await one(), sentOne), y = plain(await other(), sentOther);
+    assert.equal(x, y, what);
+  };
+  const ghosts = () => Object.fromEntries(Object.entries(ids).map(([kind, id]) => [kind, ghostOf(id)]));
+  const record = a.onAnswer;
+  const callers = [['administrator', mine.admin.access_token], ['user', mine.person.access_token]];
+  let compared = 0;
+
+  await t.test("A's path, each identifier of B in each place", async () => {
+    for (const [who, token] of callers) {
+      for (const op of table) {
+        for (const slot of op.slots) {
+          for (const [kind, id] of Object.entries(ids)) {
+            // Every kind in every place for who may do most; else what fits the place.
+            if (kind !== slot && (op.slow || who === 'user')) continue;
+            const ghost = ghostOf(id);
+            await both(`${who}: ${op.name}, ${kind} of B as ${slot}`, () => call(w, a.id, op, { ...mine.v, [slot]: id }, token, record), () => call(w, a.id, op, { ...mine.v, [slot]: ghost }, token, record), [id], [ghost]);
+            compared += 1;
+          }
+        }
+      }
+    }
+  });
+  await t.test("each place is looked at: A's own identifiers there make a difference", async () => {
+    // Not where the state of a sign-in, which is used up, is asked first, nor on the page that only shows the code again, nor where it
+    // would end what is needed later.
+    const blind = (name) => name.includes('callback') || name.endsWith('/end') || name === 'GET /t/{tenant}/device';
+    for (const op of table.filter((o) => !blind(o.name))) {
+      for (const slot of op.slots.filter((s) => ['grant', 'target', 'role', 'idp', 'principal', 'userCode', 'pgGroup'].includes(s))) {
+        const ghost = ghostOf(mine.v[slot]);
+        const differs = [];
+        for (const [, token] of callers) {
+          const own = await call(w, a.id, op, mine.v, token, record), other = await call(w, a.id, op, { ...mine.v, [slot]: ghost }, token, record);
+          differs.push(plain(own, [mine.v[slot]]) !== plain(other, [ghost]));
+        }
+        assert.ok(differs.includes(true), `${op.name}, ${slot}`);
+      }
+    }
+  });
+  await t.test("A's path, all identifiers of B at once", async () => {
+    for (const [who, token] of callers) {
+      for (const op of table.filter((o) => o.slots.length > 1)) {
+        const other = ghosts();
+        await both(`${who}: ${op.name}`, () => call(w, a.id, op, { ...ids, files: mine.v.files }, token, record), () => call(w, a.id, op, { ...other, files: mine.v.files }, token, record), Object.values(ids), Object.values(other));
+        compared += 1;
+      }
+    }
+  });
+  await t.test("A's path with B's token, as with a made-up one", async () => {
+    for (const token of [ids.token, theirs.admin.access_token]) {
+      for (const op of table) {
+        const ghost = ghostOf(token);
+        await both(op.name, () => call(w, a.id, op, mine.v, token, record), () => call(w, a.id, op, mine.v, ghost, record), [token], [ghost]);
+        compared += 1;
+      }
+    }
+  });
+  await t.test("B's path with A's token, as with a made-up one", async () => {
+    // What is used up by one use stays B's; the token is what is tried here.
+    const v = { ...ids, ...Object.fromEntries(['code', 'state', 'deviceCode', 'userCode', 'cookie'].map((kind) => [kind, ghostOf(ids[kind])])), files: theirs.files };
+    for (const [who, token] of callers) {
+      for (const op of table) {
+        const ghost = ghostOf(token);
+        await both(`${who}: ${op.name}`, () => call(w, b.id, op, v, token, op.name.includes('/api/v1/') ? record : undefined), () => call(w, b.id, op, v, ghost), [token], [ghost]);
+        compared += 1;
+      }
+    }
+  });
+  await t.test("A's sign-in is not finished by B's browser, nor at another provider's address", async () => {
+    for (const cookie of [ids.cookie, ghostOf(ids.cookie)]) {
+      const begun = await a.begin('corp');
+      const answer = await a.ask('GET', `/idp/corp/callback?code=x&state=${begun.state}&iss=${encodeURIComponent(a.ops.corp.issuer)}`, { cookie });
+      assert.equal(answer.status, 403);
+      assert.match(answer.body, /login\.browser/);
+    }
+  });
+  await t.test('all of it was alive, and B has it still', async () => {
+    assert.ok(compared > 500, String(compared));
+    const { person, admin } = theirs;
+    assert.equal((await theirs.client.query('SELECT name FROM owner')).rows[0].name, b.c.row);
+    const grant = (await b.api('GET', `/grants/${ids.grant}`, person.access_token)).json;
+    assert.equal(grant.state, 'active');
+    assert.equal(grant.account, ids.account);
+    const sessions = (await b.api('GET', '/sessions', admin.access_token)).json.sessions;
+    assert.ok(sessions.some((s) => s.id === ids.session));
+    assert.equal((await b.api('GET', `/audit?from=${ids.cursor}`, admin.access_token)).json.records.length > 0, true);
+    const redeemed = await b.redeem(finished);
+    assert.equal(redeemed.status, 200, JSON.stringify(redeemed));
+    assert.equal(redeemed.principal, 'corp/dana');
+    await (await w.connect(theirs.creds)).end();
+    const poll = { form: { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', client_id: 'daypass-cli', device_code: ids.deviceCode } };
+    assert.equal((await b.ask('POST', '/oauth/token', poll)).json.check, 'device.pending');
+    // The pending sign-in becomes the device's: its user code was found.
+    const page = await b.ask('POST', '/device', { form: { user_code: ids.userCode, idp: 'corp' } });
+    assert.equal(page.status, 303, page.body);
+    assert.ok((await b.finish(theirs.pending, 'dana')).code);
+    assert.equal((await b.api('GET', '/session', ids.token)).status, 200);
+  });
+});
+
+test('an identifier of B is worth as much to A as one that never was, in every command', { timeout: 60000 }, async () => {
+  // The first "### `daypass`" of the page lists the options of all commands.
+  assert.deepEqual(Object.keys(commands).sort(), described().sort(), 'commands.mjs says how each command is called');
+  const { ids } = live.ids.theirs;
+  const ghosts = Object.fromEntries(Object.entries(ids).map(([kind, id]) => [kind, ghostOf(id)]));
+  const jobs = Object.entries(commands).flatMap(([name, build]) => {
+    if (typeof build === 'string') return [];
+    const own = build(ids), others = build(ghosts);
+    return own.flatMap((args, i) => [[], ['-o', 'json']].map((output) => ({ name, args: [args[0], ...output, ...args.slice(1)], other: [others[i][0], ...output, ...others[i].slice(1)] })));
+  });
+  const work = async () => {
+    for (let job; (job = jobs.pop());) {
+      const [x, y] = [await a.cli('a-ada', job.args), await a.cli('a-ada', job.other)];
+      assert.equal(said(x, Object.values(ids)), said(y, Object.values(ghosts)), job.args.join(' '));
+      assert.notEqual(x.code, job.name === 'sessions end' ? 1 : 0, `${job.args.join(' ')}: ${x.out}`);
+    }
+  };
+  await Promise.all([work(), work(), work()]);
+  assert.equal((await b.api('GET', '/session', ids.token)).status, 200);
 });
