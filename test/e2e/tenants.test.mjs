@@ -2,9 +2,13 @@
 // operations.mjs says how each operation is called, commands.mjs each command; a new one without an entry there is a failure here.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { TwoTenants, ghostOf } from './two_tenants.mjs';
+import net from 'node:net';
+import { once } from 'node:events';
+import pg from 'pg';
+import { LyingOp, browse, until } from './harness.mjs';
+import { TwoTenants, ghostOf, redirect } from './two_tenants.mjs';
 import { commands, described, said } from './commands.mjs';
-import { operations, calls, call, plain } from './operations.mjs';
+import { operations, calls, call, plain, withoutSent } from './operations.mjs';
 
 let w, a, b;
 const live = {};
@@ -213,4 +217,126 @@ test('an identifier of B is worth as much to A as one that never was, in every c
   };
   await Promise.all([work(), work(), work()]);
   assert.equal((await b.api('GET', '/session', ids.token)).status, 200);
+});
+
+/** What the gate answers to who must not get in: every field of the error, told to A when A asked. */
+async function refusal(options) {
+  const client = new pg.Client(options);
+  client.on('error', () => {});
+  const scram = [];
+  client.connection.on('authenticationSASLContinue', (message) => scram.push(message.data));
+  const error = await client.connect().then(() => null, (e) => e);
+  await client.end().catch(() => {});
+  assert.ok(error, `${options.user} got in`);
+  const fields = JSON.stringify({ ...error, message: error.message });
+  w.seen.push({ sent: JSON.stringify({ user: options.user, password: options.password, database: options.database }), got: fields });
+  return { code: error.code, fields, salt: scram[0]?.match(/s=([^,]+),i=(\d+)/)?.slice(1) };
+}
+
+test("the gate: B's database, B's user name, and what it says of them", { timeout: 60000 }, async () => {
+  const { mine, theirs } = live.ids;
+  for (const database of [b.c.database, `pg/${b.c.target}`]) {
+    const ghost = ghostOf(database);
+    const [x, y] = [await refusal(w.options(mine.creds, { database })), await refusal(w.options(mine.creds, { database: ghost }))];
+    assert.equal(x.code, '3D000');
+    assert.equal(withoutSent(x.fields, [database]), withoutSent(y.fields, [ghost]));
+  }
+  // The database of that name is A's own, whoever else has one.
+  const own = await w.connect(mine.creds, { database: 'orders' });
+  assert.equal((await own.query('SELECT name FROM owner')).rows[0].name, a.c.row);
+  await own.end();
+  const { user } = theirs.creds, ghost = ghostOf(user);
+  const [x, y] = [await refusal(w.options(mine.creds, { user })), await refusal(w.options(mine.creds, { user: ghost }))];
+  assert.equal(x.code, '28P01');
+  assert.equal(withoutSent(x.fields, [user]), withoutSent(y.fields, [ghost]));
+  // Nor does the exchange before it tell which of them exists: the same number of rounds, a salt of the same length that stays.
+  assert.equal(x.salt[1], y.salt[1]);
+  assert.equal(x.salt[0].length, y.salt[0].length);
+  assert.deepEqual([(await refusal(w.options(mine.creds, { user }))).salt, (await refusal(w.options(mine.creds, { user: ghost }))).salt], [x.salt, y.salt]);
+});
+
+test("B's PostgreSQL server is none that A could have as a target", { timeout: 60000 }, async (t) => {
+  const { mine } = live.ids;
+  const token = mine.admin.access_token;
+  await b.pg.sql("CREATE ROLE neighbour_admin LOGIN CREATEROLE PASSWORD 'neighbour-of-a-test'; GRANT pg_signal_backend TO neighbour_admin; GRANT CONNECT ON DATABASE orders, postgres TO neighbour_admin");
+  const [{ server_version_num: version }] = await b.pg.sql('SHOW server_version_num');
+  if (Number(version) >= 160000) await b.pg.sql('GRANT orders_reader TO neighbour_admin WITH ADMIN OPTION');
+  const good = w.write('neighbour.password', 'neighbour-of-a-test\n'), bad = w.write('late.password', 'late-of-a-test\n');
+  const folder = (change) => {
+    const files = a.files();
+    files['tenant.toml'] += `\n${a.target('pg/neighbour', 'orders', { port: b.pg.port, user: 'neighbour_admin', password: good, ...change })}[[role]]\nname = "pg/neighbour/reader"\ngroup = "orders_reader"\n`;
+    files['policies/neighbour.cedar'] = '@id("neighbour") permit(principal in Group::"corp/data", action == Action::"assume", resource == Role::"pg/neighbour/reader");\n';
+    return files;
+  };
+  for (const host of ['127.0.0.1', 'localhost', '::1', b.pg.home]) {
+    await t.test(`by ${host === b.pg.home ? 'its unix socket' : host}: refused`, async () => {
+      for (const dry_run of [true, false]) {
+        const answer = await a.api('POST', '/apply', token, { files: folder({ host }), dry_run });
+        assert.equal(answer.status, 422, answer.body);
+        assert.match(answer.body, /pg\/neighbour is on a server that is taken already/);
+      }
+    });
+  }
+  await t.test('a server that does not let A look at it when A applies is looked at before an account is made there', async () => {
+    const before = await b.pg.roles();
+    const answer = await a.api('POST', '/apply', token, { files: folder({ host: 'localhost', password: bad }), dry_run: false });
+    if (answer.status !== 422) {
+      await b.pg.sql("ALTER ROLE neighbour_admin PASSWORD 'late-of-a-test'");
+      const creds = (await a.api('POST', '/credentials', mine.person.access_token, { target: 'pg/neighbour', roles: ['reader'] })).json;
+      const client = await w.connect(creds).catch((e) => e);
+      const made = (await b.pg.roles()).filter((role) => !before.includes(role));
+      await client.end?.();
+      // Leaves A as it was, whatever came of it.
+      for (const g of (await a.api('GET', '/grants?all=true', token)).json.grants.filter((g) => g.target === 'pg/neighbour')) await a.api('POST', `/grants/${g.id}/end`, token);
+      await until(async () => (await a.api('POST', '/apply', token, { files: a.files(), dry_run: false })).status === 200, 'A without its neighbour');
+      assert.deepEqual(made, [], "an account of A on B's server");
+    }
+  });
+});
+
+test("what is in the files of B's secrets never goes to a server of A's", { timeout: 60000 }, async (t) => {
+  const trap = await LyingOp.start();
+  t.after(() => trap.stop());
+  const got = [];
+  trap.server.on('request', (req) => got.push(req.headers.authorization ?? ''));
+  const files = a.files();
+  files['tenant.toml'] = a.idp('trap', trap.issuer).replace(`${a.id}.secret`, `${b.id}.secret`) + files['tenant.toml'];
+  const answer = await a.api('POST', '/apply', live.ids.mine.admin.access_token, { files, dry_run: false });
+  if (answer.status === 200) {
+    a.ops.trap = trap;
+    await a.begin('trap').then((begun) => browse(begun.url, { jar: begun.jar, stop: redirect, onAnswer: a.onAnswer }), () => {});
+    delete a.ops.trap;
+    assert.equal((await a.api('POST', '/apply', live.ids.mine.admin.access_token, { files: a.files(), dry_run: false })).status, 200);
+  }
+  const told = got.map((header) => Buffer.from(header.replace(/^Basic /, ''), 'base64').toString()).join('\n');
+  assert.ok(!told.includes(b.c.secret), `A applied "file:…" of B's client secret, and A's own token endpoint was sent: ${told.trim()}`);
+});
+
+test('an identity provider of A that hangs, with 30 sign-ins at it, holds none of B up', { timeout: 60000 }, async (t) => {
+  const held = new Set();
+  let reached;
+  const first = new Promise((r) => { reached = r; });
+  const hanging = net.createServer((socket) => { held.add(socket); socket.on('error', () => {}); reached(); });
+  hanging.listen(0, '127.0.0.1');
+  await once(hanging, 'listening');
+  const release = () => { hanging.close(); for (const socket of held) socket.destroy(); };
+  t.after(release);
+  const files = a.files();
+  files['tenant.toml'] = a.idp('slow', `http://127.0.0.1:${hanging.address().port}`) + files['tenant.toml'];
+  const applied = await a.api('POST', '/apply', live.ids.mine.admin.access_token, { files, dry_run: false });
+  assert.equal(applied.status, 200, applied.body);
+  const query = new URLSearchParams({ response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: 's'.repeat(20), idp: 'slow' });
+  let answered = 0, signedIn = 0;
+  const pending = Array.from({ length: 30 }, () => a.ask('GET', `/oauth/authorize?${query}`).then(() => { answered += 1; }));
+  await first;
+  const ofB = (async () => {
+    for (const idp of ['corp', b.c.idp, 'corp', b.c.idp, 'corp']) { await b.signIn(idp, 'dana'); signedIn += 1; }
+  })();
+  // Whoever of A is answered first was given up on: by then B should long be in.
+  await Promise.race([ofB, ...pending]);
+  const [a_, b_] = [answered, signedIn];
+  release();
+  await Promise.all([ofB, ...pending]);
+  assert.deepEqual({ 'answered to A': a_, 'signed in at B': b_ }, { 'answered to A': 0, 'signed in at B': 5 });
+  assert.equal((await a.api('POST', '/apply', live.ids.mine.admin.access_token, { files: a.files(), dry_run: false })).status, 200);
 });

@@ -56,9 +56,13 @@ class Tenant {
     await this.pg.sql(`CREATE TABLE owner (name text); INSERT INTO owner VALUES ('${c.row}'); GRANT SELECT ON owner TO orders_reader`, 'orders');
     const [{ server_version_num: version }] = await this.pg.sql('SHOW server_version_num');
     if (Number(version) >= 160000) await this.pg.sql(`GRANT ${c.pgGroup} TO daypass_admin WITH ADMIN OPTION`);
+    this.keep();
+  }
+  /** Writes the folder, and the files that it refers to. */
+  keep() {
     for (const [name, text] of Object.entries(this.files())) this.world.write(path.join(this.id, name), text);
     this.world.write(`${this.id}.secret`, `${this.ops.corp.secret}\n`);
-    this.world.write(`${this.id}.password`, `${c.password}\n`);
+    this.world.write(`${this.id}.password`, `${this.c.password}\n`);
   }
   idp(name, issuer) {
     return `[[idp]]\nname = "${name}"\ndisplay = "Sign in at ${name}"\nissuer = "${issuer}"\nclient_id = "daypass"\nclient_secret = "file:${this.world.folder}/${this.id}.secret"\nscopes = ["profile"]\ngroups = "groups"\n[idp.attributes]\nemail = "email"\ndepartment = "department"\n\n`;
@@ -166,6 +170,17 @@ export class TwoTenants extends World {
     await self.a.start();
     await self.b.start();
     return self;
+  }
+  /** One more tenant, on the servers and with the people of one that is deleted. */
+  async heir(of) {
+    const heir = new Tenant(this, `ten-${random(8)}`);
+    Object.assign(heir, { pg: of.pg, ops: of.ops, deadPort: of.deadPort, c: of.c });
+    for (const [idp, op] of Object.entries(of.ops)) {
+      op.redirects = [`${heir.url}/idp/${idp}/callback`];
+      await op.rotate();
+    }
+    heir.keep();
+    return heir;
   }
   async startServer() {
     await super.startServer();
