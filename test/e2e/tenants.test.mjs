@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { once } from 'node:events';
 import pg from 'pg';
-import { LyingOp, browse, until } from './harness.mjs';
+import { LyingOp, browse, freePort, until } from './harness.mjs';
 import { TwoTenants, ghostOf, redirect } from './two_tenants.mjs';
 import { commands, described, said } from './commands.mjs';
 import { operations, calls, call, plain, withoutSent } from './operations.mjs';
@@ -258,13 +258,15 @@ test("the gate: B's database, B's user name, and what it says of them", { timeou
 test("B's PostgreSQL server is none that A could have as a target", { timeout: 60000 }, async (t) => {
   const { mine } = live.ids;
   const token = mine.admin.access_token;
-  await b.pg.sql("CREATE ROLE neighbour_admin LOGIN CREATEROLE PASSWORD 'neighbour-of-a-test'; GRANT pg_signal_backend TO neighbour_admin; GRANT CONNECT ON DATABASE orders, postgres TO neighbour_admin");
-  const [{ server_version_num: version }] = await b.pg.sql('SHOW server_version_num');
-  if (Number(version) >= 160000) await b.pg.sql('GRANT orders_reader TO neighbour_admin WITH ADMIN OPTION');
-  const good = w.write('neighbour.password', 'neighbour-of-a-test\n'), bad = w.write('late.password', 'late-of-a-test\n');
+  for (const server of [a.pg, b.pg]) {
+    await server.sql("CREATE ROLE neighbour_admin LOGIN CREATEROLE PASSWORD 'neighbour-of-a-test'; GRANT pg_signal_backend TO neighbour_admin; GRANT CONNECT ON DATABASE orders, postgres TO neighbour_admin");
+    const [{ server_version_num: version }] = await server.sql('SHOW server_version_num');
+    if (Number(version) >= 160000) await server.sql('GRANT orders_reader TO neighbour_admin WITH ADMIN OPTION');
+  }
+  const password = w.write('neighbour.password', 'neighbour-of-a-test\n');
   const folder = (change) => {
     const files = a.files();
-    files['tenant.toml'] += `\n${a.target('pg/neighbour', 'orders', { port: b.pg.port, user: 'neighbour_admin', password: good, ...change })}[[role]]\nname = "pg/neighbour/reader"\ngroup = "orders_reader"\n`;
+    files['tenant.toml'] += `\n${a.target('pg/neighbour', 'orders', { port: b.pg.port, user: 'neighbour_admin', password, ...change })}[[role]]\nname = "pg/neighbour/reader"\ngroup = "orders_reader"\n`;
     files['policies/neighbour.cedar'] = '@id("neighbour") permit(principal in Group::"corp/data", action == Action::"assume", resource == Role::"pg/neighbour/reader");\n';
     return files;
   };
@@ -277,21 +279,38 @@ test("B's PostgreSQL server is none that A could have as a target", { timeout: 6
       }
     });
   }
-  await t.test('a server that does not let A look at it when A applies is looked at before an account is made there', async () => {
-    const before = await b.pg.roles();
-    const answer = await a.api('POST', '/apply', token, { files: folder({ host: 'localhost', password: bad }), dry_run: false });
-    if (answer.status !== 422) {
-      await b.pg.sql("ALTER ROLE neighbour_admin PASSWORD 'late-of-a-test'");
+  // What an address leads to can change once it is applied: the server must be asked again before an account is made there.
+  for (const [what, first] of [['to nothing', null], ["to A's own server", a.pg.port]]) {
+    await t.test(`by an address that led ${what} when A applied: no account is made there`, async (t) => {
+      let to = first;
+      const forwarder = net.createServer((socket) => {
+        socket.on('error', () => {});
+        const onward = net.connect(to, '127.0.0.1');
+        onward.on('error', () => socket.destroy());
+        socket.pipe(onward).pipe(socket);
+      });
+      const port = await freePort();
+      const open = () => { forwarder.listen(port, '127.0.0.1'); return once(forwarder, 'listening'); };
+      t.after(() => forwarder.close());
+      if (to !== null) await open();
+      const answer = await a.api('POST', '/apply', token, { files: folder({ port }), dry_run: false });
+      if (answer.status === 422) return;
+      assert.equal(answer.status, 200, answer.body);
+      const before = await b.pg.roles();
+      to = b.pg.port;
+      if (first === null) await open();
       const creds = (await a.api('POST', '/credentials', mine.person.access_token, { target: 'pg/neighbour', roles: ['reader'] })).json;
       const client = await w.connect(creds).catch((e) => e);
       const made = (await b.pg.roles()).filter((role) => !before.includes(role));
+      const read = await client.query?.('SELECT name FROM owner').then((r) => r.rows[0].name, (e) => e.message);
       await client.end?.();
       // Leaves A as it was, whatever came of it.
-      for (const g of (await a.api('GET', '/grants?all=true', token)).json.grants.filter((g) => g.target === 'pg/neighbour')) await a.api('POST', `/grants/${g.id}/end`, token);
+      const grants = (await a.api('GET', '/grants?all=true', token)).json.grants.filter((g) => g.target === 'pg/neighbour');
+      for (const g of grants) await a.api('POST', `/grants/${g.id}/end`, token);
       await until(async () => (await a.api('POST', '/apply', token, { files: a.files(), dry_run: false })).status === 200, 'A without its neighbour');
-      assert.deepEqual(made, [], "an account of A on B's server");
-    }
-  });
+      assert.deepEqual({ made, read }, { made: [], read: undefined }, "an account of A on B's server");
+    });
+  }
 });
 
 test("what is in the files of B's secrets never goes to a server of A's", { timeout: 60000 }, async (t) => {
