@@ -50,6 +50,8 @@ test('two tenants are made and applied while the server runs, and people of both
   }
   assert.equal(w.server.pid, pid);
   assert.equal(w.server.exitCode, null);
+  // Before A knows any word of B: all that A can look at.
+  await lookAround();
 });
 
 /** Everything that identifies something of B's, by kind; all of it alive. Its answers are B's own and are not told to A. */
@@ -87,6 +89,9 @@ test('an identifier of B is worth as much to A as one that never was, in every o
   const doc = await (await fetch(`${w.url}/api/v1/openapi.json`)).json();
   const offered = Object.entries(doc.paths).flatMap(([path, item]) => Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`)).filter((name) => name.includes('{tenant}'));
   assert.deepEqual(Object.keys(operations).sort(), offered.sort(), 'operations.mjs says how each operation is called');
+
+  const offeredToOperator = Object.entries(doc.paths).filter(([path]) => path.includes('/tenants')).flatMap(([path, item]) => Object.keys(item).map((method) => [method.toUpperCase(), path]));
+  assert.ok(offeredToOperator.length >= 3);
 
   // B's log grows longer than A's, so that a place in it is none in A's.
   await Promise.all(Array.from({ length: 80 }, () => b.ask('GET', '/idp/corp/callback?state=x')));
@@ -163,6 +168,14 @@ test('an identifier of B is worth as much to A as one that never was, in every o
         const ghost = ghostOf(token);
         await both(`${who}: ${op.name}`, () => call(w, b.id, op, v, token, op.name.includes('/api/v1/') ? record : undefined), () => call(w, b.id, op, v, ghost), [token], [ghost]);
         compared += 1;
+      }
+    }
+  });
+  await t.test("the operator's operations tell A nothing of B", async () => {
+    for (const [method, at] of offeredToOperator) {
+      for (const [, token] of callers) {
+        const ghost = ghostOf(b.id);
+        await both(`${method} ${at}`, () => w.request(method, w.url + at.replace('{id}', b.id), { token, onAnswer: record }), () => w.request(method, w.url + at.replace('{id}', ghost), { token, onAnswer: record }), [b.id], [ghost]);
       }
     }
   });
@@ -308,7 +321,9 @@ test("B's PostgreSQL server is none that A could have as a target", { timeout: 6
       const grants = (await a.api('GET', '/grants?all=true', token)).json.grants.filter((g) => g.target === 'pg/neighbour');
       for (const g of grants) await a.api('POST', `/grants/${g.id}/end`, token);
       await until(async () => (await a.api('POST', '/apply', token, { files: a.files(), dry_run: false })).status === 200, 'A without its neighbour');
-      assert.deepEqual({ made, read }, { made: [], read: undefined }, "an account of A on B's server");
+      const left = (await b.pg.roles()).filter((role) => made.includes(role));
+      for (const role of left) await b.pg.sql(`DROP OWNED BY ${role}; DROP ROLE ${role}`, 'orders');
+      assert.deepEqual({ made, read, left }, { made: [], read: undefined, left: [] }, "accounts of A that were made on B's server, what they read there, and those that were left when their grant was closed");
     });
   }
 });
@@ -358,4 +373,144 @@ test('an identity provider of A that hangs, with 30 sign-ins at it, holds none o
   await Promise.all([ofB, ...pending]);
   assert.deepEqual({ 'answered to A': a_, 'signed in at B': b_ }, { 'answered to A': 0, 'signed in at B': 5 });
   assert.equal((await a.api('POST', '/apply', live.ids.mine.admin.access_token, { files: a.files(), dry_run: false })).status, 200);
+});
+
+/** Everything that A's administrator can look at, so that it is among what A has seen. */
+async function lookAround() {
+  const { access_token: token } = await a.signIn('corp', 'ada');
+  for (const [path, item] of Object.entries((await a.ask('GET', `${w.url}/api/v1/openapi.json`)).json.paths)) {
+    const at = path.replace('/t/{tenant}', '');
+    if (!item.get || at.includes('{')) continue;
+    await a.ask('GET', path.includes('/t/{tenant}') ? at : `${w.url}${at}`, { token });
+  }
+  await a.ask('GET', '/api/v1/audit?from=0&limit=1000', { token });
+  await a.ask('GET', '/api/v1/grants?all=true&closed=true', { token });
+  const query = new URLSearchParams({ response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: 's'.repeat(20) });
+  await a.ask('GET', `/oauth/authorize?${query}`);
+  await a.ask('GET', `${w.url}/readyz?verbose=1`);
+  for (const args of [['doctor', '-o', 'json'], ['audit', 'export'], ['ls', '--all'], ['grants', 'ls', '--all', '--closed'], ['sessions', 'ls'], ['policy', 'schema'], ['tenants', 'ls']]) await a.cli('a-ada', args);
+}
+
+test('what fails at B is logged', { timeout: 60000 }, async () => {
+  // Each of these makes the server write a line; the last test looks at whose they say they are.
+  const { theirs } = live.ids;
+  const [role] = b.given().corp;
+  assert.equal(role, `pg/${b.c.target}/${b.c.role}`);
+  await b.pg.sql(`ALTER DATABASE ${b.c.database} CONNECTION LIMIT 0`);
+  await assert.rejects(w.connect(theirs.creds));
+  await b.pg.sql(`ALTER DATABASE ${b.c.database} CONNECTION LIMIT -1`);
+  const query = new URLSearchParams({ response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: 's'.repeat(20), idp: b.c.down });
+  assert.equal((await b.ask('GET', `/oauth/authorize?${query}`)).status, 503);
+  await until(() => w.log.includes('upstream login failed') && w.log.includes('metadata not fetched'), 'the lines');
+});
+
+/** Each operation at a tenant that is gone, as at one that never was: without a login, with one that was good there, and with one of A. */
+async function neverWas(gone) {
+  const ghost = ghostOf(gone.id);
+  const { mine, theirs } = live.ids;
+  const v = { ...theirs.ids, files: theirs.files };
+  for (const token of [undefined, theirs.ids.token, mine.admin.access_token]) {
+    for (const op of calls(mine.v)) {
+      const [x, y] = [await call(w, gone.id, op, v, token, a.onAnswer), await call(w, ghost, op, v, token, a.onAnswer)];
+      assert.equal(x.status, 404, op.name);
+      assert.equal(plain(x, [gone.id]), plain(y, [ghost]), op.name);
+    }
+  }
+}
+
+test('B is deleted: its live session is cut, its roles go, nothing tells it from a tenant that never was; A lives on', { timeout: 60000 }, async () => {
+  await lookAround();
+  const ofA = live['a corp'], ofB = live['b corp'];
+  ofB.child.stdin.write('SELECT pg_sleep(600);\n');
+  await until(async () => (await b.pg.sql("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%' AND state = 'active'")).length === 1, 'the query of B');
+  assert.ok((await b.pg.roles()).length >= 3);
+  const accountsOfA = await a.pg.roles();
+  const deleted = await w.operate('tenants', 'delete', b.id, '--yes');
+  assert.equal(deleted.code, 0, deleted.err);
+  assert.notEqual(await ofB.ended, 0);
+  assert.match(ofB.err, /57P01/);
+  await assert.rejects(live['b second'].say('SELECT 1'));
+  await until(async () => (await b.pg.roles()).length === 0 && (await b.pg.backends()).length === 0, "nothing of ours on B's server");
+  await until(async () => !(await w.tenantNames()).has(b.id), 'B to be gone from the list');
+  assert.ok((await w.tenantNames()).has(a.id));
+  assert.equal(await ofA.say('SELECT name FROM owner'), a.c.row);
+  assert.deepEqual((await a.pg.roles()).sort(), accountsOfA.sort());
+  await neverWas(b);
+
+  const again = await w.operate('tenants', 'create', b.id);
+  assert.equal(again.code, 1, again.err);
+  assert.match(again.err, /tenant\.used_before/);
+  const ghost = ghostOf(b.id);
+  const [x, y] = [await w.operate('tenants', 'delete', b.id, '--yes'), await w.operate('tenants', 'delete', ghost, '--yes')];
+  assert.equal(x.code, 6, x.err);
+  assert.equal(said(x, [b.id]), said(y, [ghost]));
+  // At the gate its credential is a name that nobody ever had, with the right password as with a wrong one.
+  const { creds } = live.ids.theirs, user = ghostOf(creds.user);
+  const [dead, unknown] = [await refusal(w.options(creds)), await refusal(w.options(creds, { user }))];
+  assert.equal(dead.code, '28P01');
+  assert.equal(withoutSent(dead.fields, [creds.user]), withoutSent(unknown.fields, [user]));
+  assert.equal(await ofA.say('SELECT 1 + 1'), '2');
+});
+
+test('killed while a tenant is being deleted: the next start finishes it', { timeout: 60000 }, async () => {
+  // Its server is free again, so that the next one can have it.
+  const c = await w.heir(b);
+  assert.equal((await w.operate('tenants', 'create', c.id)).code, 0);
+  const applied = await c.apply();
+  assert.equal(applied.code, 0, applied.err);
+  assert.equal((await c.login('c-dana', 'corp', 'dana')).code, 0);
+  const session = w.psql(c, 'c-dana', `pg/${c.c.target}`);
+  assert.equal(await session.say('SELECT name FROM owner'), c.c.row);
+  // Nobody can drop a role while this lock is held.
+  const holder = new pg.Client({ host: '127.0.0.1', port: c.pg.port, user: 'postgres', password: c.pg.password, database: 'postgres' });
+  holder.on('error', () => {});
+  await holder.connect();
+  await holder.query('BEGIN; LOCK TABLE pg_authid IN SHARE MODE');
+  const deleted = await w.operate('tenants', 'delete', c.id, '--yes');
+  assert.equal(deleted.code, 0, deleted.err);
+  const waiting = async () => (await holder.query("SELECT 1 FROM pg_locks WHERE relation = 'pg_authid'::regclass AND NOT granted")).rowCount > 0;
+  await until(waiting, 'the revocation to wait for the lock');
+  assert.equal((await w.tenantNames()).get(c.id).state, 'deleting');
+  await neverWas(c);
+  await w.stopServer('SIGKILL');
+  await holder.query('ROLLBACK');
+  await holder.end();
+  await w.startServer();
+  await until(async () => !(await w.tenantNames()).has(c.id), 'the deletion to be finished');
+  await until(async () => (await c.pg.roles()).length === 0 && (await c.pg.backends()).length === 0, "nothing of ours on its server");
+  await neverWas(c);
+  assert.match((await w.operate('tenants', 'create', c.id)).err, /tenant\.used_before/);
+  assert.match((await w.operate('tenants', 'create', b.id)).err, /tenant\.used_before/);
+  // A's login is good for a new session.
+  const after_ = w.psql(a, 'a-corp-dana', 'pg/orders');
+  assert.equal(await after_.say('SELECT name FROM owner'), a.c.row);
+  assert.equal(await after_.close(), 0);
+  await live['a corp'].close();
+  await live['a second'].close();
+});
+
+test('nothing that A ever saw holds a word of B, but for what A itself said', async () => {
+  await lookAround();
+  const words = { ...live.ids.theirs.ids, ...b.c };
+  // A place in a log is no word of anybody's.
+  delete words.cursor;
+  // What A typed stays in A's own log, and comes back to whoever reads that.
+  const ownLog = /audit/;
+  const known = new Set(), found = new Map();
+  for (const { sent, got } of w.seen) {
+    for (const [kind, word] of Object.entries(words)) {
+      if ([word, encodeURIComponent(word)].some((form) => sent.includes(form))) known.add(kind);
+      else if (got.includes(word) && !(known.has(kind) && ownLog.test(sent))) found.set(kind, `${sent.slice(0, 200)} -> ${got.slice(Math.max(0, got.indexOf(word) - 100)).slice(0, 300)}`);
+    }
+  }
+  assert.deepEqual(Object.fromEntries(found), {});
+  assert.ok(w.seen.length > 1000 && w.seen.some(({ got }) => got.includes(a.c.row)) && w.seen.some(({ got }) => got.includes(a.c.display) || got.includes(a.c.person)), "A's own are there");
+  assert.ok(w.seen.some(({ sent, got }) => sent.includes('/metrics') && got.includes('daypass_build_info')), 'the metrics are among it');
+});
+
+test("a line of the server's log that holds something of B says that it is B's", () => {
+  const words = Object.values({ ...live.ids.theirs.ids, ...b.c, cursor: b.c.row });
+  const lines = w.log.trim().split('\n').map((line) => JSON.parse(line));
+  const others = lines.filter((line) => line.tenant !== b.id && words.some((word) => JSON.stringify(line).includes(word)));
+  assert.deepEqual(others, []);
 });
