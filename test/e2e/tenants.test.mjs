@@ -268,6 +268,27 @@ test("the gate: B's database, B's user name, and what it says of them", { timeou
   assert.deepEqual([(await refusal(w.options(mine.creds, { user }))).salt, (await refusal(w.options(mine.creds, { user: ghost }))).salt], [x.salt, y.salt]);
 });
 
+/** An address of A's that leads where A wants, and that can change: to a port, or (null) to somebody who accepts and never answers. */
+async function addressOfA(t, to) {
+  const held = new Set();
+  const self = { port: await freePort(), reached: 0 };
+  const hold = (socket) => { held.add(socket); socket.on('error', () => {}); socket.on('close', () => held.delete(socket)); return socket; };
+  const server = net.createServer((socket) => {
+    hold(socket);
+    self.reached += 1;
+    if (to === null) return;
+    const onward = hold(net.connect(to, '127.0.0.1'));
+    onward.on('close', () => socket.destroy());
+    socket.pipe(onward).pipe(socket);
+  });
+  const drop = () => { for (const socket of held) socket.destroy(); };
+  self.open = async () => { server.listen(self.port, '127.0.0.1'); await once(server, 'listening'); return self; };
+  self.lead = (where, { keep = false } = {}) => { to = where; self.reached = 0; if (!keep) drop(); };
+  self.close = () => { server.close(); drop(); };
+  t.after(self.close);
+  return self;
+}
+
 test("B's PostgreSQL server is none that A could have as a target", { timeout: 60000 }, async (t) => {
   const { mine } = live.ids;
   const token = mine.admin.access_token;
@@ -295,23 +316,15 @@ test("B's PostgreSQL server is none that A could have as a target", { timeout: 6
   // What an address leads to can change once it is applied: the server must be asked again before an account is made there.
   for (const [what, first] of [['to nothing', null], ["to A's own server", a.pg.port]]) {
     await t.test(`by an address that led ${what} when A applied: no account is made there`, async (t) => {
-      let to = first;
-      const forwarder = net.createServer((socket) => {
-        socket.on('error', () => {});
-        const onward = net.connect(to, '127.0.0.1');
-        onward.on('error', () => socket.destroy());
-        socket.pipe(onward).pipe(socket);
-      });
-      const port = await freePort();
-      const open = () => { forwarder.listen(port, '127.0.0.1'); return once(forwarder, 'listening'); };
-      t.after(() => forwarder.close());
-      if (to !== null) await open();
-      const answer = await a.api('POST', '/apply', token, { files: folder({ port }), dry_run: false });
+      const address = await addressOfA(t, first);
+      if (first !== null) await address.open();
+      const answer = await a.api('POST', '/apply', token, { files: folder({ port: address.port }), dry_run: false });
       if (answer.status === 422) return;
       assert.equal(answer.status, 200, answer.body);
       const before = await b.pg.roles();
-      to = b.pg.port;
-      if (first === null) await open();
+      // Connections that are open stay with the old server.
+      address.lead(b.pg.port, { keep: true });
+      if (first === null) await address.open();
       const creds = (await a.api('POST', '/credentials', mine.person.access_token, { target: 'pg/neighbour', roles: ['reader'] })).json;
       const client = await w.connect(creds).catch((e) => e);
       const made = (await b.pg.roles()).filter((role) => !before.includes(role));
@@ -347,32 +360,83 @@ test("what is in the files of B's secrets never goes to a server of A's", { time
 });
 
 test('an identity provider of A that hangs, with 30 sign-ins at it, holds none of B up', { timeout: 60000 }, async (t) => {
-  const held = new Set();
-  let reached;
-  const first = new Promise((r) => { reached = r; });
-  const hanging = net.createServer((socket) => { held.add(socket); socket.on('error', () => {}); reached(); });
-  hanging.listen(0, '127.0.0.1');
-  await once(hanging, 'listening');
-  const release = () => { hanging.close(); for (const socket of held) socket.destroy(); };
-  t.after(release);
+  const hanging = await (await addressOfA(t, null)).open();
   const files = a.files();
-  files['tenant.toml'] = a.idp('slow', `http://127.0.0.1:${hanging.address().port}`) + files['tenant.toml'];
+  files['tenant.toml'] = a.idp('slow', `http://127.0.0.1:${hanging.port}`) + files['tenant.toml'];
   const applied = await a.api('POST', '/apply', live.ids.mine.admin.access_token, { files, dry_run: false });
   assert.equal(applied.status, 200, applied.body);
   const query = new URLSearchParams({ response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: 's'.repeat(20), idp: 'slow' });
   let answered = 0, signedIn = 0;
   const pending = Array.from({ length: 30 }, () => a.ask('GET', `/oauth/authorize?${query}`).then(() => { answered += 1; }));
-  await first;
+  await until(() => hanging.reached > 0, 'the first of them to hang');
   const ofB = (async () => {
     for (const idp of ['corp', b.c.idp, 'corp', b.c.idp, 'corp']) { await b.signIn(idp, 'dana'); signedIn += 1; }
   })();
   // Whoever of A is answered first was given up on: by then B should long be in.
   await Promise.race([ofB, ...pending]);
   const [a_, b_] = [answered, signedIn];
-  release();
+  hanging.close();
   await Promise.all([ofB, ...pending]);
   assert.deepEqual({ 'answered to A': a_, 'signed in at B': b_ }, { 'answered to A': 0, 'signed in at B': 5 });
   assert.equal((await a.api('POST', '/apply', live.ids.mine.admin.access_token, { files: a.files(), dry_run: false })).status, 200);
+});
+
+/** A new login of B's, and a connection for which an account must be made. */
+async function newSession(t) {
+  const [role] = t.given().corp;
+  const { access_token: token, session } = await t.signIn('corp', 'dana');
+  const creds = (await t.api('POST', '/credentials', token, { target: role.slice(0, role.lastIndexOf('/')), roles: [role] })).json;
+  const client = await w.connect(creds);
+  const grant = (await t.api('GET', '/grants', token)).json.grants.find((g) => g.session === session);
+  return { token, client, grant };
+}
+
+test('a PostgreSQL server of A that hangs, with 30 applies at it, holds no new account of B up', { timeout: 60000 }, async (t) => {
+  const hanging = await (await addressOfA(t, null)).open();
+  const files = a.files();
+  files['tenant.toml'] += `\n${a.target('pg/slow', 'orders', { port: hanging.port })}`;
+  let answered = 0, made = 0;
+  const pending = Array.from({ length: 30 }, () => a.api('POST', '/apply', live.ids.mine.admin.access_token, { files, dry_run: true }).then(() => { answered += 1; }));
+  await until(() => hanging.reached > 0, 'the first of them to hang');
+  const ofB = newSession(b).then((got) => { made += 1; return got; });
+  await Promise.race([ofB, ...pending]);
+  const [a_, b_] = [answered, made];
+  hanging.close();
+  const { client } = await ofB;
+  await client.end();
+  await Promise.all(pending);
+  assert.deepEqual({ 'answered to A': a_, 'made at B': b_ }, { 'answered to A': 0, 'made at B': 1 });
+});
+
+test('two PostgreSQL servers of A that hang while grants there end hold no revocation of B up', { timeout: 60000 }, async (t) => {
+  const admin = live.ids.mine.admin.access_token;
+  const addresses = [await (await addressOfA(t, a.pg.port)).open(), await (await addressOfA(t, a.pg.port)).open()];
+  const files = a.files();
+  for (const [i, { port }] of addresses.entries()) {
+    files['tenant.toml'] += `\n${a.target(`pg/slow${i}`, 'orders', { port })}[[role]]\nname = "pg/slow${i}/reader"\ngroup = "orders_reader"\n`;
+    files['policies/main.cedar'] += `@id("slow${i}") permit(principal in Group::"corp/data", action == Action::"assume", resource == Role::"pg/slow${i}/reader");\n`;
+  }
+  assert.equal((await a.api('POST', '/apply', admin, { files, dry_run: false })).status, 200);
+  for (let login = 0; login < 3; login += 1) {
+    const { access_token: token } = await a.signIn('corp', 'dana');
+    for (const i of [0, 1]) await w.connect((await a.api('POST', '/credentials', token, { target: `pg/slow${i}`, roles: ['reader'] })).json);
+  }
+  const atSlow = async () => (await a.api('GET', '/grants?all=true', admin)).json.grants.filter((g) => g.target.startsWith('pg/slow'));
+  const grants = await atSlow();
+  assert.equal(grants.length, 6);
+  const { token, client, grant } = await newSession(b);
+  for (const address of addresses) address.lead(null);
+  const ends = grants.map((g) => a.api('POST', `/grants/${g.id}/end`, admin));
+  await until(() => addresses.every((address) => address.reached > 0), 'the revocations to hang');
+  const ended = await b.api('POST', `/grants/${grant.id}/end`, token);
+  const still = (await atSlow()).filter((g) => g.state === 'revoking').length;
+  for (const address of addresses) address.lead(a.pg.port);
+  await Promise.all(ends);
+  await until(async () => (await atSlow()).length === 0, 'the revocations of A');
+  assert.equal((await a.api('POST', '/apply', admin, { files: a.files(), dry_run: false })).status, 200);
+  await client.end();
+  // 200: closed, its account proven gone. 202 is the server's own limit: it waits no longer.
+  assert.deepEqual({ status: ended.status, state: ended.json.state, 'still hanging at A': still }, { status: 200, state: 'closed', 'still hanging at A': 6 });
 });
 
 /** Everything that A's administrator can look at, so that it is among what A has seen. */
