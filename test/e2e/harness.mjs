@@ -45,9 +45,10 @@ function postgresBin() {
 }
 
 export class Postgres {
-  static async start(folder) {
+  /** A server of its own in `folder`/`name`, on loopback: `listen` says at which of its addresses. */
+  static async start(folder, { name = 'postgres', listen = '127.0.0.1' } = {}) {
     const self = new Postgres();
-    self.home = path.join(folder, 'postgres');
+    self.home = path.join(folder, name);
     self.data = path.join(self.home, 'data');
     fs.mkdirSync(self.home);
     const bin = postgresBin();
@@ -65,7 +66,7 @@ export class Postgres {
     if (init.status !== 0) throw new Error(init.stderr);
     self.port = await freePort();
     self.launch = () => {
-      self.child = keep(spawn(`${bin}/postgres`, ['-D', self.data, '-p', String(self.port), '-k', self.home, '-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off', '-c', 'max_connections=320', '-c', 'shared_buffers=64MB'],
+      self.child = keep(spawn(`${bin}/postgres`, ['-D', self.data, '-p', String(self.port), '-k', self.home, '-c', `listen_addresses=${listen}`, '-c', 'fsync=off', '-c', 'max_connections=320', '-c', 'shared_buffers=64MB'],
         { ...options, stdio: ['ignore', 'ignore', 'pipe'] }));
       self.log = '';
       self.child.stderr.on('data', (d) => { self.log += d; });
@@ -110,8 +111,10 @@ export const people = {
 
 /** npm oidc-provider, a certified OpenID provider; whoever `next` names is signed in without a question. */
 export class CertifiedOp {
-  static async start() {
+  /** `own`: whom it knows, by subject. */
+  static async start(own = people) {
     const self = new CertifiedOp();
+    self.people = own;
     self.port = await freePort();
     self.issuer = `http://127.0.0.1:${self.port}`;
     self.secret = 'client-secret-of-a-test-with-enough-length';
@@ -127,13 +130,13 @@ export class CertifiedOp {
     const provider = new Provider(this.issuer, {
       clients: [{ client_id: 'daypass', client_secret: this.secret, redirect_uris: this.redirects ?? ['http://127.0.0.1/none'], response_types: ['code'], grant_types: ['authorization_code'], id_token_signed_response_alg: 'ES256', token_endpoint_auth_method: 'client_secret_basic' }],
       jwks: { keys: [jwk] },
-      claims: { openid: ['sub'], profile: ['name', 'groups', 'department'] },
+      claims: { openid: ['sub'], profile: ['name', 'groups', 'department', 'email'] },
       conformIdTokenClaims: false,
       cookies: { keys: ['a', 'b'] },
       pkce: { required: () => true },
       features: { devInteractions: { enabled: false } },
       interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
-      findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ ...people[id] }) }),
+      findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ ...self.people[id] }) }),
       loadExistingGrant: async (ctx) => {
         const grant = new ctx.oidc.provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
         grant.addOIDCScope('openid profile');
@@ -326,10 +329,11 @@ permit(principal in Group::"demo/data", action == Action::"assume", resource == 
   }
 }
 
-/** Follows redirects with a cookie jar; {ok, status, body, url}. */
-export async function browse(start, { method = 'GET', form, jar = new Map() } = {}) {
+/** Follows redirects with a cookie jar, as far as to an address that begins with `stop`; {ok, status, body, url}. `onAnswer` sees each answer. */
+export async function browse(start, { method = 'GET', form, jar = new Map(), stop, onAnswer } = {}) {
   let url = start, body = form;
   for (let hop = 0; hop < 15; hop += 1) {
+    if (stop && url.startsWith(stop)) return { ok: true, status: 0, body: '', url, jar };
     const { host } = new URL(url);
     const cookies = [...jar].filter(([k]) => k.startsWith(`${host}|`)).map(([k, v]) => `${k.split('|')[1]}=${v}`).join('; ');
     const res = await fetch(url, { method, redirect: 'manual', headers: { ...(cookies && { cookie: cookies }), ...(body && { 'content-type': 'application/x-www-form-urlencoded' }) }, body });
@@ -337,7 +341,9 @@ export async function browse(start, { method = 'GET', form, jar = new Map() } = 
       const [pair] = c.split(';');
       jar.set(`${host}|${pair.slice(0, pair.indexOf('='))}`, pair.slice(pair.indexOf('=') + 1));
     }
-    if (res.status < 300 || res.status >= 400) return { ok: res.ok, status: res.status, body: await res.text(), url, jar };
+    const text = await res.text();
+    onAnswer?.({ url, status: res.status, headers: res.headers, body: text });
+    if (res.status < 300 || res.status >= 400) return { ok: res.ok, status: res.status, body: text, url, jar };
     url = new URL(res.headers.get('location'), url).href;
     method = 'GET';
     body = undefined;

@@ -1,0 +1,87 @@
+// How each operation below /t/{tenant}/ of the OpenAPI document is called, and with which identifiers. `v` holds one of each kind: what an entry
+// reads of it is what an attacker can put there. tenants.test.mjs fails for an operation that is not here.
+import { redirect } from './two_tenants.mjs';
+
+const form = (fields) => ({ form: fields });
+const folder = (v) => ({
+  files: {
+    ...v.files,
+    'policies/evil.cedar': `@id("evil") permit(principal in Group::"${v.idp}/data", action == Action::"assume", resource == Role::"${v.role}") when { principal.groups.contains("${v.group}") };\n`,
+  },
+});
+// Names each kind itself: a spread would read them all.
+const withRole = (v) => ({ idp: v.idp, role: v.role, group: v.group, files: { ...v.files, 'tenant.toml': `${v.files['tenant.toml']}\n[[role]]\nname = "pg/orders/evil"\ngroup = "${v.pgGroup}"\n` } });
+const kindAndName = (target) => (target.startsWith('pg/') ? target.split('/') : ['pg', target]).map(encodeURIComponent).join('/');
+const p = encodeURIComponent;
+
+/** "METHOD path" to one call or several: {at: path below the tenant, query, form, json, cookie}. */
+export const operations = {
+  'GET /t/{tenant}/api/v1/audit': (v) => ({ at: '/api/v1/audit', query: { from: v.cursor, limit: '5' } }),
+  'GET /t/{tenant}/oauth/authorize': (v) => ({ at: '/oauth/authorize', query: { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: v.state, idp: v.idp }, cookie: v.cookie }),
+  'GET /t/{tenant}/idp/{idp}/callback': (v) => ({ at: `/idp/${p(v.idp)}/callback`, query: { code: v.code, state: v.state, iss: v.issuer }, cookie: v.cookie }),
+  'POST /t/{tenant}/idp/{idp}/callback': (v) => ({ at: `/idp/${p(v.idp)}/callback`, ...form({ SAMLResponse: 'PFJlc3BvbnNlLz4=', RelayState: v.state, state: v.state, code: v.code }), cookie: v.cookie }),
+  'GET /t/{tenant}/idp/{idp}/metadata': (v) => ({ at: `/idp/${p(v.idp)}/metadata` }),
+  'POST /t/{tenant}/oauth/token': [
+    (v) => ({ at: '/oauth/token', ...form({ grant_type: 'authorization_code', client_id: 'daypass-cli', code: v.code, code_verifier: v.verifier, redirect_uri: redirect }) }),
+    (v) => ({ at: '/oauth/token', ...form({ grant_type: 'urn:ietf:params:oauth:grant-type:device_code', client_id: 'daypass-cli', device_code: v.deviceCode }) }),
+  ],
+  'POST /t/{tenant}/oauth/device_authorization': () => ({ at: '/oauth/device_authorization', ...form({ client_id: 'daypass-cli' }) }),
+  'GET /t/{tenant}/device': (v) => ({ at: '/device', query: { user_code: v.userCode } }),
+  'POST /t/{tenant}/device': (v) => ({ at: '/device', ...form({ user_code: v.userCode, idp: v.idp }), cookie: v.cookie }),
+  'GET /.well-known/oauth-authorization-server/t/{tenant}': () => ({ wellKnown: true }),
+  'GET /t/{tenant}/api/v1/session': () => ({ at: '/api/v1/session' }),
+  'DELETE /t/{tenant}/api/v1/session': () => ({ at: '/api/v1/session' }),
+  'GET /t/{tenant}/api/v1/roles': () => ({ at: '/api/v1/roles' }),
+  'GET /t/{tenant}/api/v1/explain': (v) => ({ at: '/api/v1/explain', query: { role: v.role, principal: v.principal } }),
+  'POST /t/{tenant}/api/v1/credentials': (v) => ({ at: '/api/v1/credentials', json: { target: v.target, roles: [v.role] } }),
+  'GET /t/{tenant}/api/v1/grants': [() => ({ at: '/api/v1/grants' }), () => ({ at: '/api/v1/grants', query: { all: 'true', closed: 'true' } })],
+  'GET /t/{tenant}/api/v1/grants/{id}': (v) => ({ at: `/api/v1/grants/${p(v.grant)}` }),
+  'POST /t/{tenant}/api/v1/grants/{id}/extend': (v) => ({ at: `/api/v1/grants/${p(v.grant)}/extend`, json: { for: '45m' } }),
+  'POST /t/{tenant}/api/v1/grants/{id}/end': (v) => ({ at: `/api/v1/grants/${p(v.grant)}/end` }),
+  'GET /t/{tenant}/api/v1/sessions': () => ({ at: '/api/v1/sessions' }),
+  'POST /t/{tenant}/api/v1/sessions/{id}/end': (v) => ({ at: `/api/v1/sessions/${p(v.session)}/end` }),
+  'POST /t/{tenant}/api/v1/apply': (v) => ({ at: '/api/v1/apply', json: { ...folder(withRole(v)), dry_run: true }, slow: true }),
+  'POST /t/{tenant}/api/v1/policy/simulate': (v) => ({ at: '/api/v1/policy/simulate', json: folder(v), slow: true }),
+  'GET /t/{tenant}/api/v1/policy/schema': () => ({ at: '/api/v1/policy/schema' }),
+  'GET /t/{tenant}/api/v1/targets': () => ({ at: '/api/v1/targets' }),
+  'POST /t/{tenant}/api/v1/targets/{kind}/{name}/check': (v) => ({ at: `/api/v1/targets/${kindAndName(v.target)}/check` }),
+  'GET /t/{tenant}/api/v1/idps': () => ({ at: '/api/v1/idps' }),
+  'POST /t/{tenant}/api/v1/idps/{name}/probe': (v) => ({ at: `/api/v1/idps/${p(v.idp)}/probe` }),
+};
+
+/** [{name, method, build, slots, slow}]: `slots` are the kinds of identifiers that the call holds. */
+export function calls(sample) {
+  return Object.entries(operations).flatMap(([name, entry]) => [entry].flat().map((build) => {
+    const slots = new Set();
+    const made = build(new Proxy(sample, { get: (from, kind) => { if (kind !== 'files') slots.add(kind); return from[kind]; } }));
+    return { name, method: name.split(' ')[0], build, slots: [...slots], slow: made.slow ?? false };
+  }));
+}
+
+/** Calls it at a tenant; the answer as `request` of the world gives it. */
+export function call(world, tenant, { method, build }, v, token, onAnswer) {
+  const { at, wellKnown, query, slow, ...rest } = build(v);
+  void slow;
+  const url = wellKnown ? `${world.url}/.well-known/oauth-authorization-server/t/${tenant}` : `${world.url}/t/${tenant}${at}`;
+  return world.request(method, query ? `${url}?${new URLSearchParams(query)}` : url, { ...rest, token, onAnswer });
+}
+
+/** The answer as text, without what differs between any two: the request id, the date, fresh random values, and `sent`, which the caller said himself. */
+export function plain({ status, headers, body }, sent = []) {
+  // The length follows from the body, and the request id in it grows by a digit now and then.
+  const length = Number(headers.get('content-length') ?? 0);
+  if (length !== Buffer.byteLength(body)) throw new Error(`content-length says ${length} of ${body}`);
+  const kept = [...headers].filter(([name]) => !['date', 'x-request-id', 'content-length'].includes(name)).sort()
+    .map(([name, value]) => `${name}: ${value}`).join('\n');
+  const text = `${status}\n${kept}\n\n${body}`.replaceAll(headers.get('x-request-id') || '\0', '<request>')
+    .replace(/\b((?:state|nonce|code_challenge)=)[\w-]{43}\b/g, '$1<fresh>').replace(/(daypass-login=)[\w-]{43}/, '$1<fresh>')
+    .replace(/("(?:device_code|user_code)":")[^"]+/g, '$1<fresh>').replace(/(user_code=)[A-Z]{4}-[A-Z]{4}/g, '$1<fresh>');
+  return withoutSent(text, sent);
+}
+
+/** Errors quote what was sent, some of them only its beginning. */
+export function withoutSent(text, sent) {
+  for (const one of [...sent].sort((x, y) => y.length - x.length))
+    for (const form of new Set([one, encodeURIComponent(one), one.slice(0, 80), one.slice(0, 40)])) text = text.replaceAll(form, '<sent>');
+  return text;
+}
