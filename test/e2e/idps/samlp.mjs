@@ -136,7 +136,8 @@ export async function start({ scratch, sps, users, sign = 'both', encrypt }) {
       const id = randomBytes(16).toString('hex');
       const session = { user, index: `_${randomBytes(16).toString('hex')}`, participants: new SessionParticipants() };
       sessions.set(id, session);
-      raw.setHeader('set-cookie', `samlp=${id}; HttpOnly; Path=/`);
+      // A service provider's answer to a logout is posted here by a page of its own.
+      raw.setHeader('set-cookie', `samlp=${id}; HttpOnly; Path=/; SameSite=None`);
       return answer(Object.assign(req, request, { session }), res, next);
     }
     if (url.pathname === '/logout') {
