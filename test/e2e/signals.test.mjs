@@ -5,6 +5,7 @@ import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { createVerify, randomBytes, sign as signBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import * as jose from 'jose';
 import { CertifiedOp, LyingOp, World, people, until } from './harness.mjs';
@@ -35,7 +36,10 @@ permit(principal in Group::"corp/data", action == Action::"assume", resource == 
 
 let w, corp, corpKeys, strangerKeys, other;
 const sps = {};
+const mute = createServer(() => {});  // takes requests and says nothing
 before(async () => {
+  mute.listen(0, '127.0.0.1');
+  await once(mute, 'listening');
   w = await World.start({
     op: SignallingOp, policies, host: 'localhost',
     prepare: async (world) => {
@@ -58,13 +62,14 @@ before(async () => {
   other = await LyingOp.start();
   w.write('other-secret', `${other.secret}\n`);
   w.write('acme/tenant.toml', `[[idp]]\nname = "demo"\nissuer = "${other.issuer}"\nclient_id = "daypass"\nclient_secret = "file:${w.folder}/other-secret"\n`);
+  w.write('acme/mute.toml', `[[idp]]\nname = "mute"\nissuer = "http://127.0.0.1:${mute.address().port}"\nclient_id = "daypass"\nclient_secret = "file:${w.folder}/other-secret"\n`);
   w.write('acme/policies/main.cedar', '@id("nobody") forbid(principal, action, resource);\n');
   for (const args of [['tenants', 'create', 'acme'], ['apply', `${w.folder}/acme`, '--tenant', 'acme', '--yes']]) {
     const done = await w.cli('operator', args);
     assert.equal(done.code, 0, done.err);
   }
 });
-after(async () => { await w?.stop(); await corp?.stop(); await other?.stop(); });
+after(async () => { await w?.stop(); await corp?.stop(); await other?.stop(); mute.closeAllConnections(); mute.close(); });
 
 const now = () => Math.floor(Date.now() / 1000);
 const json = async (...args) => { const done = await w.cli(...args); assert.equal(done.code, 0, done.err); return JSON.parse(done.out); };
@@ -124,6 +129,8 @@ function logoutToken(change, { key = w.op.signing, alg = 'ES256', typ = 'logout+
   const claims = { iss: w.op.issuer, aud: 'daypass', iat: now(), exp: now() + 120, jti: randomBytes(12).toString('hex'), events: { [EVENT]: {} }, ...change };
   return new jose.SignJWT(JSON.parse(JSON.stringify(claims))).setProtectedHeader({ alg, kid: key.kid, ...(typ && { typ }) }).sign(key.privateKey);
 }
+/** How a token of the provider in tenant "acme" is signed. */
+const others = () => ({ key: { privateKey: other.keys.privateKey, kid: 'k1' }, alg: 'RS256' });
 async function post(url, fields) {
   const res = await fetch(url, { method: 'POST', body: new URLSearchParams(fields), redirect: 'manual' });
   const text = await res.text();
@@ -215,7 +222,7 @@ test('a logout token that is not right is refused by its check, and ends nothing
   assert.deepEqual([got.status, (await got.json()).check], [400, 'logout_token.missing']);
 
   // Of another tenant's provider, which has the same name there.
-  const theirs = { key: { privateKey: other.keys.privateKey, kid: 'k1' }, alg: 'RS256' };
+  const theirs = others();
   refused(await tell(logoutToken({ sub }, theirs)), 'jws.kid_unknown', "the other provider's key");
   refused(await tell(logoutToken({ sub }), 'acme'), 'jws.kid_unknown', "at the other tenant's URL");
   refused(await tell(logoutToken({ sub, iss: w.op.issuer }, theirs), 'acme'), 'logout_token.iss');
@@ -311,6 +318,55 @@ test('a sign-out at the provider, late in a sign-in, leaves no login', async () 
   for (const [step, name] of Object.entries({ 'the code is on its way': 'token_endpoint.refused', 'the ID token is on its way': 'login.signed_out' }))
     assert.equal(check((await during(step, ({ browser }) => endSession(browser))).page), name, step);
   assert.match((await during("the command line's code is on its way", ({ browser }) => endSession(browser))).err, /login has ended/);
+});
+
+test('a logout after a device was signed in, and before it has asked, leaves no login', async () => {
+  const sub = person('device');
+  const api = (path, fields) => post(`${w.url}/t/default/oauth/${path}`, { client_id: 'daypass-cli', ...fields });
+  const { said: started } = await api('device_authorization', {});
+  const browser = new Browser();
+  await browser.open(started.verification_uri);
+  w.op.next = sub;
+  const page = await browser.submit(browser.page.forms[0], { user_code: started.user_code, idp: 'demo' });
+  assert.match(page.body, /Signed in as/);
+  assert.equal((await sessions(`demo/${sub}`)).length, 1);
+  await told(logoutToken({ sub }));
+  const polled = await api('token', { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: started.device_code });
+  assert.deepEqual([polled.status, polled.said.check], [400, 'token.session']);
+  assert.deepEqual(await sessions(`demo/${sub}`), []);
+});
+
+test('a logout while the code is at a provider that says neither session nor time of sign-in leaves no login', { todo: 'the ID token is issued after the logout, by a sign-in from before it' }, async (t) => {
+  const serve = other.serve.bind(other);
+  const h = hold();
+  t.after(() => { h.go(); other.serve = serve; });
+  other.serve = async (req, res) => { if (req.url === '/token') await h.stop(); return serve(req, res); };
+  const login = w.login('acme', { args: ['--tenant', 'acme', '--idp', 'demo'], visit: (url) => new Browser().open(url) });
+  await h.reached;
+  assert.equal((await tell(logoutToken({ sub: 'dana', iss: other.issuer }, others()), 'acme')).status, 200);
+  const told_ = now();
+  await until(() => now() > told_, 'the next second');
+  h.go();
+  const done = await login;
+  assert.notEqual(done.code, 0, 'signed in');
+  assert.equal(check(done.page), 'login.signed_out');
+});
+
+test('a provider that is mute does not delay the logouts of another in its tenant', { todo: 'logout signals wait for threads that sign-ins hold' }, async () => {
+  const query_ = new URLSearchParams({ response_type: 'code', client_id: 'daypass-cli', redirect_uri: 'http://127.0.0.1:9/callback', code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: 's'.repeat(20), idp: 'mute' });
+  const asked = once(mute, 'request');
+  // More than the tenant's share of threads; nobody has to be signed in to begin a sign-in.
+  const begun = Array.from({ length: 20 }, () => fetch(`${w.url}/t/acme/oauth/authorize?${query_}`, { redirect: 'manual' }).then((r) => r.arrayBuffer(), () => {}));
+  await asked;
+  try {
+    // oidc-provider waits for 2.5 s, and does not tell it again.
+    const res = await fetch(logoutUrl('acme'), { method: 'POST', signal: AbortSignal.timeout(2500), body: new URLSearchParams({ logout_token: await logoutToken({ sub: 'dana', iss: other.issuer }, others()) }) });
+    assert.equal(res.status, 200);
+  } finally {
+    mute.on('request', (req, res) => res.destroy());
+    mute.closeAllConnections();
+    await Promise.all(begun);
+  }
 });
 
 test('what was acknowledged holds after SIGKILL, for logins, for those under way and for the account', async () => {
@@ -471,6 +527,20 @@ test('a LogoutRequest that is not right is refused by its check, and ends nothin
   await over('post-firm');
   await over('post-too');
   await lives('saml-firm');
+});
+
+test('a SessionIndex that others have had, or will have, ends and keeps out nobody else', { todo: 'a tombstone goes by SessionIndex alone, and does not ask when' }, async (t) => {
+  // saml-core section 2.7.2: small numbers that recur, so that nobody is recognised by them.
+  corp.options.sessionIndex = '7';
+  t.after(() => { corp.options.sessionIndex = undefined; });
+  const [dana, sam] = users;
+  await samlLogin('dana-7', dana);
+  await samlLogin('sam-7', sam);
+  answered(await sendPost(enveloped(logoutRequest({ name: 'dana', indexes: ['7'] }))));
+  await over('dana-7');
+  await lives('sam-7');
+  await samlLogin('sam-7-again', sam);
+  await samlLogin('dana-7-again', dana);
 });
 
 test("a LogoutRequest while the provider's answer is on its way leaves no login", async () => {
