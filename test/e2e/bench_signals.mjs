@@ -68,9 +68,13 @@ export async function benchSignals({ w, watcher, print, count = 200 }) {
   print(`logout signal to end of stream, plain, ${count} logins, a signal each`, sent.map(({ begun, answered }, i) => ({ times: [Number(ends[i] - begun) / 1e6], answered })));
   await gone();
 
-  const watchAll = await watcher(count, await logins(w, count, () => named('all')));
-  const { begun, answered } = await send(await token('all'));
-  print(`logout signal to end of stream, plain, ${count} logins, one signal for all`, [{ times: (await watchAll.ended()).map((t) => Number(t - begun) / 1e6), answered }]);
-  await gone();
+  const got = [];
+  for (let r = 0; r < 3; r += 1) {
+    const watch = await watcher(count, await logins(w, count, () => named(`all-${r}`)));
+    const { begun, answered } = await send(await token(`all-${r}`));
+    got.push({ times: (await watch.ended()).map((t) => Number(t - begun) / 1e6), answered });
+    await gone();
+  }
+  print(`logout signal to end of stream, plain, ${count} logins, one signal for all, 3 rounds`, got);
   agent.destroy();
 }

@@ -161,7 +161,7 @@ test('a sign-out at the OpenID provider cuts psql with a sentence and ends that 
   assert.equal(sid, here.claims.sid);
   const psql = await cut.ended;
   assert.notEqual(psql.code, 0);
-  assert.match(psql.err, /grant gr_\w+ on pg\/orders ended/);
+  assert.match(psql.err, /grant gr_\w+ on pg\/orders ended: the identity provider ended the session/);
   await over('here');
   await until(async () => (await w.pg.roles()).length === 1, 'the account of that login to be gone');
   assert.equal((await w.pg.sql("SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(102)'")).length, 1);
@@ -188,7 +188,7 @@ test('a sign-out that names no session ends every login of the person, and of no
   client.backchannelLogoutSessionRequired = false;
   t.after(() => { client.backchannelLogoutSessionRequired = true; });
   await endSession(first.browser);
-  for (const cut of cuts) assert.match((await cut.ended).err, /grant gr_\w+ on pg\/orders ended/);
+  for (const cut of cuts) assert.match((await cut.ended).err, /grant gr_\w+ on pg\/orders ended: the identity provider ended the session/);
   await over('one');
   await over('two');
   await lives('sam');
@@ -477,7 +477,7 @@ for (const binding of ['redirect', 'post']) {
     assert.deepEqual(visits.map((s) => s.method), [binding === 'post' ? 'POST' : 'GET', 'GET']);
     const answers = here.browser.sent.slice(from).filter((s) => s.url.startsWith(`${corp.origin}/logout`)).slice(1);
     assert.deepEqual(answers.map((s) => s.method), ['GET', 'POST'], '"corp" takes answers by redirect, "post" by POST');
-    assert.match((await cut.ended).err, /grant gr_\w+ on pg\/orders ended/);
+    assert.match((await cut.ended).err, /grant gr_\w+ on pg\/orders ended: the identity provider ended the session/);
     await over('corp-here');
     await over('post-here');
     await lives('corp-elsewhere');
