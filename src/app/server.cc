@@ -41,7 +41,8 @@ struct Server::Impl {
         gate(threads, clock, entropy, log, gate_options(c, gate_tls)),
         workers(vault, clock, log, {}),
         engine(engine::Engine::Ports{*store, clock, entropy, log, gate, workers, vault,
-                                     make_catalog(clock, entropy, log, client, keys.instance), keys.instance}) {
+                                     make_catalog(clock, entropy, log, client, keys.instance), c.data_dir + "/secrets",
+                                     keys.instance}) {
     gate.attach(engine);
     workers.report_to(engine);
   }

@@ -129,6 +129,9 @@ struct Health {
   bool store_ok = true, clock_ok = true;
 };
 
+/// The actor of whoever sits at the operator's socket. No principal is called so: theirs have a slash.
+inline constexpr std::string_view operator_actor = "operator";
+
 class Engine final : public Access {
  public:
   struct Ports {
@@ -140,6 +143,8 @@ class Engine final : public Access {
     Workers& workers;
     Vault& vault;
     Catalog catalog;
+    /// Below it, in a folder of its name, are the files that a tenant's own administrators may refer to.
+    std::string secrets_folder;
     std::string instance;  ///< 6 characters of [a-z0-9], this installation's mark on targets
     base::Millis turn_wait = std::chrono::milliseconds(500);
     int scram_rounds = 4096;  ///< of credentials; RFC 7677 asks for 4096 at least, a simulator for one
@@ -218,6 +223,8 @@ class Engine final : public Access {
   bool serves(const core::TenantId& id) const;  ///< any thread; false while it is being deleted
 
   // -- tenant (reload.cc) ------------------------------------------------------------------------------------------
+  /// Who is not the operator may name files of the server only below the tenant's own folder, or as they are named
+  /// already.
   void apply(core::TenantId tenant, std::map<std::string, std::string> files, std::string actor, bool dry_run,
              Done<Applied> done);
   /// What the recorded decisions would become under a folder, before it is applied (simulate.cc).

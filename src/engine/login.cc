@@ -119,28 +119,30 @@ std::string tombstone_of(const std::string& idp, std::string_view what, const st
 }
 
 /// A provider said that this person, or this very session of theirs, has signed out: what was signed in before that
-/// does not become a login any more, however long its answer was on the way.
-Status refuse_signed_out(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified) {
+/// does not become a login any more, however long its answer was on the way. Where the provider does not say when the
+/// person signed in, it was not later than its answer came here.
+Status refuse_signed_out(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified, WallTime arrived) {
   const core::Identity& who = verified.identity;
-  const Error over{Code::denied, "login.signed_out", "the identity provider has ended this sign-in meanwhile",
-                   "daypass login"};
+  const WallTime signed_in = who.auth_time > WallTime{} ? who.auth_time : std::min(verified.issued_at, arrived);
+  std::vector<std::string> keys = {tombstone_of(who.idp, "subject", who.subject)};
   if (who.idp_session) {
-    DP_TRY(const auto session,
-           turn.tx.get(tenant, doc_tombstone, tombstone_of(who.idp, "session", *who.idp_session), turn.now));
-    if (session) return over;
+    keys.push_back(tombstone_of(who.idp, "session", *who.idp_session + "\n" + who.subject));
+    keys.push_back(tombstone_of(who.idp, "session", *who.idp_session + "\n"));
   }
-  DP_TRY(const auto person,
-         turn.tx.get(tenant, doc_tombstone, tombstone_of(who.idp, "subject", who.subject), turn.now));
-  if (!person) return {};
-  DP_TRY(const WallTime at, base::parse_rfc3339(person->body));
-  const WallTime signed_in = who.auth_time > WallTime{} ? who.auth_time : verified.issued_at;
-  if (signed_in <= at) return over;
+  for (const auto& key : keys) {
+    DP_TRY(const auto stone, turn.tx.get(tenant, doc_tombstone, key, turn.now));
+    if (!stone) continue;
+    DP_TRY(const WallTime at, base::parse_rfc3339(stone->body));
+    if (signed_in <= at)
+      return Error{Code::denied, "login.signed_out", "the identity provider has ended this sign-in meanwhile",
+                   "daypass login"};
+  }
   return {};
 }
 
 /// What the verified identity becomes: a session, and the thing the flow was begun for.
 Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin& what, const json::Value& then,
-                               const idp::Finished& verified, base::Millis session_max) {
+                               const idp::Finished& verified, base::Millis session_max, WallTime arrived) {
   const core::Identity& who = verified.identity;
   if (!impl.serves(what.tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
   for (const auto& [key, until] : verified.once) {
@@ -149,7 +151,7 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
       return Error{Code::denied, "login.replayed", "this answer of the identity provider was used already",
                    "start again with daypass login"};
   }
-  DP_CHECK(refuse_signed_out(turn, what.tenant, verified));
+  DP_CHECK(refuse_signed_out(turn, what.tenant, verified, arrived));
   LoginSession s;
   s.id = core::new_session_id(impl.p.entropy);
   s.who = who;
@@ -220,17 +222,16 @@ Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::Tena
     if (!first) return Error{Code::invalid, "signal.replayed", "this logout was told already"};
   }
   // Tombstones first: a sign-in under way comes to conclude() behind this.
-  const WallTime until = turn.now + std::chrono::hours(24);
+  std::vector<std::string> keys;
   for (const auto& session : signal.idp_sessions)
-    DP_CHECK(turn.put_document(tenant, doc_tombstone, tombstone_of(idp, "session", session),
-                               base::to_rfc3339(signal.at), until));
-  if (signal.idp_sessions.empty()) {
-    const std::string key = tombstone_of(idp, "subject", signal.subject);
-    DP_TRY(const auto known, turn.tx.get(tenant, doc_tombstone, key, turn.now));
+    keys.push_back(tombstone_of(idp, "session", session + "\n" + signal.subject));
+  if (keys.empty()) keys.push_back(tombstone_of(idp, "subject", signal.subject));
+  for (const auto& key : keys) {
     WallTime at = signal.at;
+    DP_TRY(const auto known, turn.tx.get(tenant, doc_tombstone, key, turn.now));
     if (known)
       if (const auto before = base::parse_rfc3339(known->body); before.ok()) at = std::max(at, *before);
-    DP_CHECK(turn.put_document(tenant, doc_tombstone, key, base::to_rfc3339(at), until));
+    DP_CHECK(turn.put_document(tenant, doc_tombstone, key, base::to_rfc3339(at), turn.now + std::chrono::hours(24)));
   }
   std::vector<core::SessionId> over;
   {
@@ -276,6 +277,7 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
                  "start again with daypass login"});
   struct Pending {
     json::Value pending, then;
+    WallTime arrived;
   };
   impl.call<Pending>(
       [&impl, what, answer, fail](Result<Pending> taken) {
@@ -295,9 +297,8 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
                     if (!r.ok()) return fail(r.error());
                     (*answer)(std::move(r));
                   },
-                  [&impl, what, then = taken.then, verified = *finished, session_max](Turn& turn) {
-                    return conclude(impl, turn, what, then, verified, session_max);
-                  });
+                  [&impl, what, then = taken.then, arrived = taken.arrived, verified = *finished, session_max](
+                      Turn& turn) { return conclude(impl, turn, what, then, verified, session_max, arrived); });
             },
             fail);
       },
@@ -319,7 +320,7 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
         if (!base::equal_constant_time(pending.string_or("browser"), hash_key(what.browser)))
           return Error{Code::denied, "login.browser", "the sign-in was begun in another browser",
                        "start again with daypass login, in one browser"};
-        return Pending{*pending.find("pending"), *pending.find("then")};
+        return Pending{*pending.find("pending"), *pending.find("then"), turn.now};
       });
 }
 
@@ -331,10 +332,16 @@ void Engine::logout_signal(core::TenantId tenant, std::string idp, idp::LogoutMe
     return done(Error{Code::not_found, "idp.unknown", "there is no such identity provider here"});
   auto answer = std::make_shared<Done<SignalTaken>>(std::move(done));
   impl.p.workers.run(
-      Workers::Pool::idp, tenant,
+      Workers::Pool::signal, tenant,
       [&impl, tenant, idp, message, provider, answer] {
         auto verified = provider->signed_out(message, idp_budget);
-        if (!verified.ok()) return (*answer)(std::move(verified).error());
+        if (!verified.ok()) {
+          impl.p.log.warn("a logout signal is refused", {{"tenant", tenant.str()},
+                                                         {"idp", idp},
+                                                         {"check", verified.error().check},
+                                                         {"why", verified.error().message}});
+          return (*answer)(std::move(verified).error());
+        }
         impl.call<SignalTaken>([answer](Result<SignalTaken> r) { (*answer)(std::move(r)); },
                                [&impl, tenant, idp, signal = std::move(*verified)](Turn& turn) {
                                  return take_signal(impl, turn, tenant, idp, signal);

@@ -92,6 +92,8 @@ class Sessions {
   /// Cuts every live connection of the grant and refuses those half open. `sentence` is shown to the client.
   virtual void cut(const GrantId& grant, core::EndReason reason, const std::string& sentence) = 0;
   virtual void update(const GrantId& grant, const Lease& lease) = 0;
+  /// Removes what is kept of the tenant's connections, all of which are over. Blocks on the disk: from a worker.
+  virtual void forget(const core::TenantId& tenant) = 0;
 };
 
 /// One piece of work for a worker: an intent and what it needs to be carried out.
@@ -113,7 +115,7 @@ class Workers {
   virtual void dispatch(Job job) = 0;
   /// Blocking work that is no intent (identity providers, checks, listing): `pool` chooses the threads, and of them a
   /// tenant gets no more than its share.
-  enum class Pool { idp, provision, revoke };
+  enum class Pool { idp, provision, revoke, signal };
   /// Error::exhausted through `refused` when the pool's queue, or the tenant's part of it, is full.
   virtual void run(Pool pool, const core::TenantId& tenant, std::move_only_function<void()> work,
                    std::move_only_function<void(base::Error)> refused) = 0;

@@ -83,7 +83,7 @@ void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId
           DP_CHECK(turn.audit(id.tenant, "orphan.found", account.name, "ok",
                               {{"target", target_id.str()}, {"grant", account.grant}}));
           p.log.error("an account that this store never heard of; was the store restored or cloned?",
-                      {{"target", target_id.str()}, {"account", account.name}});
+                      {{"tenant", id.tenant.str()}, {"target", target_id.str()}, {"account", account.name}});
         }
         if (!expired) return {};
       }
@@ -96,8 +96,10 @@ void Engine::Impl::compare(const core::TenantId& tenant_id, const core::TargetId
             [this, account, id, target_id, target] {
               const Status gone = target->revoke({id, account.name}, {}, "", std::chrono::seconds(20));
               if (!gone.ok())
-                p.log.error("orphan can't be removed",
-                            {{"account", account.name}, {"target", target_id.str()}, {"check", gone.error().check}});
+                p.log.error("orphan can't be removed", {{"tenant", id.tenant.str()},
+                                                        {"account", account.name},
+                                                        {"target", target_id.str()},
+                                                        {"check", gone.error().check}});
             },
             [](const Error&) {});
       });

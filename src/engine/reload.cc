@@ -43,6 +43,44 @@ std::vector<core::RoleSpec> roles_of(const core::TenantSpec& spec, const core::T
   return out;
 }
 
+// What of the server's own a spec names: files and environment variables. A host is none of them, also when it is a
+// socket's folder.
+std::set<std::string> references_of(const core::TenantSpec& spec) {
+  std::set<std::string> out;
+  const auto note = [&out](const std::string& text) {
+    if (text.starts_with("file:") || text.starts_with("env:") || text.starts_with('/')) out.insert(text);
+  };
+  for (const auto& idp : spec.idps) {
+    note(idp.client_secret.ref);
+    note(idp.ca_file);
+    note(idp.saml.metadata);
+    note(idp.saml.metadata_signer);
+    for (const auto& key : idp.saml.sp_keys) note(key);
+  }
+  for (const auto& target : spec.targets)
+    for (const auto& [key, value] : target.settings)
+      if (key != "host" && value.as_string() != nullptr) note(*value.as_string());
+  return out;
+}
+
+// A tenant's administrators are not the server's: what they let it read and send to servers of their own must be
+// theirs.
+void refuse_foreign_references(const core::TenantSpec& before, const core::TenantSpec& after,
+                               const std::string& secrets, Applied& out) {
+  const std::string own = secrets + "/" + after.tenant.str() + "/";
+  const auto known = references_of(before);
+  for (const auto& reference : references_of(after)) {
+    std::string_view path = reference;
+    if (path.starts_with("file:")) path.remove_prefix(5);
+    const bool inside = !secrets.empty() && path.starts_with(own) && path.find("/../") == std::string_view::npos &&
+                        !path.ends_with("/..");
+    if (inside || known.contains(reference)) continue;
+    out.problems.push_back({"tenant.toml", 0, 0,
+                            "a reference to something of the server that is not the tenant's own: " + reference,
+                            "put it below " + own + " on the server, or let the operator apply this over the socket"});
+  }
+}
+
 // Which servers a tenant's targets are on, by each name that is known of them: where they are reached, and what the
 // server says of itself. Two tenants never share one: an account of the one would be a neighbour of the other's.
 using Servers = std::vector<std::pair<core::TargetId, std::string>>;
@@ -118,6 +156,10 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
       before == nullptr ? core::TenantSpec{.tenant = tenant_id, .idps = {}, .targets = {}, .roles = {}, .policies = {}}
                         : before->spec;
   out.plan = plan(old, parsed.value);
+  if (actor != operator_actor) {
+    refuse_foreign_references(old, parsed.value, impl.p.secrets_folder, out);
+    if (!out.problems.empty()) return done(std::move(out));
+  }
   parsed.value.version = old.version + 1;
   Compiled compiled = compile(std::move(parsed.value), impl.p.catalog, before.get());
   for (const auto& warning : compiled.warnings) out.warnings.push_back(warning.render());

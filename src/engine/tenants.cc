@@ -225,10 +225,10 @@ void Engine::delete_tenant(core::TenantId id, std::string actor, Done<TenantInfo
   });
 }
 
-Engine::Impl::Event Engine::Impl::purge_event(core::TenantId id) {
+Engine::Impl::Event Engine::Impl::purge_event(core::TenantId id, bool forgotten) {
   Event event;
   event.again = true;
-  event.run = [this, id](Turn& turn) -> Status {
+  event.run = [this, id, forgotten](Turn& turn) -> Status {
     if (std::ranges::any_of(live, [&](const auto& item) { return item.first.tenant == id; })) return {};
     DP_TRY(const auto known, turn.tx.get(system_tenant, doc_tenant, id.str(), turn.now));
     if (!known) return {};
@@ -240,6 +240,19 @@ Engine::Impl::Event Engine::Impl::purge_event(core::TenantId id) {
     DP_CHECK(erased);
     if (*erased > 0) {
       turn.after.emplace_back([this, id] { post(purge_event(id)); });
+      return {};
+    }
+    if (!forgotten) {
+      // What the gate wrote of its connections lies beside the store. Whether or not a file resists, the rest goes on.
+      turn.after.emplace_back([this, id] {
+        p.workers.run(
+            Workers::Pool::revoke, id,
+            [this, id] {
+              p.sessions.forget(id);
+              post(purge_event(id, true));
+            },
+            [](const Error&) {});
+      });
       return {};
     }
     for (std::string after;;) {

@@ -196,7 +196,7 @@ struct Engine::Impl {
   std::shared_ptr<const Tenant> load(const core::TenantId& id, bool* nothing = nullptr) const;
   std::vector<core::TenantId> deleting_tenants() const;
   /// One step of erasing: posts itself again until there is nothing left.
-  Event purge_event(core::TenantId id);
+  Event purge_event(core::TenantId id, bool forgotten = false);
   // reconcile.cc
   void reconcile(const core::TenantId& tenant, const std::shared_ptr<const Tenant>& world);
   /// Some of those that nobody uses, in turn: loaded for this alone.

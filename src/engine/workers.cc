@@ -80,8 +80,15 @@ WorkerPools::WorkerPools(const Vault& vault, const base::Clock& clock, const bas
   lanes_[static_cast<int>(Pool::idp)].threads = sizes.idp;
   lanes_[static_cast<int>(Pool::provision)].threads = sizes.provision;
   lanes_[static_cast<int>(Pool::revoke)].threads = sizes.revoke;
-  for (auto& lane : lanes_) lane.share = std::max(1U, lane.threads / 2);
-  lanes_[static_cast<int>(Pool::idp)].share = std::max(1U, sizes.idp / 8);
+  lanes_[static_cast<int>(Pool::signal)].threads = sizes.signal;
+  for (auto& lane : lanes_) {
+    // Two targets that hang leave their tenant threads, and a tenant that hangs leaves others theirs.
+    lane.of_peer = std::max(1U, lane.threads / 4);
+    lane.of_tenant = std::max(1U, lane.threads - lane.threads / 4);
+  }
+  lanes_[static_cast<int>(Pool::idp)].of_tenant = std::max(1U, sizes.idp / 8);
+  // No sign-in stands in a signal's way, and no tenant's signals in another's.
+  lanes_[static_cast<int>(Pool::signal)].of_tenant = std::max(1U, sizes.signal / 2);
 }
 
 WorkerPools::~WorkerPools() {
@@ -89,8 +96,8 @@ WorkerPools::~WorkerPools() {
 }
 
 void WorkerPools::start() {
-  constexpr const char* names[] = {"dp-idp", "dp-provision", "dp-revoke"};
-  for (int i = 0; i < 3; ++i)
+  constexpr const char* names[] = {"dp-idp", "dp-provision", "dp-revoke", "dp-signal"};
+  for (int i = 0; i < 4; ++i)
     for (unsigned n = 0; n < lanes_[i].threads; ++n)
       threads_.emplace_back([this, i, name = names[i]] {
         prctl(PR_SET_NAME, name);
@@ -115,7 +122,7 @@ bool WorkerPools::push(Lane& lane, Task task, bool always) {
     const std::lock_guard lock(lane.mutex);
     if (lane.stopping) return false;
     if (!always) {
-      const auto of_peer = std::ranges::count_if(lane.waiting, [&](const Task& t) { return t.peer == task.peer; });
+      const auto of_peer = std::ranges::count_if(lane.waiting, [&](const Task& t) { return t.tenant == task.tenant; });
       if (lane.waiting.size() >= sizes_.queue || static_cast<std::size_t>(of_peer) >= sizes_.queue_per_peer)
         return false;
     }
@@ -130,8 +137,11 @@ void WorkerPools::serve(Lane& lane) {
   for (;;) {
     // The oldest task whose peer does not hold its share of the pool already.
     const auto next = std::find_if(lane.waiting.begin(), lane.waiting.end(), [&](const Task& task) {
-      const auto it = lane.busy.find(task.peer);
-      return task.peer.empty() || it == lane.busy.end() || it->second < lane.share;
+      const auto room = [&](const std::string& who, unsigned most) {
+        const auto it = lane.busy.find(who);
+        return who.empty() || it == lane.busy.end() || it->second < most;
+      };
+      return room(task.tenant, lane.of_tenant) && room(task.peer, lane.of_peer);
     });
     if (lane.stopping) return;
     if (next == lane.waiting.end()) {
@@ -140,7 +150,8 @@ void WorkerPools::serve(Lane& lane) {
     }
     Task task = std::move(*next);
     lane.waiting.erase(next);
-    if (!task.peer.empty()) ++lane.busy[task.peer];
+    for (const auto* who : {&task.tenant, &task.peer})
+      if (!who->empty()) ++lane.busy[*who];
     lock.unlock();
     try {
       task.work();
@@ -149,7 +160,8 @@ void WorkerPools::serve(Lane& lane) {
     }
     task.work = nullptr;
     lock.lock();
-    if (!task.peer.empty() && --lane.busy[task.peer] == 0) lane.busy.erase(task.peer);
+    for (const auto* who : {&task.tenant, &task.peer})
+      if (!who->empty() && --lane.busy[*who] == 0) lane.busy.erase(*who);
     lane.ready.notify_one();
   }
 }
@@ -193,15 +205,14 @@ void WorkerPools::dispatch(Job job) {
               if (giving) note(peer, !unreached(result));
               engine_->finished(shared->intent, std::move(result));
             },
-            peer};
+            shared->intent.grant.tenant.str(), peer};
   // The journal holds it: what is refused here because we stop is taken up at the next start.
   (void)push(lanes_[static_cast<int>(giving ? Pool::provision : Pool::revoke)], std::move(task), true);
 }
 
 void WorkerPools::run(Pool pool, const core::TenantId& tenant, std::move_only_function<void()> work,
                       std::move_only_function<void(Error)> refused) {
-  // What lists and removes must find a hand whatever else the tenant does.
-  Task task{std::move(work), pool == Pool::revoke ? std::string() : tenant.str()};
+  Task task{std::move(work), tenant.str(), {}};
   if (!push(lanes_[static_cast<int>(pool)], std::move(task), false))
     refused(Error{Code::exhausted, "engine.busy", "the server has too much to do", "try again in a moment"});
 }

@@ -20,7 +20,7 @@ class WorkerPools final : public Workers {
  public:
   struct Sizes {
     /// Threads. Identity providers only make them wait, and a tenant whose own hang must find others left.
-    unsigned revoke = 4, provision = 4, idp = 16;
+    unsigned revoke = 8, provision = 8, idp = 16, signal = 8;
     std::size_t queue = 4096;          ///< of wishes; revocations are never refused
     std::size_t queue_per_peer = 512;  ///< of one tenant's wishes
   };
@@ -39,14 +39,15 @@ class WorkerPools final : public Workers {
  private:
   struct Task {
     std::move_only_function<void()> work;
-    std::string peer;  ///< empty: counts against no peer
+    std::string tenant;  ///< empty: counts against nobody
+    std::string peer;    ///< a target of the tenant; empty: none
   };
   struct Lane {
     std::mutex mutex;
     std::condition_variable ready;
     std::deque<Task> waiting;
-    std::map<std::string, unsigned> busy;  ///< threads per peer
-    unsigned share = 1;                    ///< threads that one peer may hold
+    std::map<std::string, unsigned> busy;  ///< threads by tenant, and by target
+    unsigned of_tenant = 1, of_peer = 1;   ///< how many one may hold
     unsigned threads = 0;
     bool stopping = false;
   };
@@ -65,7 +66,7 @@ class WorkerPools final : public Workers {
   const base::Log& log_;
   Sizes sizes_;
   Engine* engine_ = nullptr;
-  Lane lanes_[3];  ///< by Pool
+  Lane lanes_[4];  ///< by Pool
   std::vector<std::thread> threads_;
   std::mutex breaker_mutex_;
   std::map<std::string, Breaker> breakers_;

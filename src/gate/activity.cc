@@ -1,5 +1,7 @@
 #include "gate/activity.h"
 
+#include <filesystem>
+
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -43,6 +45,15 @@ ActivityWriter::ActivityWriter(std::string folder, const base::Log& log) : folde
     prctl(PR_SET_NAME, "dp-activity");
     serve();
   });
+}
+
+void ActivityWriter::forget(const core::TenantId& tenant) {
+  if (folder_.empty() || tenant.empty()) return;
+  std::error_code error;
+  std::filesystem::remove_all(std::filesystem::path(folder_) / tenant.str(), error);
+  if (error)
+    log_.error("activity records of a deleted tenant can't be removed",
+               {{"tenant", tenant.str()}, {"why", error.message()}});
 }
 
 ActivityWriter::~ActivityWriter() {

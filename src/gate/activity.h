@@ -40,6 +40,8 @@ class ActivityWriter {
   using SegmentPtr = std::shared_ptr<Segment>;
 
   [[nodiscard]] bool enabled() const noexcept { return !folder_.empty(); }
+  /// Removes the files of a tenant whose connections are all over.
+  void forget(const core::TenantId& tenant);
   /// Touches no disk: the file comes into being with its first line.
   [[nodiscard]] static SegmentPtr open(File file);
   /// False when there is no room: nothing was taken.

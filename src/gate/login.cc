@@ -352,7 +352,8 @@ awaitable<bool> Session::log_in() {
   if (over_) co_return false;
   if (!greeting.ok()) {
     why_ = "error:" + greeting.error().check;
-    gate_.log.warn("upstream login failed", {{"grant", grant_->id}, {"check", greeting.error().check}});
+    gate_.log.warn("upstream login failed",
+                   {{"tenant", grant_->tenant.str()}, {"grant", grant_->id}, {"check", greeting.error().check}});
     co_await refuse(refusal_of(greeting.error()));
     co_return false;
   }

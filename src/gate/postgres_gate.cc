@@ -137,6 +137,10 @@ void PostgresGate::cut(const engine::GrantId& grant, core::EndReason, const std:
   cut_all(impl_->members(grant), sentence);
 }
 
+void PostgresGate::forget(const core::TenantId& tenant) {
+  impl_->activity.forget(tenant);
+}
+
 void PostgresGate::update(const engine::GrantId& grant, const engine::Lease& lease) {
   {
     const std::lock_guard lock(impl_->mutex);

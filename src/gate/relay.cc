@@ -134,7 +134,9 @@ awaitable<void> Session::relay() {
 
 // A bug or no memory.
 void Session::threw(const std::string& where) {
-  gate_.log.error("a relay loop threw", {{"grant", grant_ ? grant_->id : ""}, {"side", where}});
+  gate_.log.error(
+      "a relay loop threw",
+      {{"tenant", grant_ ? grant_->tenant.str() : ""}, {"grant", grant_ ? grant_->id : ""}, {"side", where}});
   end("error:exception");
 }
 

@@ -1,5 +1,5 @@
-// make bench: the gateway beside a direct connection and pgbouncer, in interleaved rounds of one run; then revocation, start-up
-// and memory. Ratios travel, absolute numbers do not. Medians.
+// make bench: the gateway beside a direct connection and pgbouncer, in interleaved rounds of one run; then revocation, logout
+// signals, start-up and memory, and many tenants. Ratios travel, absolute numbers do not. Medians.
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -9,31 +9,35 @@ import copy from 'pg-copy-streams';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { World, freePort, until } from './harness.mjs';
+import { benchSignals } from './bench_signals.mjs';
+import { benchMute, benchTenants } from './bench_tenants.mjs';
 
-// A light client in a process of its own: logs in `count` times, then does nothing but note when each connection ends
-// (CLOCK_MONOTONIC, the same for all processes of a machine).
+// A light client in a process of its own: logs in `count` times, with the options for all or with those for each, then does
+// nothing but note when each connection ends (CLOCK_MONOTONIC, the same for all processes of a machine).
 if (process.argv[2] === 'watch') {
   const { count, options } = JSON.parse(process.argv[3]);
   const ended = [];
-  const open = async () => {
-    const c = new pg.Client(options);
+  let over = 0;
+  const open = async (i) => {
+    const c = new pg.Client(Array.isArray(options) ? options[i] : options);
     c.on('error', () => {});
     await c.connect();
     const { stream } = c.connection;
     stream.removeAllListeners();
     const note = () => {
-      ended.push(String(process.hrtime.bigint()));
-      if (ended.length === count) process.stdout.write(`${JSON.stringify(ended)}\n`, () => process.exit(0));
+      ended[i] = String(process.hrtime.bigint());
+      over += 1;
+      if (over === count) process.stdout.write(`${JSON.stringify(ended)}\n`, () => process.exit(0));
     };
     stream.once('end', note).on('error', (e) => { if (e.code === 'ECONNRESET') note(); }).resume();
   };
-  for (let i = 0; i < count; i += 10) await Promise.all(Array.from({ length: Math.min(10, count - i) }, open));
+  for (let i = 0; i < count; i += 10) await Promise.all(Array.from({ length: Math.min(10, count - i) }, (_, n) => open(i + n)));
   process.stdout.write('ready\n');
   await new Promise(() => {});
 }
 
 const rounds = Number(process.argv[2] ?? 7);
-// The parts to run, all of them when none is named: tps copy connect revoke memory
+// The parts to run, all of them when none is named: tps copy connect revoke signals memory mute tenants
 const parts = process.argv.slice(3);
 const wanted = (part) => parts.length === 0 || parts.includes(part);
 const median = (a) => [...a].sort((x, y) => x - y)[Math.floor(a.length / 2)];
@@ -62,6 +66,18 @@ if (fs.existsSync('/usr/sbin/pgbouncer')) {
 }
 const script = w.write('select.sql', '\\set id random(1, 1000)\nSELECT total FROM orders WHERE id = :id;\n');
 const shuffled = (a) => a.map((x) => [Math.random(), x]).sort((x, y) => x[0] - y[0]).map((x) => x[1]);
+// With real-time priority where that is allowed, as if it had a machine of its own: what is measured is when the end
+// arrives, not when a client gets the processor beside a hundred server processes that exit.
+const ahead = spawnSync('chrt', ['-f', '10', 'true']).status === 0 ? ['chrt', '-f', '10'] : [];
+const watcher = async (count, options) => {
+  const [command, ...first] = [...ahead, process.execPath];
+  const child = spawn(command, [...first, process.argv[1], 'watch', JSON.stringify({ count, options })], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let out = '';
+  child.stdout.on('data', (d) => { out += d; });
+  const line = (n) => until(() => out.split('\n').length > n && out.split('\n')[n - 1], 'the watching client', 60000);
+  await line(1);
+  return { ended: async () => JSON.parse(await line(2)).map(BigInt) };
+};
 if (wanted('tps')) for (const clients of [1, 8]) for (const mode of ['simple', 'prepared']) {
   const tps = {}, latency = {};
   for (let r = 0; r < rounds; r += 1) for (const route of shuffled(Object.keys(routes))) {
@@ -142,18 +158,6 @@ if (wanted('revoke')) {
     req.on('error', reject);
     req.end();
   });
-  // With real-time priority where that is allowed, as if it had a machine of its own: what is measured is when the end
-  // arrives, not when a client gets the processor beside a hundred server processes that exit.
-  const ahead = spawnSync('chrt', ['-f', '10', 'true']).status === 0 ? ['chrt', '-f', '10'] : [];
-  const watcher = async (count, options) => {
-    const [command, ...first] = [...ahead, process.execPath];
-    const child = spawn(command, [...first, process.argv[1], 'watch', JSON.stringify({ count, options })], { stdio: ['ignore', 'pipe', 'inherit'] });
-    let out = '';
-    child.stdout.on('data', (d) => { out += d; });
-    const line = (n) => until(() => out.split('\n').length > n && out.split('\n')[n - 1], 'the watching client');
-    await line(1);
-    return { ended: async () => JSON.parse(await line(2)).map(BigInt) };
-  };
   const measure = async (count, options) => {
     const watch = await watcher(count, options);
     const { grants } = await api('GET', '/grants');
@@ -178,6 +182,12 @@ if (wanted('revoke')) {
   }
   agent.destroy();
 }
+if (wanted('signals')) {
+  await benchSignals({ w, watcher, print: (what, got) => {
+    const times = got.flatMap((g) => g.times);
+    console.log(`${what}: p50 ${f(quantile(times, 0.5), 1)} ms, p99 ${f(quantile(times, 0.99), 1)} ms, max ${f(Math.max(...times), 1)} ms; acknowledged after ${f(median(got.map((g) => g.answered)), 1)} ms`);
+  } });
+}
 if (wanted('memory')) {
   const rss = () => Number(fs.readFileSync(`/proc/${w.server.pid}/smaps_rollup`, 'utf8').match(/^Pss:\s+(\d+)/m)[1]);
   await w.stopServer();
@@ -200,6 +210,17 @@ if (wanted('memory')) {
     await until(async () => JSON.parse((await w.cli('dana', ['grants', 'ls', '-o', 'json'])).out).grants.every((g) => g.connections === 0), 'the connections to end');
   }
   console.log(`start to ready: ${f(median(starts), 0)} ms (polled every 20 ms); idle: ${f(idle / 1024, 1)} MB`);
+}
+if (wanted('mute')) {
+  await benchMute({ w, rounds: Math.min(rounds, 6), print: ({ alone, beside }) => {
+    const both = (q) => `${f(quantile(beside, q), 1)} ms, without ${f(quantile(alone, q), 1)} ms, ratio ${f(quantile(beside, q) / quantile(alone, q))}`;
+    console.log(`sign-in, from authorize to token, while another tenant's provider is mute and 100 sign-ins wait for it, ${alone.length} each: p50 ${both(0.5)}; p99 ${both(0.99)}`);
+  } });
+}
+if (wanted('tenants')) {
+  await benchTenants({ w, rounds: Math.min(rounds, 5), print: ({ few, many, used, making, count }) => {
+    console.log(`${count} tenants of 2 identity providers each against one tenant: start to ready ${f(median(many.took), 0)} ms against ${f(median(few.took), 0)} ms (polled every 20 ms); idle RSS ${f(many.rss / 1024, 1)} MB against ${f(few.rss / 1024, 1)} MB, ${f((many.rss - few.rss) / count, 1)} kB per tenant, ${f(used / 1024, 1)} MB after a page of each; made and applied in ${f(making / count, 1)} ms each`);
+  } });
 }
 bouncer?.kill('SIGTERM');
 await w.stop();

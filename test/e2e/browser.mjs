@@ -30,6 +30,7 @@ export class Browser {
   constructor() {
     this.jar = [];
     this.sent = [];  // every request: {method, url, cookies: [name], origin, fields}
+    this.before = undefined;  // when set, waited for with each URL before it is asked for
   }
 
   /** Opens a link from outside, as the command line does, or one of the page that is shown. */
@@ -71,6 +72,7 @@ export class Browser {
 
   async navigate({ method, url, fields, from, noReferrer }) {
     for (let hop = 0; hop < 20; hop += 1) {
+      await this.before?.(url);
       const cookies = this.cookiesFor(url, method, from);
       // Fetch, "append a request Origin header": a page without a referrer has no origin to tell either.
       const origin = method === 'GET' ? undefined : noReferrer || from === undefined ? 'null' : new URL(from).origin;

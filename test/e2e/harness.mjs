@@ -109,11 +109,14 @@ export const people = {
   ada: { sub: 'ada', name: 'Ada', groups: ['admins'], department: 'platform' },
 };
 
-/** npm oidc-provider, a certified OpenID provider; whoever `next` names is signed in without a question. */
+/**
+ * npm oidc-provider, a certified OpenID provider; whoever `next` names is signed in without a question. `guard(req, res)`,
+ * when it is set, is waited for before a request is handled. Where `backchannel` is a URL, logouts are told to it.
+ */
 export class CertifiedOp {
   /** `own`: whom it knows, by subject. */
   static async start(own = people) {
-    const self = new CertifiedOp();
+    const self = new this();
     self.people = own;
     self.port = await freePort();
     self.issuer = `http://127.0.0.1:${self.port}`;
@@ -127,14 +130,17 @@ export class CertifiedOp {
     const jwk = { ...(await jose.exportJWK(privateKey)), use: 'sig', alg: 'ES256', kid: `key-${Math.random().toString(36).slice(2)}` };
     if (this.server) { this.server.closeAllConnections(); this.server.close(); await once(this.server, 'close'); }
     const self = this;
-    const provider = new Provider(this.issuer, {
-      clients: [{ client_id: 'daypass', client_secret: this.secret, redirect_uris: this.redirects ?? ['http://127.0.0.1/none'], response_types: ['code'], grant_types: ['authorization_code'], id_token_signed_response_alg: 'ES256', token_endpoint_auth_method: 'client_secret_basic' }],
+    this.signing = { privateKey, kid: jwk.kid };
+    const provider = this.provider = new Provider(this.issuer, {
+      clients: [{ client_id: 'daypass', client_secret: this.secret, redirect_uris: this.redirects ?? ['http://127.0.0.1/none'], response_types: ['code'], grant_types: ['authorization_code'], id_token_signed_response_alg: 'ES256', token_endpoint_auth_method: 'client_secret_basic', ...(this.backchannel && { backchannel_logout_uri: this.backchannel, backchannel_logout_session_required: true, require_auth_time: true }) }],
       jwks: { keys: [jwk] },
       claims: { openid: ['sub'], profile: ['name', 'groups', 'department', 'email'] },
       conformIdTokenClaims: false,
       cookies: { keys: ['a', 'b'] },
       pkce: { required: () => true },
-      features: { devInteractions: { enabled: false } },
+      features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: Boolean(this.backchannel) } },
+      // The dispatcher it would use refuses loopback, where Daypass is.
+      fetch: (url, { dispatcher: _, ...options }) => fetch(url, options),
       interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
       findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ ...self.people[id] }) }),
       loadExistingGrant: async (ctx) => {
@@ -146,7 +152,8 @@ export class CertifiedOp {
       ttl: { AuthorizationCode: 60, IdToken: 600, AccessToken: 600, Session: 600, Interaction: 600, Grant: 600 },
     });
     const handle = provider.callback();
-    this.server = createServer((req, res) => {
+    this.server = createServer(async (req, res) => {
+      await self.guard?.(req, res);
       if (!req.url.startsWith('/interaction/')) return handle(req, res);
       return provider.interactionFinished(req, res, { login: { accountId: self.next } }, { mergeWithLastSubmission: false });
     });

@@ -20,6 +20,8 @@ export const operations = {
   'GET /t/{tenant}/oauth/authorize': (v) => ({ at: '/oauth/authorize', query: { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: v.state, idp: v.idp }, cookie: v.cookie }),
   'GET /t/{tenant}/idp/{idp}/callback': (v) => ({ at: `/idp/${p(v.idp)}/callback`, query: { code: v.code, state: v.state, iss: v.issuer }, cookie: v.cookie }),
   'POST /t/{tenant}/idp/{idp}/callback': (v) => ({ at: `/idp/${p(v.idp)}/callback`, ...form({ SAMLResponse: 'PFJlc3BvbnNlLz4=', RelayState: v.state, state: v.state, code: v.code }), cookie: v.cookie }),
+  'GET /t/{tenant}/idp/{idp}/logout': (v) => ({ at: `/idp/${p(v.idp)}/logout`, query: { SAMLRequest: 'PFJlcXVlc3QvPg==', RelayState: v.state, SigAlg: 'x', Signature: 'AAAA' } }),
+  'POST /t/{tenant}/idp/{idp}/logout': (v) => ({ at: `/idp/${p(v.idp)}/logout`, ...form({ logout_token: v.token ?? 'x' }) }),
   'GET /t/{tenant}/idp/{idp}/metadata': (v) => ({ at: `/idp/${p(v.idp)}/metadata` }),
   'POST /t/{tenant}/oauth/token': [
     (v) => ({ at: '/oauth/token', ...form({ grant_type: 'authorization_code', client_id: 'daypass-cli', code: v.code, code_verifier: v.verifier, redirect_uri: redirect }) }),

@@ -109,7 +109,7 @@ test('doctor looks at both providers', async () => {
   for (const name of ['corp', 'demo']) assert.equal(find(report, name)?.grade, 'pass', JSON.stringify(find(report, name)));
 });
 
-test('the page where a device\'s code is typed asks which provider, and leads there', { todo: 'a page without a referrer posts Origin: null, which device.origin refuses' }, async () => {
+test('the page where a device\'s code is typed asks which provider, and leads there', async () => {
   const started = await (await fetch(`${w.url}/t/default/oauth/device_authorization`, { method: 'POST', body: new URLSearchParams({ client_id: 'daypass-cli' }) })).json();
   const browser = new Browser();
   const page = await browser.open(started.verification_uri);

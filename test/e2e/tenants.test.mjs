@@ -2,7 +2,9 @@
 // operations.mjs says how each operation is called, commands.mjs each command; a new one without an entry there is a failure here.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import net from 'node:net';
+import path from 'node:path';
 import { once } from 'node:events';
 import pg from 'pg';
 import { LyingOp, browse, freePort, until } from './harness.mjs';
@@ -297,7 +299,10 @@ test("B's PostgreSQL server is none that A could have as a target", { timeout: 6
     const [{ server_version_num: version }] = await server.sql('SHOW server_version_num');
     if (Number(version) >= 160000) await server.sql('GRANT orders_reader TO neighbour_admin WITH ADMIN OPTION');
   }
-  const password = w.write('neighbour.password', 'neighbour-of-a-test\n');
+  // Who is not the operator refers to files of the tenant's own folder only.
+  const password = path.join(w.data, 'secrets', a.id, 'neighbour.password');
+  fs.mkdirSync(path.dirname(password), { recursive: true });
+  fs.writeFileSync(password, 'neighbour-of-a-test\n', { mode: 0o600 });
   const folder = (change) => {
     const files = a.files();
     files['tenant.toml'] += `\n${a.target('pg/neighbour', 'orders', { port: b.pg.port, user: 'neighbour_admin', password, ...change })}[[role]]\nname = "pg/neighbour/reader"\ngroup = "orders_reader"\n`;
@@ -349,6 +354,8 @@ test("what is in the files of B's secrets never goes to a server of A's", { time
   const files = a.files();
   files['tenant.toml'] = a.idp('trap', trap.issuer).replace(`${a.id}.secret`, `${b.id}.secret`) + files['tenant.toml'];
   const answer = await a.api('POST', '/apply', live.ids.mine.admin.access_token, { files, dry_run: false });
+  assert.equal(answer.status, 422);
+  assert.match(answer.body, /a reference to something of the server that is not the tenant's own/);
   if (answer.status === 200) {
     a.ops.trap = trap;
     await a.begin('trap').then((begun) => browse(begun.url, { jar: begun.jar, stop: redirect, onAnswer: a.onAnswer }), () => {});

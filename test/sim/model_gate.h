@@ -28,6 +28,7 @@ class ModelGate final : public engine::Sessions {
   explicit ModelGate(World& world) : world_(world) {}
 
   void cut(const core::GrantId& grant, core::EndReason reason, const std::string& sentence) override;
+  void forget(const core::TenantId&) override {}
   void update(const core::GrantId& grant, const engine::Lease& lease) override;
 
   /// A client connects with the credential; what becomes of it shows in connections().

@@ -226,7 +226,7 @@ void World::start() {
   vault_.emplace(*sealer_, entropy_);
   workers.give(*vault_);
   engine_ = std::make_unique<engine::Engine>(engine::Engine::Ports{store, *this, entropy_, log_, gate, workers, *vault_,
-                                                                   std::move(catalog), std::string(instance),
+                                                                   std::move(catalog), "", std::string(instance),
                                                                    std::chrono::milliseconds(500), 1});
   oracle.process_started();
   try {

@@ -35,10 +35,12 @@ constexpr Cached<crypto::KeySet>::Policy keys_policy{.fresh = minutes(10),
 
 }  // namespace
 
-Metadata::Metadata(const base::Clock& clock, const base::Log& log, Fetch fetch, std::string issuer, Reach reach)
+Metadata::Metadata(const base::Clock& clock, const base::Log& log, Fetch fetch, core::TenantId tenant,
+                   std::string issuer, Reach reach)
     : clock_(clock),
       log_(log),
       fetch_(std::move(fetch)),
+      tenant_(std::move(tenant)),
       issuer_(std::move(issuer)),
       reach_(std::move(reach)),
       discovery_(clock, discovery_policy, no_answer_in_time("discovery"),
@@ -47,7 +49,7 @@ Metadata::Metadata(const base::Clock& clock, const base::Log& log, Fetch fetch, 
 
 Error Metadata::noted(Error error) const {
   log_.warn("identity provider: metadata not fetched",
-            {{"issuer", issuer_}, {"check", error.check}, {"why", error.message}});
+            {{"tenant", tenant_.str()}, {"issuer", issuer_}, {"check", error.check}, {"why", error.message}});
   return error;
 }
 
@@ -130,7 +132,7 @@ std::shared_ptr<Metadata> MetadataShelf::of(const core::TenantId& tenant, const 
   std::erase_if(shelf_, [](const auto& entry) { return entry.second.expired(); });
   auto& slot = shelf_[key];
   if (auto there = slot.lock()) return there;
-  auto made = std::make_shared<Metadata>(clock_, log_, fetch_, spec.issuer, Reach::of(spec, spec.issuer));
+  auto made = std::make_shared<Metadata>(clock_, log_, fetch_, tenant, spec.issuer, Reach::of(spec, spec.issuer));
   slot = made;
   return made;
 }

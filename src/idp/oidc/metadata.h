@@ -24,7 +24,8 @@ class Metadata {
   using DiscoveryPtr = std::shared_ptr<const Discovery>;
   using KeysPtr = std::shared_ptr<const crypto::KeySet>;
 
-  Metadata(const base::Clock& clock, const base::Log& log, Fetch fetch, std::string issuer, Reach reach);
+  Metadata(const base::Clock& clock, const base::Log& log, Fetch fetch, core::TenantId tenant, std::string issuer,
+           Reach reach);
 
   /// Fresh for an hour, usable for a day when the provider does not answer. Errors: "discovery.*".
   base::Result<DiscoveryPtr> discovery(base::MonoTime deadline);
@@ -51,6 +52,7 @@ class Metadata {
   const base::Clock& clock_;
   const base::Log& log_;
   Fetch fetch_;
+  core::TenantId tenant_;
   std::string issuer_;
   Reach reach_;
   Cached<Discovery> discovery_;

@@ -234,7 +234,8 @@ Result<SignedOut> Provider::signed_out(const LogoutMessage& message, Millis budg
   SignedOut out;
   if (by_sub) out.subject = logout.sub;
   if (!logout.sid.empty()) out.idp_sessions.push_back(logout.sid);
-  out.at = logout.issued_at;
+  // Whole seconds: it was some time in that one.
+  out.at = logout.issued_at + base::Seconds(1) - Millis(1);
   out.once.push_back({"logout " + base::hex_encode(crypto::sha256(logout.jti)), logout.expires_at + 2 * leeway});
   return out;
 }

@@ -129,8 +129,9 @@ Result<IdpMetadata> Provider::load(MonoTime deadline) {
   wanted.now = shared_->clock.wall();
   wanted.trust.fingerprints = spec_.saml.metadata_sha256;
   const auto noted = [&](Error error) {
-    shared_->log.warn("identity provider: metadata not read",
-                      {{"issuer", spec_.issuer}, {"check", error.check}, {"why", error.message}});
+    shared_->log.warn(
+        "identity provider: metadata not read",
+        {{"tenant", tenant_.str()}, {"issuer", spec_.issuer}, {"check", error.check}, {"why", error.message}});
     return error;
   };
   const auto read = [&](const std::string& ref) { return shared_->secrets(core::SecretRef{ref}); };

@@ -233,6 +233,11 @@ Status Connection::look_around(const Login& login, const Deadline& deadline) {
   if (facts_.pid != PQbackendPID(conn_))
     return Error{Code::unavailable, "pg.pooler", "a connection pooler sits between Daypass and the server",
                  "point the target at the server itself"};
+  const auto system = run("SELECT system_identifier FROM pg_control_system()", deadline);
+  if (system)
+    facts_.system = system->front().text(0, 0);
+  else if (!system.error().is(sqlstate::insufficient_privilege))
+    return to_error(system.error(), "read the server's identity");
   const auto ready = run(prepared_statements(facts_.version, facts_.prepared_max > 0), deadline);
   if (!ready) return to_error(ready.error(), "prepare statements");
   return {};

@@ -95,6 +95,7 @@ class Connection {
     bool may_signal = false;  ///< superuser or member of pg_signal_backend
     int prepared_max = 0;     ///< max_prepared_transactions
     std::string database;
+    std::string system;  ///< the cluster's own identifier; empty when the admin login may not read it
   };
 
   /// Logs in, refuses standbys and poolers, prepares the statements of statements.h.

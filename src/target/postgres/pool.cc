@@ -59,7 +59,20 @@ base::Result<std::unique_ptr<Connection>> Pool::open(const std::string& database
   // A session can hold the row that its revocation must change, and is ended when that shows: better soon.
   login.lock_timeout = purpose == to_string(Purpose::revoke) ? Millis(150) : Millis(1000);
   DP_TRY(login.password, password_());
-  return Connection::open(login, deadline);
+  DP_TRY(auto opened, Connection::open(login, deadline));
+  // An address may lead elsewhere tomorrow. What was decided for one server is not done on another.
+  const std::lock_guard lock(mutex_);
+  if (system_.empty()) system_ = opened->facts().system;
+  if (system_ != opened->facts().system)
+    return Error{Code::unavailable, "pg.server_changed",
+                 "another server answers at this address than when it was applied",
+                 "if that is meant, apply the tenant's folder again"};
+  return opened;
+}
+
+void Pool::learn_server_anew() {
+  const std::lock_guard lock(mutex_);
+  system_.clear();
 }
 
 base::Result<Pool::Lease> Pool::lease(Purpose purpose, const Deadline& deadline) {

@@ -70,6 +70,9 @@ class Pool {
   /// Ends the account's condemned processes and waits until they are gone. Error: timeout "pg.fence", or why not.
   base::Status settle(const std::string& account, const Deadline& deadline);
 
+  /// The next connection says which server this is; all later ones must be to the same.
+  void learn_server_anew();
+
  private:
   struct Idle {
     std::unique_ptr<Connection> connection;
@@ -98,6 +101,7 @@ class Pool {
   std::string instance_;
   std::string nonce_;
 
+  std::string system_;  ///< of the server that was met first; under mutex_
   std::mutex mutex_;
   std::condition_variable room_;
   std::array<Lane, 4> lanes_;

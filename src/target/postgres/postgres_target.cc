@@ -167,6 +167,8 @@ Result<std::vector<Owned>> PostgresTarget::list_owned(Millis budget) {
 
 Result<std::string> PostgresTarget::server_identity(Millis budget) {
   const Deadline deadline(clock_, budget);
+  // Over a line of its own, to where the address leads now: whoever asks decides anew whether that server may be used.
+  pool_.learn_server_anew();
   std::string grantee;
   DP_TRY(const auto reply, ask(
                                [&](const Connection& c) {

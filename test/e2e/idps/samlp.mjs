@@ -36,8 +36,8 @@ export const variants = [{ sign: 'assertion' }, { sign: 'response' }, { encrypt:
 
 /**
  * `sign`: 'both' (the default), 'assertion' or 'response'; `encrypt`: a name of `ciphers`, or nothing. Both stand in the
- * returned `options` too and may be changed between logins, and so may `nameIdFormat` and `sessionSeconds`, how long the
- * answers say that a sign-in is good.
+ * returned `options` too and may be changed between logins, and so may `nameIdFormat`, `sessionSeconds`, how long the
+ * answers say that a sign-in is good, and `sessionIndex`, what new sessions are called.
  */
 export async function start({ scratch, sps, users, sign = 'both', encrypt }) {
   const folder = folderOf(scratch, 'samlp');
@@ -45,7 +45,7 @@ export async function start({ scratch, sps, users, sign = 'both', encrypt }) {
   const port = await freePort();
   const origin = `http://127.0.0.1:${port}`;
   const entityId = `${origin}/metadata`;
-  const options = { sign, encrypt, nameIdFormat: persistent, sessionSeconds: undefined };
+  const options = { sign, encrypt, nameIdFormat: persistent, sessionSeconds: undefined, sessionIndex: undefined };
   const sessions = new Map();
   const waiting = new Map();
 
@@ -134,9 +134,10 @@ export async function start({ scratch, sps, users, sign = 'both', encrypt }) {
       if (!user || !same(user.password, req.body.password)) { raw.statusCode = 401; return loginPage(res, req.body.request, 'Wrong name or password.'); }
       waiting.delete(req.body.request);
       const id = randomBytes(16).toString('hex');
-      const session = { user, index: `_${randomBytes(16).toString('hex')}`, participants: new SessionParticipants() };
+      const session = { user, index: options.sessionIndex ?? `_${randomBytes(16).toString('hex')}`, participants: new SessionParticipants() };
       sessions.set(id, session);
-      raw.setHeader('set-cookie', `samlp=${id}; HttpOnly; Path=/`);
+      // A service provider's answer to a logout is posted here by a page of its own.
+      raw.setHeader('set-cookie', `samlp=${id}; HttpOnly; Path=/; SameSite=None`);
       return answer(Object.assign(req, request, { session }), res, next);
     }
     if (url.pathname === '/logout') {

@@ -1,0 +1,80 @@
+// Figures of logout signals: from the provider's request to the end of each client's stream, among 200 live logins. Also the
+// sign-in by plain requests that the other figures use.
+import { createHash, randomBytes } from 'node:crypto';
+import http from 'node:http';
+import * as jose from 'jose';
+import { people, until } from './harness.mjs';
+import { Browser } from './browser.mjs';
+
+/** Signs `sub` in as the command line does, without one: the token. Whoever calls this in parallel names one `sub`. */
+export async function tokenOf(w, sub, { tenant = 'default', idp = 'demo' } = {}) {
+  const redirect = 'http://127.0.0.1:9/callback';
+  const verifier = randomBytes(32).toString('base64url');
+  const browser = new Browser();
+  w.op.next = sub;
+  let back;
+  browser.before = async (url) => { if (url.startsWith(`${redirect}?`)) { back = new URL(url); throw back; } };
+  const query = { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: createHash('sha256').update(verifier).digest('base64url'), code_challenge_method: 'S256', state: 's'.repeat(20), idp };
+  const page = await browser.open(`${w.url}/t/${tenant}/oauth/authorize?${new URLSearchParams(query)}`).catch((e) => { if (e !== back) throw e; });
+  if (!back) throw new Error(`not signed in: ${page.status} ${page.body}`);
+  const form = { grant_type: 'authorization_code', client_id: 'daypass-cli', code: back.searchParams.get('code'), code_verifier: verifier, redirect_uri: redirect };
+  const res = await fetch(`${w.url}/t/${tenant}/oauth/token`, { method: 'POST', body: new URLSearchParams(form) });
+  if (!res.ok) throw new Error(await res.text());
+  return (await res.json()).access_token;
+}
+
+/** `count` logins by `subOf(i)`, each with a credential: what a client needs to connect, without TLS. */
+async function logins(w, count, subOf) {
+  const out = [];
+  for (let i = 0; i < count; i += 1) {
+    const token = await tokenOf(w, subOf(i));
+    const res = await fetch(`${w.url}/t/default/api/v1/credentials`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: '{"target":"pg/orders"}' });
+    if (!res.ok) throw new Error(await res.text());
+    const { user, password, database, port } = await res.json();
+    out.push({ host: 'localhost', port, user, password, database, ssl: false });
+  }
+  return out;
+}
+
+/** `watcher` starts a client that notes when its connections end; `print(what, rounds)` says what came of [{times, answered}]. */
+export async function benchSignals({ w, watcher, print, count = 200 }) {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  const send = (token) => new Promise((resolve, reject) => {
+    const begun = process.hrtime.bigint();
+    const req = http.request(`${w.url}/t/default/idp/demo/logout`, { method: 'POST', agent, headers: { 'content-type': 'application/x-www-form-urlencoded' } }, (res) => {
+      const answered = Number(process.hrtime.bigint() - begun) / 1e6;
+      res.resume();
+      res.on('end', () => (res.statusCode === 200 ? resolve({ begun, answered }) : reject(new Error(`the logout was answered ${res.statusCode}`))));
+    });
+    req.on('error', reject);
+    req.end(`logout_token=${token}`);
+  });
+  const { privateKey, kid } = w.op.signing;
+  const token = (sub) => {
+    const iat = Math.floor(Date.now() / 1000);
+    const claims = { iss: w.op.issuer, aud: 'daypass', sub, iat, exp: iat + 120, jti: randomBytes(12).toString('hex'), events: { 'http://schemas.openid.net/event/backchannel-logout': {} } };
+    return new jose.SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid, typ: 'logout+jwt' }).sign(privateKey);
+  };
+  const named = (sub) => { people[sub] = { ...people.dana, sub }; return sub; };
+  const others = (await w.pg.roles()).length;
+  const gone = () => until(async () => (await w.pg.roles()).length <= others, 'the accounts to be gone', 60000);
+
+  const watchEach = await watcher(count, await logins(w, count, (i) => named(`each-${i}`)));
+  const tokens = [];
+  for (let i = 0; i < count; i += 1) tokens.push(await token(`each-${i}`));
+  const sent = [];
+  for (const t of tokens) sent.push(await send(t));
+  const ends = await watchEach.ended();
+  print(`logout signal to end of stream, plain, ${count} logins, a signal each`, sent.map(({ begun, answered }, i) => ({ times: [Number(ends[i] - begun) / 1e6], answered })));
+  await gone();
+
+  const got = [];
+  for (let r = 0; r < 3; r += 1) {
+    const watch = await watcher(count, await logins(w, count, () => named(`all-${r}`)));
+    const { begun, answered } = await send(await token(`all-${r}`));
+    got.push({ times: (await watch.ended()).map((t) => Number(t - begun) / 1e6), answered });
+    await gone();
+  }
+  print(`logout signal to end of stream, plain, ${count} logins, one signal for all, 3 rounds`, got);
+  agent.destroy();
+}
