@@ -75,7 +75,7 @@ awaitable<HttpResponse> Api::simulate(Call call) {
   auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<engine::Simulated>)> start =
       [this, call, texts = std::move(*texts)](engine::Done<engine::Simulated> done) mutable {
-        engine_.simulate(call.tenant, std::move(texts), std::move(done));
+        engine_.simulate(call.tenant, std::move(texts), call.caller.actor(), std::move(done));
       };
   const auto simulated = co_await net::ask<engine::Simulated>(*io, std::move(start), std::chrono::seconds(60));
   if (!simulated.ok()) co_return problem(simulated.error(), call);

@@ -66,6 +66,15 @@ HttpResponse oauth_error(const Error& error, std::string_view request_id) {
 }  // namespace
 
 HttpResponse Api::failed_page(const Error& error, const HttpRequest& request) const {
+  // Where the server keeps things is no stranger's business.
+  if (error.check.starts_with("secret.")) {
+    log_.error("a secret can't be read",
+               {{"check", error.check}, {"why", error.message}, {"request_id", request.request_id}});
+    return failed_page(
+        {Code::unavailable, "idp.settings", "the server's settings for this identity provider are not complete",
+         "the administrator finds the reason in the server's log"},
+        request);
+  }
   return page(net::status_of(error.code), "Sign-in failed", failure_body(error, request.request_id));
 }
 

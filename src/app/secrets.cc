@@ -27,8 +27,13 @@ Error file_error(std::string check, const std::string& path, const std::string& 
 }
 
 base::Result<Secret> read_secret_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return file_error("secret.file", path, std::strerror(errno));
+  struct stat info{};
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd);
+    return file_error("secret.file", path, "not a regular file");
+  }
   std::string text(64 * 1024 + 1, '\0');
   std::size_t have = 0;
   for (;;) {

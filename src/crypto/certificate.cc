@@ -118,6 +118,10 @@ Result<KeyPair> KeyPair::from_pem(const base::Secret& pem) {
   if (x509 == nullptr) return Error{Code::invalid, "x509.pem", "no PEM certificate beside the private key", make};
   if (X509_check_private_key(x509.get(), key.get()) != 1)
     return Error{Code::invalid, "key.pair", "the certificate is not of this private key", make};
+  // The check above compares public halves; a private one of another key would fail where nobody expects it.
+  const PkeyCtxPtr pair(EVP_PKEY_CTX_new_from_pkey(nullptr, key.get(), nullptr));
+  if (pair == nullptr || EVP_PKEY_pairwise_check(pair.get()) != 1)
+    return Error{Code::invalid, "key.pair", "private and public half of the key do not belong together", make};
   DP_TRY(auto certificate, made_of(std::move(x509)));
   return KeyPair(std::make_shared<Impl>(Impl{std::move(key), std::move(certificate)}));
 }

@@ -25,6 +25,7 @@ using base::Status;
 namespace {
 
 constexpr std::string_view white = " \t\r\n";
+constexpr std::size_t max_namespace = 128;
 
 Error bad(std::string check, std::string message) {
   return Error{Code::invalid, "xml." + std::move(check), std::move(message)};
@@ -150,6 +151,8 @@ Status read_attributes(const xmlNode* node, Element& out) {
     const std::string_view uri = view(ns->href);
     if ((uri.empty() && ns->prefix != nullptr) || (!uri.empty() && !is_absolute(uri)))
       return bad("namespace", "a namespace name that is no absolute URI");
+    // Every element and attribute of it carries a copy.
+    if (uri.size() > max_namespace) return bad("namespace", "a namespace name of more than 128 bytes");
   }
   for (const xmlAttr* attribute = node->properties; attribute != nullptr; attribute = attribute->next) {
     const std::string_view ns = attribute->ns == nullptr ? std::string_view() : view(attribute->ns->href);
@@ -194,7 +197,9 @@ void start_libraries() {
     xmlInitParser();
     // Nothing that a document names is ever fetched: without handlers there is no way to.
     xmlCleanupInputCallbacks();
+    // For this thread and, in libxml2 2.9, for each that comes later.
     xmlSetGenericErrorFunc(nullptr, say_nothing);
+    xmlThrDefSetGenericErrorFunc(nullptr, say_nothing);
     DP_ASSERT(xmlSecInit() == 0);
     DP_ASSERT(xmlSecOpenSSLInit() == 0);
     xmlSecIOCleanupCallbacks();

@@ -113,6 +113,9 @@ bool is_exclusive(const Element& element) {
   if (!element.only_elements() || element.children.size() > 1) return false;
   if (element.children.empty()) return true;
   const Element& prefixes = element.children.front();
+  // Each prefix is looked for at each element that is digested, before anybody knows who wrote the list.
+  const std::string* list = prefixes.attribute("PrefixList");
+  if (list == nullptr || list->size() > 128 || std::ranges::count(*list, ' ') > 15) return false;
   return prefixes.is(exclusive_c14n, "InclusiveNamespaces") && is_leaf(prefixes) && prefixes.only_elements() &&
          only_attributes(prefixes, {"PrefixList"}) && prefixes.attributes.size() == 1;
 }

@@ -165,6 +165,13 @@ TEST_F(XmlSignature, PrefixesMayBeInclusive) {
   EXPECT_EQ(
       check(with("<c:InclusiveNamespaces xmlns:c=\"http://www.w3.org/2001/10/xml-exc-c14n#\" PrefixList=\"xs\"/>")),
       "xmldsig.signature");
+  std::string many = "a";
+  for (int i = 0; i < 16; ++i) many += " a";
+  for (const std::string& list : {many, std::string(129, 'a')})
+    EXPECT_EQ(check(with("<c:InclusiveNamespaces xmlns:c=\"http://www.w3.org/2001/10/xml-exc-c14n#\" PrefixList=\"" +
+                         list + "\"/>")),
+              "xmldsig.transform")
+        << "work for each element, before anybody knows who asks for it";
   EXPECT_EQ(check(with("<c:InclusiveNamespaces xmlns:c=\"http://www.w3.org/2001/10/xml-exc-c14n#\"/>")),
             "xmldsig.transform");
   EXPECT_EQ(check(with("<c:Other xmlns:c=\"http://www.w3.org/2001/10/xml-exc-c14n#\" PrefixList=\"xs\"/>")),

@@ -71,6 +71,9 @@ TEST(Xml, NamespacesAreDeclaredAndAbsolute) {
         "<a><b xmlns='x/y:z'/></a>", "<a xmlns='urn:a&amp;&#86;'/>", "<p:a xmlns:p='urn:a&#38;b'/>"})
     EXPECT_EQ(check(text), "xml.namespace") << text;
   EXPECT_EQ(check("<a xmlns='urn:x'><b xmlns=''/></a>"), "ok");
+  // A long name would be copied for each element and attribute that is in it.
+  EXPECT_EQ(check("<a xmlns='urn:" + std::string(124, 'x') + "'/>"), "ok");
+  EXPECT_EQ(check("<a xmlns='urn:" + std::string(125, 'x') + "'/>"), "xml.namespace");
 }
 
 TEST(Xml, IsBoundedBeforeItIsParsed) {

@@ -228,7 +228,9 @@ class Engine final : public Access {
   void apply(core::TenantId tenant, std::map<std::string, std::string> files, std::string actor, bool dry_run,
              Done<Applied> done);
   /// What the recorded decisions would become under a folder, before it is applied (simulate.cc).
-  void simulate(core::TenantId tenant, std::map<std::string, std::string> files, Done<Simulated> done);
+  /// Who may refer to what is as for apply().
+  void simulate(core::TenantId tenant, std::map<std::string, std::string> files, std::string actor,
+                Done<Simulated> done);
   /// Any thread; compiled from the store at first use. Null: there is none, or nothing was applied yet.
   std::shared_ptr<const Tenant> tenant(const core::TenantId& id);
   void check_target(core::TenantId tenant, core::TargetId target, Done<std::vector<target::Finding>> done);

@@ -118,12 +118,15 @@ std::string tombstone_of(const std::string& idp, std::string_view what, const st
   return idp + " " + std::string(what) + " " + name;
 }
 
+constexpr base::Seconds clocks_differ{30};
+
 /// A provider said that this person, or this very session of theirs, has signed out: what was signed in before that
 /// does not become a login any more, however long its answer was on the way. Where the provider does not say when the
 /// person signed in, it was not later than its answer came here.
 Status refuse_signed_out(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified, WallTime arrived) {
   const core::Identity& who = verified.identity;
-  const WallTime signed_in = who.auth_time > WallTime{} ? who.auth_time : std::min(verified.issued_at, arrived);
+  const WallTime signed_in =
+      who.auth_time > WallTime{} ? who.auth_time : std::min(verified.issued_at, arrived - clocks_differ);
   std::vector<std::string> keys = {tombstone_of(who.idp, "subject", who.subject)};
   if (who.idp_session) {
     keys.push_back(tombstone_of(who.idp, "session", *who.idp_session + "\n" + who.subject));
@@ -217,6 +220,7 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
 Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::TenantId& tenant, const std::string& idp,
                                 const idp::SignedOut& signal) {
   turn.actor = idp;
+  if (!impl.serves(tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
   for (const auto& [key, until] : signal.once) {
     DP_TRY(const bool first, turn.tx.use_once(tenant, idp + " " + key, until, turn.now));
     if (!first) return Error{Code::invalid, "signal.replayed", "this logout was told already"};
@@ -262,6 +266,8 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
   auto answer = std::make_shared<Done<LoginFinished>>(std::move(done));
   const auto fail = [&impl, what, answer](Error e) {
     impl.metrics.logins_failed.fetch_add(1, std::memory_order_relaxed);
+    // Of a sign-in that nobody began there is nothing to keep for ever: strangers could fill the log with it.
+    if (e.check == "login.state") return (*answer)(e);
     impl.call<LoginFinished>(
         [answer](Result<LoginFinished> r) { (*answer)(std::move(r)); },
         [what, e](Turn& turn) -> Result<LoginFinished> {

@@ -45,41 +45,54 @@ std::vector<core::RoleSpec> roles_of(const core::TenantSpec& spec, const core::T
 
 // What of the server's own a spec names: files and environment variables. A host is none of them, also when it is a
 // socket's folder.
-std::set<std::string> references_of(const core::TenantSpec& spec) {
-  std::set<std::string> out;
-  const auto note = [&out](const std::string& text) {
-    if (text.starts_with("file:") || text.starts_with("env:") || text.starts_with('/')) out.insert(text);
-  };
-  for (const auto& idp : spec.idps) {
-    note(idp.client_secret.ref);
-    note(idp.ca_file);
-    note(idp.saml.metadata);
-    note(idp.saml.metadata_signer);
-    for (const auto& key : idp.saml.sp_keys) note(key);
-  }
-  for (const auto& target : spec.targets)
-    for (const auto& [key, value] : target.settings)
-      if (key != "host" && value.as_string() != nullptr) note(*value.as_string());
+using References = std::set<std::string>;
+void note(References& out, const std::string& text) {
+  if (text.starts_with("file:") || text.starts_with("env:") || text.starts_with('/')) out.insert(text);
+}
+References references_of(const core::IdpSpec& idp) {
+  References out;
+  for (const auto* text : {&idp.client_secret.ref, &idp.ca_file, &idp.saml.metadata, &idp.saml.metadata_signer})
+    note(out, *text);
+  for (const auto& key : idp.saml.sp_keys) note(out, key);
+  return out;
+}
+References references_of(const core::TargetSpec& target) {
+  References out;
+  for (const auto& [key, value] : target.settings)
+    if (key != "host" && value.as_string() != nullptr) note(out, *value.as_string());
   return out;
 }
 
+}  // namespace
+
 // A tenant's administrators are not the server's: what they let it read and send to servers of their own must be
-// theirs.
+// theirs. What the operator has set stays as it is, together with all that decides where it is sent.
 void refuse_foreign_references(const core::TenantSpec& before, const core::TenantSpec& after,
-                               const std::string& secrets, Applied& out) {
+                               const std::string& secrets, std::vector<config::Problem>& problems) {
   const std::string own = secrets + "/" + after.tenant.str() + "/";
-  const auto known = references_of(before);
-  for (const auto& reference : references_of(after)) {
-    std::string_view path = reference;
-    if (path.starts_with("file:")) path.remove_prefix(5);
-    const bool inside = !secrets.empty() && path.starts_with(own) && path.find("/../") == std::string_view::npos &&
-                        !path.ends_with("/..");
-    if (inside || known.contains(reference)) continue;
-    out.problems.push_back({"tenant.toml", 0, 0,
-                            "a reference to something of the server that is not the tenant's own: " + reference,
-                            "put it below " + own + " on the server, or let the operator apply this over the socket"});
+  const auto judge = [&](const References& references) {
+    for (const auto& reference : references) {
+      std::string_view path = reference;
+      if (path.starts_with("file:")) path.remove_prefix(5);
+      if (!secrets.empty() && path.starts_with(own) && path.find("/../") == std::string_view::npos &&
+          !path.ends_with("/.."))
+        continue;
+      problems.push_back({"tenant.toml", 0, 0,
+                          "a reference to something of the server that is not the tenant's own: " + reference,
+                          "put it below " + own + " on the server, or let the operator apply this over the socket"});
+    }
+  };
+  for (const auto& idp : after.idps) {
+    const core::IdpSpec* was = before.idp(idp.name);
+    if (was == nullptr || !(*was == idp)) judge(references_of(idp));
+  }
+  for (const auto& target : after.targets) {
+    const core::TargetSpec* was = before.target(target.id);
+    if (was == nullptr || !(was->settings == target.settings)) judge(references_of(target));
   }
 }
+
+namespace {
 
 // Which servers a tenant's targets are on, by each name that is known of them: where they are reached, and what the
 // server says of itself. Two tenants never share one: an account of the one would be a neighbour of the other's.
@@ -90,10 +103,15 @@ std::string address_of(const core::TargetId& id, const target::Target& target) {
   return core::kind_of(id) + " " + upstream.host + ":" + std::to_string(upstream.port);
 }
 
+/// Of "<tenant>\n<target>".
+std::string tenant_in(const std::string& body) {
+  return body.substr(0, body.find('\n'));
+}
+
 Status refuse_shared_servers(Turn& turn, const Tenant& world, const Servers& servers, Applied& out) {
   for (const auto& [target, name] : servers) {
     DP_TRY(const auto owner, turn.tx.get(system_tenant, doc_server, name, turn.now));
-    if (!owner || owner->body == world.spec.tenant.str()) continue;
+    if (!owner || tenant_in(owner->body) == world.spec.tenant.str()) continue;
     out.problems.push_back({"tenant.toml", 0, 0, "target " + target.str() + " is on a server that is taken already",
                             "a server belongs to one tenant alone; use another one, or ask the operator"});
   }
@@ -102,14 +120,19 @@ Status refuse_shared_servers(Turn& turn, const Tenant& world, const Servers& ser
 
 Status claim_servers(Turn& turn, const core::TenantId& tenant, const Servers& servers) {
   for (const auto& [target, name] : servers)
-    DP_CHECK(turn.put_document(system_tenant, doc_server, name, tenant.str(), {}));
-  // Those that it has left are free again.
+    DP_CHECK(turn.put_document(system_tenant, doc_server, name, tenant.str() + "\n" + target.str(), {}));
+  // Those that it has left are free again; not one that could not be asked today who it is.
+  const auto silent = [&](std::string_view target) {
+    return std::ranges::count_if(servers, [&](const auto& server) { return server.first.str() == target; }) == 1;
+  };
   std::string after;
   for (;;) {
     DP_TRY(const auto page, turn.tx.list(system_tenant, doc_server, "", after, 500, turn.now));
     for (const auto& document : page) {
       const bool used = std::ranges::any_of(servers, [&](const auto& server) { return server.second == document.key; });
-      if (document.body != tenant.str() || used) continue;
+      if (tenant_in(document.body) != tenant.str() || used) continue;
+      if (silent(std::string_view(document.body).substr(std::min(tenant.str().size() + 1, document.body.size()))))
+        continue;
       DP_TRY([[maybe_unused]] const bool gone, turn.tx.remove(system_tenant, doc_server, document.key));
     }
     if (page.size() < 500) return {};
@@ -157,7 +180,7 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
                         : before->spec;
   out.plan = plan(old, parsed.value);
   if (actor != operator_actor) {
-    refuse_foreign_references(old, parsed.value, impl.p.secrets_folder, out);
+    refuse_foreign_references(old, parsed.value, impl.p.secrets_folder, out.problems);
     if (!out.problems.empty()) return done(std::move(out));
   }
   parsed.value.version = old.version + 1;

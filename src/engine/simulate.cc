@@ -95,7 +95,8 @@ void Replay::add(const std::string& record, const Facts& facts, Simulated& out) 
   }
 }
 
-void Engine::simulate(core::TenantId tenant_id, std::map<std::string, std::string> files, Done<Simulated> done) {
+void Engine::simulate(core::TenantId tenant_id, std::map<std::string, std::string> files, std::string actor,
+                      Done<Simulated> done) {
   Impl& impl = *impl_;
   Simulated out;
   auto parsed = config::parse_tenant(tenant_id, files);
@@ -104,6 +105,12 @@ void Engine::simulate(core::TenantId tenant_id, std::map<std::string, std::strin
     return done(std::move(out));
   }
   const auto before = impl.tenant(tenant_id);
+  if (actor != operator_actor) {
+    const core::TenantSpec none{.tenant = tenant_id, .idps = {}, .targets = {}, .roles = {}, .policies = {}};
+    refuse_foreign_references(before == nullptr ? none : before->spec, parsed.value, impl.p.secrets_folder,
+                              out.problems);
+    if (!out.problems.empty()) return done(std::move(out));
+  }
   Compiled compiled = compile(std::move(parsed.value), impl.p.catalog, before.get());
   for (const auto& warning : compiled.warnings) out.warnings.push_back(warning.render());
   if (compiled.tenant == nullptr) {

@@ -238,6 +238,10 @@ inline void Engine::Impl::call<void>(Done<void> done, std::move_only_function<Re
   post(std::move(event));
 }
 
+/// What somebody who is not the operator may not let the server read (reload.cc).
+void refuse_foreign_references(const core::TenantSpec& before, const core::TenantSpec& after,
+                               const std::string& secrets, std::vector<config::Problem>& problems);
+
 /// Reads a stored credential. Errors: those of JSON and of its parts.
 Result<std::shared_ptr<const Credential>> credential_from(const store::Document& document);
 

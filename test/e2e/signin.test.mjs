@@ -125,5 +125,6 @@ test('every lie of a provider is refused for what it is', { timeout: 120000 }, a
   }
   lying.op.lie = '';
   const failed = (await lying.audit()).filter((r) => r.action === 'login.failed').map((r) => r.facts.check);
-  for (const check of Object.values(lies)) assert.ok(failed.includes(check), `the audit log has ${check}`);
+  // Of a sign-in that nobody began nothing is kept: strangers could fill the log with it.
+  for (const check of Object.values(lies)) assert.equal(failed.includes(check), check !== 'login.state', `the audit log has ${check}`);
 });

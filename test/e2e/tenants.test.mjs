@@ -2,9 +2,7 @@
 // operations.mjs says how each operation is called, commands.mjs each command; a new one without an entry there is a failure here.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import net from 'node:net';
-import path from 'node:path';
 import { once } from 'node:events';
 import pg from 'pg';
 import { LyingOp, browse, freePort, until } from './harness.mjs';
@@ -96,7 +94,9 @@ test('an identifier of B is worth as much to A as one that never was, in every o
   assert.ok(offeredToOperator.length >= 3);
 
   // B's log grows longer than A's, so that a place in it is none in A's.
-  await Promise.all(Array.from({ length: 80 }, () => b.ask('GET', '/idp/corp/callback?state=x')));
+  const [forbidden] = b.given()[b.c.idp];
+  const { access_token: dana } = await b.signIn('corp', 'dana');
+  await Promise.all(Array.from({ length: 80 }, () => b.api('POST', '/credentials', dana, { target: forbidden.slice(0, forbidden.lastIndexOf('/')), roles: [forbidden] })));
   const { mine, theirs } = live.ids = await identifiers();
   // The code is good for a minute: it is made last.
   const finished = await b.finish(await b.begin('corp'), 'dana');
@@ -300,9 +300,7 @@ test("B's PostgreSQL server is none that A could have as a target", { timeout: 6
     if (Number(version) >= 160000) await server.sql('GRANT orders_reader TO neighbour_admin WITH ADMIN OPTION');
   }
   // Who is not the operator refers to files of the tenant's own folder only.
-  const password = path.join(w.data, 'secrets', a.id, 'neighbour.password');
-  fs.mkdirSync(path.dirname(password), { recursive: true });
-  fs.writeFileSync(password, 'neighbour-of-a-test\n', { mode: 0o600 });
+  const password = a.secret('neighbour', 'neighbour-of-a-test');
   const folder = (change) => {
     const files = a.files();
     files['tenant.toml'] += `\n${a.target('pg/neighbour', 'orders', { port: b.pg.port, user: 'neighbour_admin', password, ...change })}[[role]]\nname = "pg/neighbour/reader"\ngroup = "orders_reader"\n`;
@@ -352,7 +350,7 @@ test("what is in the files of B's secrets never goes to a server of A's", { time
   const got = [];
   trap.server.on('request', (req) => got.push(req.headers.authorization ?? ''));
   const files = a.files();
-  files['tenant.toml'] = a.idp('trap', trap.issuer).replace(`${a.id}.secret`, `${b.id}.secret`) + files['tenant.toml'];
+  files['tenant.toml'] = a.idp('trap', trap.issuer).replace(a.secrets, b.secrets) + files['tenant.toml'];
   const answer = await a.api('POST', '/apply', live.ids.mine.admin.access_token, { files, dry_run: false });
   assert.equal(answer.status, 422);
   assert.match(answer.body, /a reference to something of the server that is not the tenant's own/);

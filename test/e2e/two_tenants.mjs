@@ -61,14 +61,14 @@ class Tenant {
   /** Writes the folder, and the files that it refers to. */
   keep() {
     for (const [name, text] of Object.entries(this.files())) this.world.write(path.join(this.id, name), text);
-    this.world.write(`${this.id}.secret`, `${this.ops.corp.secret}\n`);
-    this.world.write(`${this.id}.password`, `${this.c.password}\n`);
+    this.secret('idp', this.ops.corp.secret);
+    this.secret('pg', this.c.password);
   }
   idp(name, issuer) {
-    return `[[idp]]\nname = "${name}"\ndisplay = "Sign in at ${name}"\nissuer = "${issuer}"\nclient_id = "daypass"\nclient_secret = "file:${this.world.folder}/${this.id}.secret"\nscopes = ["profile"]\ngroups = "groups"\n[idp.attributes]\nemail = "email"\ndepartment = "department"\n\n`;
+    return `[[idp]]\nname = "${name}"\ndisplay = "Sign in at ${name}"\nissuer = "${issuer}"\nclient_id = "daypass"\nclient_secret = "file:${this.secrets}/idp"\nscopes = ["profile"]\ngroups = "groups"\n[idp.attributes]\nemail = "email"\ndepartment = "department"\n\n`;
   }
   target(name, database, change = {}) {
-    const t = { host: '127.0.0.1', port: this.pg.port, user: 'daypass_admin', password: `${this.world.folder}/${this.id}.password`, ...change };
+    const t = { host: '127.0.0.1', port: this.pg.port, user: 'daypass_admin', password: `${this.secrets}/pg`, ...change };
     return `[[target]]\nname = "${name}"\nhost = "${t.host}"\nport = ${t.port}\ndatabase = "${database}"\nadmin_user = "${t.user}"\nadmin_password = "file:${t.password}"\ntls = "loopback"\n[target.attributes]\nowner = "${this.c.attribute}"\n\n`;
   }
   /** A tenant's folder as texts. In `a` the first provider's people read orders, in the other tenant the second's do: the same group names elsewhere are traps. */
@@ -90,6 +90,14 @@ permit(principal in Group::"${special}/data", action == Action::"assume", resour
   given() {
     const [reads, special] = this.first ? ['corp', this.c.idp] : [this.c.idp, 'corp'];
     return { [reads]: ['pg/orders/reader'], [special]: [`pg/${this.c.target}/${this.c.role}`] };
+  }
+  /** Where this tenant's own administrators may point to. */
+  get secrets() { return path.join(this.world.data, 'secrets', this.id); }
+  /** The path of a new secret of the tenant's own. */
+  secret(name, text) {
+    fs.mkdirSync(this.secrets, { recursive: true, mode: 0o700 });
+    fs.writeFileSync(path.join(this.secrets, name), `${text}\n`, { mode: 0o600 });
+    return path.join(this.secrets, name);
   }
   apply() { return this.world.cli('operator', ['apply', this.folder, '--yes', '--tenant', this.id]); }
 

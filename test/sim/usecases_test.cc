@@ -1,5 +1,6 @@
 // The engine's use cases one by one, in a world where nothing breaks: what is refused, with which check, and what is
 // used up.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -296,7 +297,8 @@ TEST_F(UseCase, SimulateReplaysWhatWasGivenAndWhatWasRefused) {
   EXPECT_EQ(check_of(credential(eve, "pg/orders", {core::RoleId("pg/orders/nothing")})), "policy.denied") << "not kept";
   const auto before = engine().tenant(tenant);
   const auto simulate = [&](std::map<std::string, std::string> files) {
-    return ask<engine::Simulated>([&](auto done) { engine().simulate(tenant, std::move(files), std::move(done)); });
+    return ask<engine::Simulated>(
+        [&](auto done) { engine().simulate(tenant, std::move(files), "operator", std::move(done)); });
   };
   const auto same = simulate(PolicyText::files(0));
   ASSERT_TRUE(same.ok()) << check_of(same);
@@ -447,6 +449,42 @@ TEST_F(UseCase, TenantsAreMadeAtRuntimeAndShareNoServer) {
   EXPECT_EQ(names(), "acme default ");
   ASSERT_NE(engine().tenant(core::TenantId("acme")), nullptr);
   EXPECT_EQ(engine().tenant(core::TenantId("acme"))->spec.idps.size(), 1U);
+}
+
+// Whose file it is decides who may refer to it: else a tenant's administrator could have the server send the secrets of
+// others to servers of the tenant's own.
+TEST_F(UseCase, ATenantsAdministratorRefersToTheTenantsOwnFilesOnly) {
+  const auto idp = [](const std::string& name, const std::string& more) {
+    return "\n[[idp]]\nname = \"" + name + "\"\nissuer = \"https://" + name + ".example\"\nclient_id = \"x\"\n" + more;
+  };
+  const auto with = [&](const std::string& more) {
+    auto files = PolicyText::files(0);
+    files["tenant.toml"] += more;
+    return files;
+  };
+  const auto by = [&](const std::string& actor, const std::string& more, bool dry = true) {
+    const auto applied =
+        ask<engine::Applied>([&](auto done) { engine().apply(tenant, with(more), actor, dry, std::move(done)); });
+    if (!applied.ok()) return check_of(applied);
+    return applied->problems.empty() ? std::string("ok") : applied->problems[0].render();
+  };
+  const std::string foreign = idp("sso", "client_secret = \"file:/etc/daypass/other.secret\"\n");
+  const auto refused = testing::HasSubstr("not the tenant's own");
+  EXPECT_THAT(by("demo/ann", foreign), refused);
+  EXPECT_THAT(by("demo/ann", idp("sso", "client_secret = \"env:OTHER\"\n")), refused);
+  EXPECT_THAT(by("demo/ann", idp("sso", "client_auth = \"none\"\nca_file = \"/etc/ssl/x.pem\"\n")), refused);
+  EXPECT_EQ(by("demo/ann", idp("sso", "client_auth = \"none\"\n")), "ok");
+  EXPECT_EQ(by("operator", foreign, false), "ok");
+  // What the operator has set stays, together with where it is sent.
+  EXPECT_EQ(by("demo/ann", foreign), "ok");
+  EXPECT_THAT(by("demo/ann", foreign + idp("trap", "client_secret = \"file:/etc/daypass/other.secret\"\n")), refused);
+  std::string moved = foreign;
+  moved.replace(moved.find("sso.example"), 11, "trap.example");
+  EXPECT_THAT(by("demo/ann", moved), refused);
+  const auto simulated =
+      ask<engine::Simulated>([&](auto done) { engine().simulate(tenant, with(moved), "demo/ann", std::move(done)); });
+  ASSERT_TRUE(simulated.ok());
+  EXPECT_EQ(simulated->problems.size(), 1U);
 }
 
 TEST_F(UseCase, ADeletedTenantIsGoneWithAllItHadAndItsNameIsNotGivenAgain) {

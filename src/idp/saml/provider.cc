@@ -65,9 +65,10 @@ std::string unfit(const Assertion& assertion) {
   if (assertion.name_id.empty()) return "the assertion names nobody (no NameID)";
   if (assertion.name_id_format == transient_format)
     return "the NameID is transient: the same person has another one each time";
-  if (assertion.name_id_format == email_format) return "the NameID is an e-mail address, which changes hands";
+  if (assertion.name_id_format.ends_with(":emailAddress"))
+    return "the NameID is an e-mail address, which changes hands";
   // Providers send addresses without saying so.
-  if (assertion.name_id_format == unspecified_format && assertion.name_id.find('@') != std::string::npos)
+  if (assertion.name_id_format != persistent_format && assertion.name_id.find('@') != std::string::npos)
     return "the NameID looks like an e-mail address, which changes hands";
   return {};
 }
