@@ -40,8 +40,8 @@ struct SamlSpec {
   std::vector<std::string> metadata_sha256;  ///< of the provider's signing certificates, lower-case hex: for a URL
   std::string metadata_signer;               ///< "file:/path" of the PEM certificate that signs the metadata
   std::string sp_entity_id;                  ///< empty: the URL of our own metadata
-  std::vector<std::string> sp_keys;          ///< secret references: PEM, key and certificate; the first signs, all decrypt
-  std::string name_id_format;                ///< asked for; empty: none
+  std::vector<std::string> sp_keys;  ///< secret references: PEM, key and certificate; the first signs, all decrypt
+  std::string name_id_format;        ///< asked for; empty: none
   bool operator==(const SamlSpec&) const = default;
 };
 
