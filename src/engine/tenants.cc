@@ -53,18 +53,27 @@ Error unknown() {
 Status Engine::Impl::load_registry(store::Tx& tx, WallTime now_) {
   registry.clear();
   bool any = false;
+  std::optional<Error> damage;
   for (std::string after;;) {
     DP_TRY(const auto documents, tx.list(system_tenant, doc_tenant, "", after, 1000, now_));
     for (const auto& document : documents) {
       any = true;
-      DP_TRY(const Registered found, read_registered(document));
-      if (found.state == State::deleted) continue;
-      DP_CHECK(p.vault.add(found.info.id, found.data_key));
-      registry.insert_or_assign(found.info.id, TenantEntry{found.info, nullptr, false});
+      const auto found = read_registered(document);
+      if (found.ok() && found->state == State::deleted) continue;
+      const Status added = found.ok() ? p.vault.add(found->info.id, found->data_key) : Status(found.error());
+      if (!added.ok()) {
+        // One that can't be read must not keep the others out; all of them, and it is the wrong master key.
+        p.log.error("a tenant can't be read and is left out",
+                    {{"tenant", document.key}, {"check", added.error().check}, {"why", added.error().message}});
+        damage = added.error();
+        continue;
+      }
+      registry.insert_or_assign(found->info.id, TenantEntry{found->info, nullptr, false});
     }
     if (documents.size() < 1000) break;
     after = documents.back().key;
   }
+  if (registry.empty() && damage) return *damage;
   if (any) return {};
   // The first start: one tenant, for those who need no more. A store from before there was a registry has it already.
   TenantInfo first{core::TenantId("default"), "default", now_, false, 0};

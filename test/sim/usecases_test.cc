@@ -487,6 +487,24 @@ TEST_F(UseCase, ATenantsAdministratorRefersToTheTenantsOwnFilesOnly) {
   EXPECT_EQ(simulated->problems.size(), 1U);
 }
 
+TEST_F(UseCase, ADamagedTenantKeepsNoOtherOut) {
+  const core::TenantId acme("acme");
+  world.oracle.knows(acme);
+  ASSERT_TRUE(
+      ask<engine::TenantInfo>([&](auto done) { engine().create_tenant(acme, "", "operator", std::move(done)); }).ok());
+  const auto spoilt = world.store.transact([&](store::Tx& tx) -> base::Status {
+    store::Document document{core::TenantId("_system"), "tenant", "acme", 0, "{}", {}};
+    return tx.put(document, std::nullopt);
+  });
+  ASSERT_TRUE(spoilt.ok());
+  world.crash(seconds(1));
+  world.run_for(seconds(3));
+  ASSERT_NE(world.engine(), nullptr);
+  EXPECT_TRUE(engine().serves(tenant));
+  EXPECT_FALSE(engine().serves(acme));
+  EXPECT_NE(engine().tenant(tenant), nullptr);
+}
+
 TEST_F(UseCase, ADeletedTenantIsGoneWithAllItHadAndItsNameIsNotGivenAgain) {
   const engine::LoginSession ann = signed_in(0);
   const core::Grant g = granted(0, {});
