@@ -40,11 +40,11 @@ struct Pools {
 
 // One tenant's identity provider hangs; whoever signs in at another's is served at once.
 TEST(WorkerPools, ATenantThatHangsLeavesThreadsToOthers) {
-  Pools world({.revoke = 1, .provision = 1, .idp = 16});
   std::latch hanging(2);
   std::promise<void> released;
   const std::shared_future<void> release = released.get_future().share();
   std::atomic<int> refused = 0;
+  Pools world({.revoke = 1, .provision = 1, .idp = 16});  // last: its threads end before what they use
   for (int i = 0; i < 100; ++i)
     world.pools.run(
         Workers::Pool::idp, core::TenantId("slow"),
@@ -66,11 +66,11 @@ TEST(WorkerPools, ATenantThatHangsLeavesThreadsToOthers) {
 }
 
 TEST(WorkerPools, ATenantFillsItsOwnPartOfTheQueueOnly) {
-  Pools world({.revoke = 1, .provision = 1, .idp = 8, .queue = 100, .queue_per_peer = 10});
   std::promise<void> released;
   const std::shared_future<void> release = released.get_future().share();
   std::latch started(1);
   std::atomic<int> refused = 0;
+  Pools world({.revoke = 1, .provision = 1, .idp = 8, .queue = 100, .queue_per_peer = 10});
   const auto wish = [&](const char* tenant, std::function<void()> work) {
     world.pools.run(Workers::Pool::idp, core::TenantId(tenant), std::move(work), [&](const base::Error& e) {
       EXPECT_EQ(e.check, "engine.busy");

@@ -79,15 +79,15 @@ Value typed(Value claims, const core::IdpSpec& spec) {
   Object* object = claims.as_object();
   for (const auto& rule : spec.attributes) {
     const Value* value = object->find(rule.from);
-    const std::string* text = value == nullptr ? nullptr : value->as_string();
-    if (text == nullptr) continue;
+    if (value == nullptr || value->as_string() == nullptr) continue;
+    const std::string text = *value->as_string();  // a copy: set() below takes the place of it
     if (rule.type == core::AttributeType::boolean) {
-      if (*text == "true" || *text == "1") object->set(rule.from, true);
-      if (*text == "false" || *text == "0") object->set(rule.from, false);
+      if (text == "true" || text == "1") object->set(rule.from, true);
+      if (text == "false" || text == "0") object->set(rule.from, false);
     } else if (rule.type == core::AttributeType::integer) {
       std::int64_t number = 0;
-      const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
-      if (error == std::errc() && end == text->data() + text->size()) object->set(rule.from, number);
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+      if (error == std::errc() && end == text.data() + text.size()) object->set(rule.from, number);
     }
   }
   return claims;
