@@ -6,6 +6,7 @@
 #include <functional>
 #include <future>
 #include <latch>
+#include <memory>
 
 #include "base/log.h"
 
@@ -55,11 +56,11 @@ TEST(WorkerPools, ATenantThatHangsLeavesThreadsToOthers) {
         [&](const base::Error&) { ++refused; });
   hanging.wait();  // its share, and no more will run
   for (int i = 0; i < 50; ++i) {
-    std::promise<void> served;
+    const auto served = std::make_shared<std::promise<void>>();
     world.pools.run(
-        Workers::Pool::idp, core::TenantId("other"), [&] { served.set_value(); },
+        Workers::Pool::idp, core::TenantId("other"), [served] { served->set_value(); },
         [&](const base::Error&) { ++refused; });
-    served.get_future().wait();
+    served->get_future().wait();
   }
   EXPECT_EQ(refused, 0);
   released.set_value();
@@ -84,9 +85,9 @@ TEST(WorkerPools, ATenantFillsItsOwnPartOfTheQueueOnly) {
   started.wait();
   for (int i = 0; i < 30; ++i) wish("slow", [&] { release.wait(); });
   EXPECT_EQ(refused, 20);
-  std::promise<void> served;
-  wish("other", [&] { served.set_value(); });
-  served.get_future().wait();
+  const auto served = std::make_shared<std::promise<void>>();
+  wish("other", [served] { served->set_value(); });
+  served->get_future().wait();
   EXPECT_EQ(refused, 20);
   released.set_value();
 }
