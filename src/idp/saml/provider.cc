@@ -30,7 +30,7 @@ namespace {
 
 constexpr Millis fetch_cap = seconds(10);
 constexpr std::size_t max_fields = 16;
-// Keys that a provider has withdrawn must go soon; what its metadata says about caching may only shorten this.
+// Keys that a provider has withdrawn must go soon. validUntil ends it sooner; cacheDuration is not acted on yet.
 constexpr Cached<IdpMetadata>::Policy metadata_policy{.fresh = minutes(60),
                                                       .usable = hours(24),
                                                       .between = seconds(10),
