@@ -70,7 +70,7 @@ json::Value to_json(const Identity& who) {
                    {"acr", who.acr},
                    {"amr", strings(who.amr)}};
   if (who.acting_for) out.set("acting_for", *who.acting_for);
-  if (who.idp_session) out.set("idp_session", *who.idp_session);
+  if (!who.idp_sessions.empty()) out.set("idp_sessions", strings(who.idp_sessions));
   if (who.not_after) out.set("not_after", base::to_rfc3339(*who.not_after));
   return out;
 }
@@ -102,7 +102,9 @@ base::Result<Identity> identity_from_json(const json::Value& value) {
   DP_TRY(who.auth_time, base::parse_rfc3339(value.string_or("auth_time")));
   who.acr = value.string_or("acr");
   if (value.find("acting_for") != nullptr) who.acting_for = value.string_or("acting_for");
-  if (value.find("idp_session") != nullptr) who.idp_session = value.string_or("idp_session");
+  if (value.find("idp_sessions") != nullptr &&
+      !read_list("idp_sessions", [&](const std::string& s) { who.idp_sessions.push_back(s); }))
+    return shape("idp_sessions");
   if (value.find("not_after") != nullptr) {
     DP_TRY(who.not_after, base::parse_rfc3339(value.string_or("not_after")));
   }

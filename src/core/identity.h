@@ -34,7 +34,7 @@ struct Identity {
   base::WallTime auth_time{};    ///< when the person authenticated at the provider
   std::string acr;
   std::vector<std::string> amr;
-  std::optional<std::string> idp_session;   ///< sid, for logout signals
+  std::vector<std::string> idp_sessions;    ///< sid, or every SessionIndex: each is enough for a logout signal
   std::optional<base::WallTime> not_after;  ///< the provider's own end of the session
   bool operator==(const Identity&) const = default;
 

@@ -64,7 +64,7 @@ Identity somebody() {
   who.auth_time = base::WallTime(base::Millis(1'790'000'000'123));
   who.acr = "urn:mfa";
   who.amr = {"pwd", "otp"};
-  who.idp_session = "sid-1";
+  who.idp_sessions = {"sid-1", "sid-2"};
   who.not_after = base::WallTime(base::Millis(1'790'000'999'000));
   return who;
 }

@@ -128,9 +128,9 @@ Status refuse_signed_out(Turn& turn, const core::TenantId& tenant, const idp::Fi
   const WallTime signed_in =
       who.auth_time > WallTime{} ? who.auth_time : std::min(verified.issued_at, arrived - clocks_differ);
   std::vector<std::string> keys = {tombstone_of(who.idp, "subject", who.subject)};
-  if (who.idp_session) {
-    keys.push_back(tombstone_of(who.idp, "session", *who.idp_session + "\n" + who.subject));
-    keys.push_back(tombstone_of(who.idp, "session", *who.idp_session + "\n"));
+  for (const auto& session : who.idp_sessions) {
+    keys.push_back(tombstone_of(who.idp, "session", session + "\n" + who.subject));
+    keys.push_back(tombstone_of(who.idp, "session", session + "\n"));
   }
   for (const auto& key : keys) {
     DP_TRY(const auto stone, turn.tx.get(tenant, doc_tombstone, key, turn.now));
@@ -244,8 +244,7 @@ Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::Tena
       if (s.who.tenant != tenant || s.who.idp != idp) continue;
       if (!signal.subject.empty() && s.who.subject != signal.subject) continue;
       if (!signal.idp_sessions.empty() &&
-          (!s.who.idp_session ||
-           std::ranges::find(signal.idp_sessions, *s.who.idp_session) == signal.idp_sessions.end()))
+          std::ranges::find_first_of(signal.idp_sessions, s.who.idp_sessions) == signal.idp_sessions.end())
         continue;
       over.push_back(id);
     }

@@ -24,7 +24,7 @@ class ModelIdp final : public idp::IdentityProvider {
     who.idp = name_;
     for (const auto& [key, value] : callback.query) {
       if (key == "user") who.subject = value;
-      if (key == "sid") who.idp_session = value;
+      if (key == "sid") who.idp_sessions.push_back(value);
       if (key == "signed_in") who.auth_time = base::parse_rfc3339(value).value();
       if (key == "error") return base::Error{base::Code::denied, "oidc.error", "the provider refused"};
     }

@@ -373,6 +373,41 @@ TEST_F(UseCase, ALogoutSignalEndsWhatItNames) {
   EXPECT_TRUE(engine().authenticate(tenant, story.people[1].token).ok()) << "another person";
 }
 
+TEST_F(UseCase, AnyOfItsSessionsAtTheProviderEndsALogin) {
+  const auto signal = [&](const std::string& sid) {
+    return ask<engine::SignalTaken>([&](auto done) {
+             engine().logout_signal(
+                 tenant, "demo",
+                 idp::LogoutMessage{{{"at", base::to_rfc3339(world.wall())}, {"sid", sid}}, "", true, ""},
+                 std::move(done));
+           })
+        .value()
+        .sessions_ended;
+  };
+  const auto log_in = [&] {
+    return check_of(ask<engine::LoginFinished>([&](auto done) {
+      engine().finish_login({tenant,
+                             "demo",
+                             {{{"state", begin_code()},
+                               {"user", "ann"},
+                               {"sid", "one"},
+                               {"sid", "two"},
+                               {"signed_in", base::to_rfc3339(world.wall())}}},
+                             "chrome",
+                             "10.0.0.7"},
+                            std::move(done));
+    }));
+  };
+  EXPECT_EQ(log_in(), "ok");
+  EXPECT_EQ(signal("three"), 0);
+  for (const auto& s : engine().login_sessions(tenant)) world.oracle.wants_logout(s.id);
+  EXPECT_EQ(signal("two"), 1);
+  world.run_for(seconds(2));
+  EXPECT_EQ(log_in(), "ok");
+  for (const auto& s : engine().login_sessions(tenant)) world.oracle.wants_logout(s.id);
+  EXPECT_EQ(signal("one"), 1);
+}
+
 TEST_F(UseCase, ASignInUnderWayDoesNotOutliveALogout) {
   const auto signal = [&](const std::string& what, const std::string& name) {
     const auto taken = ask<engine::SignalTaken>([&](auto done) {

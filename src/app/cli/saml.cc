@@ -21,7 +21,7 @@ json::Object to_json(const saml::Assertion& a) {
   json::Object out{{"issuer", a.issuer},
                    {"name_id", a.name_id},
                    {"name_id_format", a.name_id_format},
-                   {"session_index", a.session_index},
+                   {"session_indexes", json::Array(a.session_indexes.begin(), a.session_indexes.end())},
                    {"authn_instant", base::to_rfc3339(a.authn_instant)},
                    {"authn_context", a.authn_context},
                    {"not_after", json::Value()},

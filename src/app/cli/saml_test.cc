@@ -36,7 +36,7 @@ TEST_F(SamlCommand, PrintsWhoTheResponseNames) {
     const auto printed = json::parse(out).value();
     EXPECT_EQ(printed.string_or("issuer"), "https://idp.example/saml");
     EXPECT_EQ(printed.string_or("name_id"), "e7f1");
-    EXPECT_EQ(printed.string_or("session_index"), "_s1");
+    EXPECT_EQ(json::dump(*printed.find("session_indexes")), R"(["_s1"])");
     EXPECT_EQ(printed.string_or("assertion_id"), "_a1");
     EXPECT_TRUE(printed.find("not_after")->is_null());
     EXPECT_EQ(json::dump(*printed.find("attributes")), R"({"department":["data"],"groups":["a","b"]})");

@@ -168,7 +168,8 @@ Result<core::Identity> make_identity(const core::TenantId& tenant, const core::I
   DP_TRY(auto acr, fact_claim(id_claims, "acr"));
   who.acr = std::move(acr).value_or("");
   DP_TRY(who.amr, methods(id_claims));
-  DP_TRY(who.idp_session, fact_claim(id_claims, "sid"));
+  DP_TRY(const auto sid, fact_claim(id_claims, "sid"));
+  if (sid) who.idp_sessions = {*sid};
   if (const Value* expiry = id_claims.find("session_expiry")) {
     const std::int64_t* second = expiry->as_int();
     if (second == nullptr || *second < 0 || *second > latest)

@@ -108,7 +108,7 @@ TEST(MakeIdentity, TakesTheFactsOfTheSignIn) {
   EXPECT_EQ(who.auth_time, base::WallTime(base::Seconds(1'799'999'000)));
   EXPECT_EQ(who.acr, "urn:mfa");
   EXPECT_EQ(who.amr, (std::vector<std::string>{"pwd", "otp"}));
-  EXPECT_EQ(who.idp_session, "s-1");
+  EXPECT_EQ(who.idp_sessions, std::vector<std::string>{"s-1"});
   EXPECT_EQ(who.not_after, base::WallTime(base::Seconds(1'800'003'600)));
   EXPECT_EQ(who.groups, std::set<std::string>{"a"});
 }
@@ -118,7 +118,7 @@ TEST(MakeIdentity, UnknownIsNotFresh) {
   EXPECT_EQ(who.auth_time, base::WallTime{});
   EXPECT_EQ(who.acr, "");
   EXPECT_TRUE(who.amr.empty());
-  EXPECT_FALSE(who.idp_session);
+  EXPECT_TRUE(who.idp_sessions.empty());
   EXPECT_FALSE(who.not_after);
   EXPECT_EQ(identity({{"amr", "pwd"}})->amr, std::vector<std::string>{"pwd"});
 }

@@ -99,7 +99,7 @@ void expect_identity(const core::Identity& who, const Value& expected, const std
     else if (key == "amr")
       got = Array(who.amr.begin(), who.amr.end());
     else if (key == "sid")
-      got = who.idp_session.value_or("");
+      got = who.idp_sessions.empty() ? "" : who.idp_sessions.front();
     else if (key == "auth_time")
       got = std::chrono::floor<seconds>(who.auth_time).time_since_epoch().count();
     else

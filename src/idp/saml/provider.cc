@@ -289,7 +289,7 @@ Result<core::Identity> Provider::identity_of(const Assertion& assertion, Mapped 
   who.groups = std::move(mapped.groups);
   who.auth_time = assertion.authn_instant;
   who.acr = assertion.authn_context;
-  if (!assertion.session_index.empty()) who.idp_session = assertion.session_index;
+  who.idp_sessions = assertion.session_indexes;
   who.not_after = assertion.session_not_on_or_after;
   return who;
 }

@@ -111,7 +111,7 @@ TEST_F(SamlProvider, AnHonestPersonSignsIn) {
   EXPECT_EQ(who.groups, (std::set<std::string>{"a", "b"}));
   EXPECT_EQ(std::get<std::string>(who.attributes.at("department")), "data");
   EXPECT_EQ(who.acr, "urn:oasis:names:tc:SAML:2.0:ac:classes:TimeSyncToken");
-  EXPECT_EQ(who.idp_session, "_s1");
+  EXPECT_EQ(who.idp_sessions, std::vector<std::string>{"_s1"});
   EXPECT_EQ(who.auth_time, clock.wall() - seconds(10));
   EXPECT_EQ(who.not_after, clock.wall() + minutes(30));
   ASSERT_EQ(finished->once.size(), 1U);

@@ -29,6 +29,7 @@ constexpr std::size_t max_attributes = 256;
 constexpr std::size_t max_values = 4096;
 constexpr std::size_t max_name = 1024;
 constexpr std::size_t max_confirmations = 8;
+constexpr std::size_t max_sessions = 64;
 
 Error bad(std::string check, std::string message, std::string hint = {}) {
   return Error{Code::invalid, "saml." + std::move(check), std::move(message), std::move(hint)};
@@ -413,6 +414,14 @@ Status read_authentication(const Element& assertion, const Expected& expected, A
     if (over && expected.now >= *over)
       return bad("session_over", "the session at the identity provider was over at " + base::to_rfc3339(*over),
                  "sign in there again");
+    if (const std::string* attribute = statement.attribute("SessionIndex")) {
+      // What is left out or cut short here is a session that no logout ends.
+      const std::string index(trimmed(*attribute));
+      if (index.size() > max_name || out.session_indexes.size() == max_sessions)
+        return bad("authn_statement", "a SessionIndex that is too long, or more than 64");
+      if (!index.empty() && std::ranges::find(out.session_indexes, index) == out.session_indexes.end())
+        out.session_indexes.push_back(index);
+    }
     if (over)
       out.session_not_on_or_after = out.session_not_on_or_after ? std::min(*out.session_not_on_or_after, *over) : *over;
     if (std::exchange(any, true)) {
@@ -420,7 +429,6 @@ Status read_authentication(const Element& assertion, const Expected& expected, A
       continue;
     }
     out.authn_instant = *instant;
-    if (const std::string* index = statement.attribute("SessionIndex")) out.session_index = index->substr(0, max_name);
     const Element* context = statement.child(assertion_ns, "AuthnContext");
     const Element* reference = context == nullptr ? nullptr : context->child(assertion_ns, "AuthnContextClassRef");
     if (reference != nullptr) {

@@ -46,7 +46,7 @@ struct Assertion {
   std::string name_id_format;  ///< the unspecified one when it names none
   std::string name_qualifier;  ///< empty when not there, as the next
   std::string sp_name_qualifier;
-  std::string session_index;  ///< empty: the provider has no name for its session
+  std::vector<std::string> session_indexes;  ///< of all AuthnStatements; empty: it has no name for its session
   base::WallTime authn_instant{};
   std::string authn_context;  ///< AuthnContextClassRef; empty when not there
   std::optional<base::WallTime> session_not_on_or_after;

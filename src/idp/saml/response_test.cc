@@ -57,6 +57,14 @@ class SamlResponse : public ::testing::Test {
     change(say);
     return check(idp().response(say));
   }
+  /// So many more statements about authentication, each of a session of its own.
+  static std::string sessions(int count) {
+    std::string out;
+    for (int i = 0; i < count; ++i)
+      out += "<saml:AuthnStatement AuthnInstant=\"2026-11-29T11:59:00Z\" SessionIndex=\"_x" + std::to_string(i) +
+             "\"></saml:AuthnStatement>";
+    return out;
+  }
   static std::string replaced(std::string text, std::string_view what, std::string_view with) {
     const std::size_t at = text.find(what);
     EXPECT_NE(at, std::string::npos) << what;
@@ -78,7 +86,7 @@ TEST_F(SamlResponse, IsReadFromWhatWasSigned) {
       EXPECT_EQ(read->id, "_a1");
       EXPECT_EQ(read->name_id, "e7f1");
       EXPECT_EQ(read->name_id_format, persistent_format);
-      EXPECT_EQ(read->session_index, "_s1");
+      EXPECT_EQ(read->session_indexes, std::vector<std::string>{"_s1"});
       EXPECT_EQ(read->authn_instant, now - seconds(10));
       EXPECT_EQ(read->authn_context, "urn:oasis:names:tc:SAML:2.0:ac:classes:TimeSyncToken");
       EXPECT_EQ(read->session_not_on_or_after, now + minutes(30));
@@ -120,6 +128,10 @@ TEST_F(SamlResponse, RefusesEachLie) {
              "<saml:AudienceRestriction><saml:Audience>urn:other</saml:Audience></saml:AudienceRestriction>";
        },
        "saml.audience"},
+      {"a session with a long name", [](Say& s) { s.session_index = std::string(1024, 's'); }, "ok"},
+      {"a session with a longer one", [](Say& s) { s.session_index = std::string(1025, 's'); }, "saml.authn_statement"},
+      {"64 sessions", [](Say& s) { s.attributes = sessions(63); }, "ok"},
+      {"65 sessions", [](Say& s) { s.attributes = sessions(64); }, "saml.authn_statement"},
       {"one use, no proxies",
        [](Say& s) {
          s.more_conditions =
@@ -161,6 +173,18 @@ TEST_F(SamlResponse, RefusesEachLie) {
       {"no name", [](Say& s) { s.name_id.clear(); }, "ok"},
   };
   for (const auto& c : lies) EXPECT_EQ(said(c.lie), c.check) << c.name;
+}
+
+TEST_F(SamlResponse, NamesEverySessionOnce) {
+  Say say = honest();
+  say.session_index = " _s1\n";
+  say.attributes = sessions(2) + sessions(1);
+  const auto read = verify(idp().response(say));
+  ASSERT_TRUE(read.ok()) << read.error().check;
+  EXPECT_EQ(read->session_indexes, (std::vector<std::string>{"_s1", "_x0", "_x1"}));
+  say.session_index.clear();
+  say.attributes.clear();
+  EXPECT_TRUE(verify(idp().response(say))->session_indexes.empty());
 }
 
 TEST_F(SamlResponse, AnswersNothingWhenNobodyAsked) {

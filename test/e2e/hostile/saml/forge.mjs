@@ -55,15 +55,15 @@ export function assertionXml(o) {
   const issuer = o.assertionIssuer === undefined ? o.issuer : o.assertionIssuer;
   const restrictions = o.audiences.map((list) => `<saml:AudienceRestriction>${list.map((a) => `<saml:Audience>${escape(a)}</saml:Audience>`).join('')}</saml:AudienceRestriction>`).join('');
   const conditions = o.conditions ? `<saml:Conditions${attribute('NotBefore', o.notBefore)}${attribute('NotOnOrAfter', o.notOnOrAfter)}>${o.conditionsFirst}${restrictions}${o.conditionsExtra}</saml:Conditions>` : '';
-  const statement = `<saml:AuthnStatement AuthnInstant="${o.authnInstant}"${attribute('SessionIndex', o.sessionIndex)}${attribute('SessionNotOnOrAfter', o.sessionNotOnOrAfter)}>`
-    + '<saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement>';
+  const statements = o.authnStatement ? [o.sessionIndex].flat().map((index) => `<saml:AuthnStatement AuthnInstant="${o.authnInstant}"${attribute('SessionIndex', index)}${attribute('SessionNotOnOrAfter', o.sessionNotOnOrAfter)}>`
+    + '<saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement>').join('').repeat(o.authnStatements) : '';
   const rows = Object.entries(o.attributes ?? {}).map(([name, values]) => `<saml:Attribute Name="${escape(name)}" NameFormat="urn:oasis:names:tc:SAML:2.0:attrname-format:basic">`
     + `${values.map((v) => `<saml:AttributeValue xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="xs:string">${escape(v)}</saml:AttributeValue>`).join('')}</saml:Attribute>`).join('');
-  const statements = o.attributeInner ?? rows;
+  const attributes = o.attributeInner ?? rows;
   return `<saml:Assertion xmlns:saml="${SAML}"${attribute('ID', o.assertionId)} IssueInstant="${o.issueInstant}"${attribute('Version', o.assertionVersion)}${o.assertionAttributes}>`
     + `${issuer === null ? '' : `<saml:Issuer${attribute('Format', o.issuerFormat)}>${escape(issuer)}</saml:Issuer>`}${subjectXml(o)}${conditions}`
-    + `${o.advice && `<saml:Advice>${o.advice}</saml:Advice>`}${o.authnStatement ? statement.repeat(o.authnStatements) : ''}`
-    + `${statements && `<saml:AttributeStatement>${statements}</saml:AttributeStatement>`}${o.assertionExtra}</saml:Assertion>`;
+    + `${o.advice && `<saml:Advice>${o.advice}</saml:Advice>`}${statements}`
+    + `${attributes && `<saml:AttributeStatement>${attributes}</saml:AttributeStatement>`}${o.assertionExtra}</saml:Assertion>`;
 }
 
 /** The response's text around an assertion, unsigned. */
@@ -107,7 +107,7 @@ export class Forge {
   identity(changes = {}) {
     const o = this.options(changes);
     return {
-      issuer: o.issuer, name_id: o.nameId, session_index: o.sessionIndex, assertion_id: o.assertionId,
+      issuer: o.issuer, name_id: o.nameId, session_indexes: [o.sessionIndex].flat(), assertion_id: o.assertionId,
       attributes: Object.fromEntries(Object.entries(o.attributes ?? {})),
     };
   }

@@ -37,7 +37,7 @@ export class NodeSaml {
       const { profile } = await this.saml.validatePostResponseAsync({ SAMLResponse: base64 });
       if (!profile) return { ok: false, message: 'no profile' };
       const attributes = Object.fromEntries(Object.entries(profile.attributes ?? {}).map(([name, v]) => [name, [v].flat()]));
-      return { ok: true, identity: { issuer: profile.issuer, name_id: profile.nameID, session_index: profile.sessionIndex, assertion_id: profile.getAssertion().Assertion.$.ID, attributes } };
+      return { ok: true, identity: { issuer: profile.issuer, name_id: profile.nameID, session_indexes: [profile.sessionIndex], assertion_id: profile.getAssertion().Assertion.$.ID, attributes } };
     } catch (e) {
       return { ok: false, message: String(e?.message ?? e).split('\n')[0] };
     }

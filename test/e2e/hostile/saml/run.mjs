@@ -22,8 +22,8 @@ const options = (metadata, cli) => ({ metadata: forge.metadata(metadata), spKey:
 
 /** Why an accepted identity is not the twin's; null if it is. */
 function misread(identity, wanted, { anyAttributes, anyId } = {}) {
-  for (const name of ['issuer', 'name_id', 'session_index', ...(anyId ? [] : ['assertion_id'])]) {
-    if (identity[name] !== wanted[name]) return `${name} is ${JSON.stringify(identity[name])} and not ${JSON.stringify(wanted[name])}`;
+  for (const name of ['issuer', 'name_id', 'session_indexes', ...(anyId ? [] : ['assertion_id'])]) {
+    if (JSON.stringify(identity[name]) !== JSON.stringify(wanted[name])) return `${name} is ${JSON.stringify(identity[name])} and not ${JSON.stringify(wanted[name])}`;
   }
   const sorted = (o) => JSON.stringify(Object.entries(o ?? {}).sort());
   return anyAttributes || sorted(identity.attributes) === sorted(wanted.attributes) ? null : `attributes are ${JSON.stringify(identity.attributes)}`;
