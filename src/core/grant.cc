@@ -131,13 +131,16 @@ void on(Draft& d, const event::Redecided& e) {
     d.end(EndReason::policy, e.note);
     return;
   }
-  const WallTime end = std::min(g.ends_at, g.opened_at + longest(e.offers));
-  if (e.offers == g.offers && end == g.ends_at && e.policy_version == g.policy_version) return;
+  const WallTime end = std::min({g.ends_at, g.opened_at + longest(e.offers), e.not_after});
+  const bool other_facts = !e.decision_record.empty() && e.decision_record != g.decision_record;
+  if (e.offers == g.offers && end == g.ends_at && e.policy_version == g.policy_version && !other_facts) return;
   const bool shrank = end < g.ends_at;
   g.offers = e.offers;
   g.ends_at = end;
   g.policy_version = e.policy_version;
-  d.record("grant.redecided", "ok", {{"ends_at", base::to_rfc3339(end)}, {"note", e.note}});
+  if (other_facts) g.decision_record = e.decision_record;
+  d.record("grant.redecided", "ok",
+           {{"ends_at", base::to_rfc3339(end)}, {"note", e.note}, {"decision", g.decision_record}});
   d.out.effects.emplace_back(effect::UpdateLease{});
   // The target learns of an earlier end too. A provision under way carries the later one: it is asked for again.
   if (shrank) d.open(g.state == GrantState::active ? IntentKind::extend : IntentKind::provision, 0, Millis(0));

@@ -93,11 +93,14 @@ struct ConnectionClosed {
 struct Activity {
   WallTime at;
 };
-/// A new policy decided again on the recorded facts; offers may only shrink. Empty offers end it.
+/// Decided again: by a new policy on the recorded facts, or on what is known of the person now. Offers may only shrink,
+/// and so may the end. Empty offers end it.
 struct Redecided {
   Offers offers;
   std::string note;
   std::int64_t policy_version;
+  std::string decision_record = {};      ///< where the facts are other ones than before; empty: they are not
+  WallTime not_after = WallTime::max();  ///< the login session's end
 };
 struct End {
   EndReason reason;

@@ -128,6 +128,10 @@ TEST(Step, Table) {
       {"Redecided, less", [] { return event::Redecided{{{"long", minutes(10), minutes(5), 2}}, "", 4}; },
        "provisioning", "active", "-", "-", "-"},
       {"Redecided, none", [] { return event::Redecided{{}, "forbidden", 4}; }, "revoking", "revoking", "-", "-", "-"},
+      {"Redecided, other facts", [] { return event::Redecided{two, "", 3, "dc_2"}; }, "provisioning", "active", "-",
+       "-", "-"},
+      {"Redecided, not after", [] { return event::Redecided{two, "", 3, "", t0 + minutes(4)}; }, "provisioning",
+       "active", "-", "-", "-"},
       {"End", [] { return event::End{EndReason::user, ""}; }, "revoking", "revoking", "-", "-", "-"},
       {"RevokeTried 2 ok", [] { return event::RevokeTried{2, true, ""}; }, "-", "-", "revoking", "-", "-"},
       {"RevokeTried 2 failed", [] { return event::RevokeTried{2, false, "x"}; }, "-", "-", "revoking", "-", "-"},
@@ -191,6 +195,19 @@ TEST(Step, AShorterEndReachesAnAccountInTheMaking) {
   EXPECT_EQ(find<effect::OpenIntent>(s)->intent.seq, 2U);
   EXPECT_FALSE(step(s.grant, event::Provisioned{1, "h"}, t0 + seconds(2)).save) << "its result is stale";
   EXPECT_EQ(step(s.grant, event::Provisioned{2, "h"}, t0 + seconds(2)).grant.state, GrantState::active);
+}
+
+TEST(Step, TheLoginsEndBoundsTheGrantsAndTheTargetIsTold) {
+  const Grant g = active();
+  const Step s = step(g, event::Redecided{g.offers, "", g.policy_version, "dc_2", t0 + minutes(4)}, t0 + seconds(9));
+  EXPECT_EQ(s.grant.ends_at, t0 + minutes(4));
+  EXPECT_EQ(s.grant.decision_record, "dc_2") << "what later decides it again";
+  ASSERT_NE(find<effect::OpenIntent>(s), nullptr);
+  EXPECT_EQ(find<effect::OpenIntent>(s)->intent.kind, IntentKind::extend);
+  EXPECT_NE(find<effect::UpdateLease>(s), nullptr);
+  const Step later =
+      step(s.grant, event::Redecided{g.offers, "", g.policy_version, "", t0 + minutes(50)}, t0 + seconds(9));
+  EXPECT_FALSE(later.save) << "never longer again";
 }
 
 TEST(Step, AShorterEndReachesALiveAccount) {

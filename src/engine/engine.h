@@ -1,6 +1,7 @@
 // The engine: use cases over ports. One thread decides and writes; everybody else posts to it or reads its snapshots.
 //
 //   login.cc    sign-in, tokens, logout            access.cc     credentials, admit, connections (the gate's side)
+//   renew.cc    what is known of a person now takes the place of what was known at the sign-in
 //   grants.cc   extend, end, list                  reload.cc     apply a tenant's folder, decide live grants again
 //   tenants.cc  made and deleted at runtime
 //   recover.cc  after a restart                    reconcile.cc  compare targets with the store
@@ -64,6 +65,11 @@ struct LoginBegun {
 struct LoginFinished {
   std::string redirect;  ///< empty for device sign-ins
   std::string display;
+};
+/// What became of a login session when its person was replaced by what is known of them now.
+struct Renewal {
+  bool changed = false;
+  std::size_t grants_ended = 0;
 };
 /// What became of a provider's logout, and where a browser that brought it goes on.
 struct SignalTaken {
@@ -187,6 +193,9 @@ class Engine final : public Access {
   void logout(core::TenantId tenant, core::SessionId session, core::EndReason reason, std::string actor,
               Done<int> grants_ended);
   std::vector<LoginSession> login_sessions(const core::TenantId& tenant);  ///< any thread
+  /// What a verifier says now of the person of a login session; see Impl::renew_session. Errors: "session.unknown",
+  /// "login.subject".
+  void renew(core::TenantId tenant, core::SessionId session, core::Identity who, std::string actor, Done<Renewal> done);
 
   // -- what one may have (any thread; never blocks) ----------------------------------------------------------------
   Result<std::vector<core::RoleDecision>> list_roles(const LoginSession& session, core::AccessRequest request);

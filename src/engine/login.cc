@@ -21,14 +21,6 @@ std::string seal_purpose(const core::TenantId& tenant, std::string_view kind, co
   return std::string(kind) + " " + tenant.str() + "/" + key;
 }
 
-std::string session_body(const LoginSession& s) {
-  return json::dump(json::Object{{"v", 1},
-                                 {"identity", core::to_json(s.who)},
-                                 {"started_at", base::to_rfc3339(s.started_at)},
-                                 {"ends_at", base::to_rfc3339(s.ends_at)},
-                                 {"client", s.client}});
-}
-
 /// A person types it: no letter that reads like a digit, no vowel that makes words (RFC 8628 section 6.1).
 std::string new_user_code(base::Entropy& entropy) {
   constexpr std::string_view alphabet = "BCDFGHJKLMNPQRSTVWXZ";
@@ -66,6 +58,14 @@ Result<std::optional<store::Document>> take(Turn& turn, const core::TenantId& te
 }
 
 }  // namespace
+
+std::string session_body(const LoginSession& s) {
+  return json::dump(json::Object{{"v", 1},
+                                 {"identity", core::to_json(s.who)},
+                                 {"started_at", base::to_rfc3339(s.started_at)},
+                                 {"ends_at", base::to_rfc3339(s.ends_at)},
+                                 {"client", s.client}});
+}
 
 Result<LoginSession> session_from(const store::Document& document) {
   DP_TRY(const json::Value body, json::parse(document.body));
@@ -201,16 +201,11 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
                        {"ends_at", base::to_rfc3339(s.ends_at)}}));
   // A logout signal behind this must find the session.
   turn.last = true;
-  turn.after.emplace_back([&impl, s, tenant = what.tenant] {
+  turn.after.emplace_back([&impl, s] {
     const std::unique_lock lock(impl.shared);
     impl.sessions.insert_or_assign(s.id, s);
     impl.metrics.sessions = static_cast<std::int64_t>(impl.sessions.size());
-    impl.timers.emplace(s.ends_at, Engine::Impl::Timer{.kind = Engine::Impl::Timer::Kind::session_end,
-                                                       .grant = {},
-                                                       .tenant = tenant,
-                                                       .session = s.id,
-                                                       .done = {},
-                                                       .retry = {}});
+    impl.watch_end(s);
   });
   impl.metrics.logins_ok.fetch_add(1, std::memory_order_relaxed);
   return finished;
@@ -470,6 +465,15 @@ std::vector<LoginSession> Engine::login_sessions(const core::TenantId& tenant) {
     if (s.who.tenant == tenant) out.push_back(s);
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.started_at > b.started_at; });
   return out;
+}
+
+void Engine::Impl::watch_end(const LoginSession& s) {
+  timers.emplace(s.ends_at, Timer{.kind = Timer::Kind::session_end,
+                                  .grant = {},
+                                  .tenant = s.who.tenant,
+                                  .session = s.id,
+                                  .done = {},
+                                  .retry = {}});
 }
 
 Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, const core::SessionId& id,

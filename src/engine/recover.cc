@@ -5,8 +5,6 @@
 
 namespace daypass::engine {
 
-Result<LoginSession> session_from(const store::Document& document);
-
 namespace {
 
 constexpr std::size_t page = 1000;
@@ -73,13 +71,7 @@ Status Engine::recover() {
   if (!read.ok()) return read;
   impl.metrics.sessions = static_cast<std::int64_t>(impl.sessions.size());
 
-  for (const auto& [id, s] : impl.sessions)
-    impl.timers.emplace(s.ends_at, Impl::Timer{.kind = Impl::Timer::Kind::session_end,
-                                               .grant = {},
-                                               .tenant = s.who.tenant,
-                                               .session = id,
-                                               .done = {},
-                                               .retry = {}});
+  for (const auto& [id, s] : impl.sessions) impl.watch_end(s);
   for (const auto& grant : grants) {
     Grant& known = impl.live.insert_or_assign(grant.id, grant).first->second;
     // A restart counts as activity from here on, not from when the store takes Recovered: other news of the grant may

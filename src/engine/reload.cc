@@ -236,47 +236,65 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
       [answer](Error e) { (*answer)(std::move(e)); });
 }
 
-Status Engine::Impl::redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& world, std::size_t* ended) {
-  std::vector<GrantId> ids;
+std::vector<GrantId> Engine::Impl::giving(const Turn& turn, const std::function<bool(const Grant&)>& which) const {
+  std::vector<GrantId> out;
   for (const auto& [id, grant] : live)
-    if (id.tenant == world->spec.tenant && grant.state != GrantState::revoking) ids.push_back(id);
-  // Those that this very batch opened, under the policies before these.
+    if (grant.state != GrantState::revoking && which(grant)) out.push_back(id);
   for (const auto& [id, grant] : turn.batch)
-    if (id.tenant == world->spec.tenant && !live.contains(id)) ids.push_back(id);
-  for (const auto& id : ids) {
-    DP_TRY(const Grant grant, turn.grant(id));
-    core::event::Redecided event{{}, "", world->spec.version};
-    DP_TRY(const auto record, turn.tx.get(id.tenant, doc_decision, grant.decision_record, turn.now));
-    const auto facts = [&]() -> Result<Facts> {
-      if (!record) return Error{Code::not_found, "decision.gone", "the decision record is gone"};
-      DP_TRY(const base::Secret body,
-             p.vault.open(id.tenant, record->body, "decision " + id.tenant.str() + "/" + grant.decision_record));
-      DP_TRY(const json::Value value, json::parse(body.reveal()));
-      return facts_from_json(value);
-    }();
-    if (!facts.ok()) {
-      // Without the facts nothing can be said in its favour.
-      event.note = facts.error().check;
-    } else {
-      // As it was asked then, but for the roles it got: those must all still be given.
-      core::AccessRequest request = facts->request;
-      request.roles = grant.roles;
-      const core::Decision decision = decide(*world, facts->who, request, facts->at);
-      if (decision.verdict == core::Verdict::allow)
-        event.offers = core::combine(grant.offers, decision.offers);
-      else
-        event.note = decision.why;
+    if (!live.contains(id) && which(grant)) out.push_back(id);
+  return out;
+}
+
+Status Engine::Impl::redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& world, std::size_t* ended) {
+  for (const auto& id : giving(turn, [&](const Grant& g) { return g.id.tenant == world->spec.tenant; }))
+    DP_CHECK(redecide(turn, *world, id, nullptr, WallTime::max(), ended));
+  return {};
+}
+
+Status Engine::Impl::redecide(Turn& turn, const Tenant& world, const GrantId& id, const core::Identity* who,
+                              WallTime not_after, std::size_t* ended) {
+  DP_TRY(const Grant grant, turn.grant(id));
+  core::event::Redecided event{{}, "", world.spec.version, {}, not_after};
+  DP_TRY(const auto record, turn.tx.get(id.tenant, doc_decision, grant.decision_record, turn.now));
+  auto facts = [&]() -> Result<Facts> {
+    if (!record) return Error{Code::not_found, "decision.gone", "the decision record is gone"};
+    DP_TRY(const base::Secret body,
+           p.vault.open(id.tenant, record->body, "decision " + id.tenant.str() + "/" + grant.decision_record));
+    DP_TRY(const json::Value value, json::parse(body.reveal()));
+    return facts_from_json(value);
+  }();
+  if (!facts.ok()) {
+    // Without the facts nothing can be said in its favour.
+    event.note = facts.error().check;
+  } else {
+    const bool other_person = who != nullptr && !(*who == facts->who);
+    if (other_person) facts->who = *who;
+    // As it was asked then, but for the roles it got: those must all still be given.
+    core::AccessRequest request = facts->request;
+    request.roles = grant.roles;
+    const core::Decision decision = decide(world, facts->who, request, facts->at);
+    if (decision.verdict == core::Verdict::allow)
+      event.offers = core::combine(grant.offers, decision.offers);
+    else
+      event.note = decision.why;
+    // What later decides it again is the person of today, not the one of its opening.
+    if (other_person && !event.offers.empty()) {
+      event.decision_record = "dc_" + id.id.substr(3) + "_" + std::to_string(grant.version);
+      DP_TRY(const std::string sealed,
+             p.vault.seal(id.tenant, base::Secret(json::dump(facts_of(facts->who, facts->request, facts->at))),
+                          "decision " + id.tenant.str() + "/" + event.decision_record));
+      DP_CHECK(turn.put_document(id.tenant, doc_decision, event.decision_record, sealed, {}, 0));
     }
-    // The same limits as before: keep their names, so that nothing is recorded where nothing changed.
-    const auto same = [](const core::Offer& a, const core::Offer& b) {
-      return a.duration == b.duration && a.idle == b.idle && a.connections == b.connections;
-    };
-    if (std::equal(event.offers.begin(), event.offers.end(), grant.offers.begin(), grant.offers.end(), same))
-      event.offers = grant.offers;
-    DP_CHECK(turn.apply(id, event));
-    DP_TRY(const Grant after, turn.grant(id));
-    if (after.state == GrantState::revoking) ++*ended;
   }
+  // The same limits as before: keep their names, so that nothing is recorded where nothing changed.
+  const auto same = [](const core::Offer& a, const core::Offer& b) {
+    return a.duration == b.duration && a.idle == b.idle && a.connections == b.connections;
+  };
+  if (std::equal(event.offers.begin(), event.offers.end(), grant.offers.begin(), grant.offers.end(), same))
+    event.offers = grant.offers;
+  DP_CHECK(turn.apply(id, event));
+  DP_TRY(const Grant after, turn.grant(id));
+  if (grant.state != GrantState::revoking && after.state == GrantState::revoking) ++*ended;
   return {};
 }
 

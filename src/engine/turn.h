@@ -182,7 +182,14 @@ struct Engine::Impl {
   Status admit(Turn& turn, const core::CredentialId& credential, const std::string& peer,
                std::shared_ptr<Done<Admission>> done);
   void wake_waiters(const Grant& grant);
+  // renew.cc
+  /// Puts what a verifier says of the person now in the place of what it said at the sign-in, and decides every live
+  /// grant of the login again. Nothing happens when nothing has changed. Errors: "session.unknown", "login.subject"
+  /// (`who` is another person, or of another provider or tenant).
+  Result<Renewal> renew_session(Turn& turn, const core::SessionId& session, core::Identity who);
   // login.cc
+  /// Ends it when its time is up. Engine thread.
+  void watch_end(const LoginSession& session);
   Status end_session(Turn& turn, const core::TenantId& tenant, const core::SessionId& session, core::EndReason reason,
                      const std::string& actor, int* grants_ended);
   Result<Token> issue_token(Turn& turn, const LoginSession& session);
@@ -190,6 +197,12 @@ struct Engine::Impl {
   /// Keeps the facts of a refusal, sealed, for Engine::simulate: one record for each person and set of roles.
   Status keep_refusal(Turn& turn, const core::Identity& who, const core::AccessRequest& request);
   Status redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& tenant, std::size_t* ended);
+  /// Decides a live grant again in the context of its opening: on the facts of its record, with `who` (not null) in the
+  /// place of the person there. It may go on until `not_after`. Adds to `ended` when it may not go on at all.
+  Status redecide(Turn& turn, const Tenant& world, const GrantId& id, const core::Identity* who, WallTime not_after,
+                  std::size_t* ended);
+  /// Grants that give access, or will: those that this very batch opened among them.
+  std::vector<GrantId> giving(const Turn& turn, const std::function<bool(const Grant&)>& which) const;
   // tenants.cc
   Status load_registry(store::Tx& tx, WallTime now);
   /// Null, with `nothing`: nothing was applied yet.
@@ -241,6 +254,10 @@ inline void Engine::Impl::call<void>(Done<void> done, std::move_only_function<Re
 /// What somebody who is not the operator may not let the server read (reload.cc).
 void refuse_foreign_references(const core::TenantSpec& before, const core::TenantSpec& after,
                                const std::string& secrets, std::vector<config::Problem>& problems);
+
+/// A login session as it is stored, and read back. Error: "session.shape".
+std::string session_body(const LoginSession& session);
+Result<LoginSession> session_from(const store::Document& document);
 
 /// Reads a stored credential. Errors: those of JSON and of its parts.
 Result<std::shared_ptr<const Credential>> credential_from(const store::Document& document);

@@ -53,6 +53,10 @@ void Oracle::wants_policy(int variant) {
   for (auto& [id, life] : lives_) life.variants.insert(variant);
 }
 
+void Oracle::moved_out(const core::SessionId& session) {
+  sessions_[session].out = world_.now();
+}
+
 void Oracle::policy_applied(int variant) {
   in_force_ = {variant};
 }
@@ -121,7 +125,8 @@ void Oracle::grant_saved(const core::Grant& g, const Commit& commit, std::map<st
     if (plus(life.opened, PolicyText::longest + std::chrono::seconds(1)) < life.bound && !life.clock_fault)
       red("deadline", g.id.id + " was extended past the cap");
     moved(life, Move::extend);
-  } else if (g.ends_at < before.ends_at || g.offers != before.offers || g.policy_version != before.policy_version) {
+  } else if (g.ends_at < before.ends_at || g.offers != before.offers || g.policy_version != before.policy_version ||
+             g.decision_record != before.decision_record) {
     ++expected["grant.redecided " + g.id.id];
     life.bound = std::min(life.bound, bound_by("grant.redecided"));
     moved(life, Move::shrink);
@@ -192,7 +197,7 @@ void Oracle::judge_end(Life& life, const core::Grant& g) {
         return std::any_of(g.roles.begin(), g.roles.end(),
                            [&](const auto& r) { return !PolicyText::permits(v, owner.person, r.str()); });
       });
-      if (!taken) early("every policy permits it");
+      if (!taken && !owner.changes) early("every policy permits it");
       break;
     }
     case EndReason::admin:
@@ -296,7 +301,7 @@ void Oracle::admitted(const core::CredentialId& credential, const engine::Admiss
     return std::all_of(grant->roles.begin(), grant->roles.end(),
                        [&](const auto& r) { return PolicyText::permits(v, owner->second.second, r.str()); });
   });
-  if (!ever) red("policy", credential.str() + " was let in without a permit");
+  if (!ever || sessions_[owner->second.first].out) red("policy", credential.str() + " was let in without a permit");
   if (sessions_[owner->second.first].ended) red("after the end", "let in under a login that had ended");
   if (life.was_cut) red("after the end", "let in under " + a.grant.id + ", which was cut");
 }
@@ -371,6 +376,8 @@ void Oracle::suspended(Millis how_long) {
     if (life.ended) life.ended = plus(*life.ended, how_long);
     if (life.was_cut) life.was_cut = plus(*life.was_cut, how_long);
   }
+  for (auto& [id, s] : sessions_)
+    if (s.out) s.out = plus(*s.out, how_long);
 }
 
 // ------------------------------------------------------------------------------------------------------------- checks
@@ -396,6 +403,15 @@ void Oracle::check_deadlines() {
   }
 }
 
+void Oracle::check_people() {
+  for (const auto& [id, life] : lives_) {
+    const auto owner = sessions_.find(life.grant.session);
+    if (!life.known || life.ended || owner == sessions_.end() || !owner->second.out) continue;
+    if (plus(*owner->second.out, grace) < world_.now())
+      red("policy", id.id + " lives on, though its person has lost what it was given for");
+  }
+}
+
 void Oracle::check_accounts() {
   for (const auto& [name, server] : world_.servers)
     for (const auto& [account_name, account] : server.accounts) {
@@ -413,6 +429,7 @@ void Oracle::at_rest() {
   if (failed()) return;
   check_connections();
   check_deadlines();
+  check_people();
   check_accounts();
   for (const auto& [id, ticket] : tickets_)
     if (!ticket.answered && ticket.life == world_.life() && plus(ticket.at, std::chrono::seconds(120)) < world_.now())

@@ -53,6 +53,10 @@ class Oracle {
   void has_credential(const core::CredentialId& credential, const core::SessionId& session, const std::string& person);
   [[nodiscard]] core::CredentialId somebody_elses(const core::CredentialId& mine) const;
   void wants_logout(const core::SessionId& session) { sessions_[session].logout_wanted = true; }
+  /// The person is told of anew: policies may end what they have.
+  void wants_change(const core::SessionId& session) { sessions_[session].changes = true; }
+  /// They are in no group any more, and the engine knows.
+  void moved_out(const core::SessionId& session);
   void wants_end(const core::GrantId& grant) { lives_[grant].end_wanted = true; }
   /// Another tenant, whose log may have records.
   void knows(const core::TenantId& other) { others_.insert(other); }
@@ -108,7 +112,8 @@ class Oracle {
   struct Session {
     std::string person, token;
     base::MonoTime began{};
-    bool logout_wanted = false, ended = false, clock_fault = false;
+    bool logout_wanted = false, ended = false, clock_fault = false, changes = false;
+    std::optional<base::MonoTime> out;
   };
   struct Ticket {
     core::CredentialId credential;
@@ -122,6 +127,7 @@ class Oracle {
   [[nodiscard]] base::MonoTime due(const Life& life) const;
   void check_connections();
   void check_accounts();
+  void check_people();
 
   World& world_;
   std::string checker_, what_;

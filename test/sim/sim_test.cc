@@ -40,6 +40,7 @@ const std::vector<Deed>& deeds() {
       {"end by admin", [](Story& s, World&) { s.end_grant(EndReason::admin); }},
       {"log out", [](Story& s, World&) { s.log_out(0, EndReason::logout); }},
       {"log out twice", [](Story& s, World&) { s.log_out(0, EndReason::logout), s.log_out(0, EndReason::logout); }},
+      {"the person changes", [](Story& s, World&) { s.connect(0), s.move_out(0), s.connect(0); }},
       {"policy shrinks", [](Story& s, World&) { s.apply(1); }},
       {"policy forbids", [](Story& s, World&) { s.apply(3); }},
       {"policy fails to evaluate", [](Story& s, World&) { s.apply(4); }},

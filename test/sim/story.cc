@@ -181,6 +181,20 @@ void Story::log_out(std::size_t n, EndReason reason) {
                           });
 }
 
+void Story::move_out(std::size_t n) {
+  if (world_.engine() == nullptr || !people[n].session) return;
+  world_.say(people[n].name + ": is in no group any more");
+  core::Identity now = people[n].session->who;
+  now.groups.clear();
+  world_.oracle.wants_change(people[n].session->id);
+  world_.engine()->renew(tenant, people[n].session->id, std::move(now), "demo",
+                         [this, id = people[n].session->id](base::Result<engine::Renewal> r) {
+                           world_.say(r.ok() ? "renewed, grants ended: " + std::to_string(r->grants_ended)
+                                             : "not renewed: " + r.error().check);
+                           if (r.ok()) world_.oracle.moved_out(id);
+                         });
+}
+
 void Story::extend(std::size_t n) {
   if (world_.engine() == nullptr || !people[n].session) return;
   for (const auto& id : world_.oracle.live_grants())

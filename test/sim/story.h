@@ -28,6 +28,8 @@ class Story {
                       std::optional<base::Millis> wanted = {});
   void connect(std::size_t person);
   void log_out(std::size_t person, core::EndReason reason);
+  /// The provider says that they are in no group any more.
+  void move_out(std::size_t person);
   void extend(std::size_t person);
   void end_grant(core::EndReason reason);
   void talk();

@@ -199,6 +199,95 @@ TEST_F(UseCase, LogoutEndsEverythingOfTheLogin) {
   EXPECT_TRUE(again.ok() && *again == 0) << "told twice is the same";
 }
 
+TEST_F(UseCase, APersonWhoHasChangedIsDecidedOnAgain) {
+  const auto ann = signed_in(0), other = signed_in(2);
+  const core::Grant mine = granted(0, {}), elsewhere = granted(2, {});
+  const auto renew = [&](const core::SessionId& id, const core::Identity& who, const core::TenantId& of = tenant) {
+    world.oracle.wants_change(id);
+    return ask<engine::Renewal>([&](auto done) { engine().renew(of, id, who, "demo", std::move(done)); });
+  };
+  const auto log_size = [&] {
+    return ask<std::pair<std::uint64_t, std::string>>([&](auto done) { engine().audit_head(tenant, std::move(done)); })
+        ->first;
+  };
+  const std::uint64_t before = log_size();
+  const auto same = renew(ann.id, ann.who);
+  ASSERT_TRUE(same.ok()) << check_of(same);
+  EXPECT_FALSE(same->changed);
+  EXPECT_EQ(log_size(), before) << "nothing changed, nothing is recorded";
+  core::Identity now = ann.who;
+  now.subject = "eve";
+  EXPECT_EQ(check_of(renew(ann.id, now)), "login.subject");
+  now.subject = ann.who.subject;
+  now.idp = "other";
+  EXPECT_EQ(check_of(renew(ann.id, now)), "login.subject");
+  now.idp = ann.who.idp;
+  now.groups.clear();
+  EXPECT_EQ(check_of(renew(core::SessionId("ls_none"), now)), "session.unknown");
+  EXPECT_EQ(check_of(renew(ann.id, now, core::TenantId("acme"))), "session.unknown");
+  EXPECT_EQ(world.store.grant(mine.id)->state, core::GrantState::active);
+
+  const auto changed = renew(ann.id, now);
+  ASSERT_TRUE(changed.ok()) << check_of(changed);
+  EXPECT_TRUE(changed->changed);
+  EXPECT_EQ(changed->grants_ended, 1U);
+  world.oracle.moved_out(ann.id);
+  world.run_for(seconds(3));
+  EXPECT_EQ(world.store.grant(mine.id)->state, core::GrantState::closed);
+  EXPECT_EQ(world.store.grant(mine.id)->end_reason, core::EndReason::policy);
+  EXPECT_EQ(world.store.grant(elsewhere.id)->state, core::GrantState::active) << "another login of hers";
+  EXPECT_EQ(check_of(credential(ann, "pg/orders")), "policy.denied");
+  const std::size_t admitted = world.gate.admitted;
+  story.connect(0);
+  world.run_for(seconds(2));
+  EXPECT_EQ(world.gate.admitted, admitted) << "the credential she has is worth nothing now";
+  EXPECT_TRUE(engine().authenticate(tenant, story.people[0].token).ok()) << "she is still signed in";
+  world.crash(seconds(1));
+  world.run_for(seconds(3));
+  EXPECT_TRUE(engine().authenticate(tenant, story.people[0].token)->who.groups.empty()) << "and it was written down";
+}
+
+TEST_F(UseCase, ALaterPolicyIsDecidedOnThePersonOfToday) {
+  const auto ann = signed_in(0);
+  const core::Grant g = granted(0, {});
+  core::Identity now = ann.who;
+  now.groups = {"support"};
+  world.oracle.wants_change(ann.id);
+  const auto moved =
+      ask<engine::Renewal>([&](auto done) { engine().renew(tenant, ann.id, now, "demo", std::move(done)); });
+  ASSERT_TRUE(moved.ok()) << check_of(moved);
+  EXPECT_EQ(moved->grants_ended, 0U) << "support may read too, not for as long";
+  EXPECT_EQ(world.store.grant(g.id)->ends_at, g.opened_at + minutes(6));
+  EXPECT_NE(world.store.grant(g.id)->decision_record, g.decision_record);
+  story.apply(2);  // which takes that from support: on what she was when it was opened, she would keep it
+  world.run_for(seconds(3));
+  EXPECT_EQ(world.store.grant(g.id)->state, core::GrantState::closed);
+  EXPECT_EQ(world.store.grant(g.id)->end_reason, core::EndReason::policy);
+}
+
+TEST_F(UseCase, AnEarlierEndOfTheLoginIsTheEndOfItsGrants) {
+  const auto ann = signed_in(0);
+  const core::Grant g = granted(0, {});
+  core::Identity now = ann.who;
+  const base::WallTime end = world.wall() + minutes(2);
+  now.not_after = end;
+  const auto shorter =
+      ask<engine::Renewal>([&](auto done) { engine().renew(tenant, ann.id, now, "demo", std::move(done)); });
+  ASSERT_TRUE(shorter.ok()) << check_of(shorter);
+  world.run_for(seconds(2));
+  EXPECT_EQ(world.store.grant(g.id)->ends_at, end);
+  EXPECT_EQ(world.servers.at("pg/orders").find(g.account)->valid_until, end);
+  now.not_after = world.wall() + minutes(10);
+  const auto later =
+      ask<engine::Renewal>([&](auto done) { engine().renew(tenant, ann.id, now, "demo", std::move(done)); });
+  ASSERT_TRUE(later.ok() && later->changed);
+  EXPECT_EQ(world.store.grant(g.id)->ends_at, end) << "never later again";
+  world.oracle.wants_logout(ann.id);
+  world.run_for(minutes(2));
+  EXPECT_FALSE(engine().authenticate(tenant, story.people[0].token).ok());
+  EXPECT_EQ(world.store.grant(g.id)->state, core::GrantState::closed);
+}
+
 TEST_F(UseCase, ATokenEndsWithItsLogin) {
   const auto ann = signed_in(0);
   world.run_for(PolicyText::session_max - minutes(1));
