@@ -26,7 +26,7 @@ json::Array differences(const core::Identity& before, const core::Identity& afte
   note(before.kind == after.kind && before.acting_for == after.acting_for, "kind");
   note(before.auth_time == after.auth_time, "auth_time");
   note(before.acr == after.acr && before.amr == after.amr, "acr");
-  note(before.idp_session == after.idp_session, "idp_session");
+  note(before.idp_sessions == after.idp_sessions, "idp_sessions");
   note(before.not_after == after.not_after, "not_after");
   return out;
 }
