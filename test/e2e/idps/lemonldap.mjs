@@ -76,7 +76,7 @@ export async function start({ scratch, sps, users, sign = 'both', encrypt }) {
   }));
   const entityId = `${origin}/saml/metadata`;
   return {
-    name: 'lemonldap', protocol: 'saml', variants, entityId, metadataUrl: `${entityId}/idp`, metadataXml: await (await fetch(`${entityId}/idp`)).text(), origin, folder,
+    name: 'lemonldap', protocol: 'saml', variants, entityId, metadataUrl: `${entityId}/idp`, metadataXml: await (await fetch(`${entityId}/idp`)).text(), origin, folder, logoutAt: `${origin}/?logout=1`,
     login: (target, user, browser) => signIn(origin, target, user, names, browser),
     logout: (target, session) => signOut(session.browser, target),
     /** The portal's page after a logout has one frame per service provider, with the request as its address. */

@@ -40,11 +40,11 @@ export function folderOf(scratch, name) {
   return fs.mkdtempSync(path.join(scratch, `${name}-`));
 }
 
-/** RSA key and self-signed certificate: {key, cert} in PEM, {keyFile, certFile} their paths. */
-export function keyPair(folder, name) {
+/** RSA key and self-signed certificate, of a server at `host` where one is named: {key, cert} in PEM, {keyFile, certFile} their paths. */
+export function keyPair(folder, name, { host } = {}) {
   const keyFile = path.join(folder, `${name}.key`);
   const certFile = path.join(folder, `${name}.crt`);
-  const done = spawnSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-sha256', '-days', '2', '-subj', `/CN=${name}`, '-keyout', keyFile, '-out', certFile], { encoding: 'utf8' });
+  const done = spawnSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-sha256', '-days', '2', '-subj', `/CN=${name}`, ...(host ? ['-addext', `subjectAltName=DNS:${host}`] : []), '-keyout', keyFile, '-out', certFile], { encoding: 'utf8' });
   if (done.status !== 0) throw new Error(`openssl: ${done.stderr}`);
   return { keyFile, certFile, key: fs.readFileSync(keyFile, 'utf8'), cert: fs.readFileSync(certFile, 'utf8') };
 }
@@ -87,12 +87,12 @@ export function launch(command, args, { cwd, env, log }) {
   const ended = () => failed || child.exitCode !== null || child.signalCode !== null;
   const server = {
     child,
-    async ready(url) {
+    async ready(url, limit) {
       try {
         await until(async () => {
           if (ended()) throw new Error('it ended');
           return fetch(url, { redirect: 'manual' }).then((r) => r.status < 500, () => false);
-        }, url);
+        }, url, limit);
       } catch (e) {
         await server.stop();
         throw new Error(`${command} does not serve: ${failed ?? e.message}\n${fs.readFileSync(log, 'utf8').slice(0, 2000)}`);

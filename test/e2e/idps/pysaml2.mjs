@@ -25,7 +25,7 @@ export async function start({ scratch, sps, users, sign = 'both', encrypt }) {
   await server.ready(entityId);
   const names = { name: 'username', password: 'password' };
   return {
-    name: 'pysaml2', protocol: 'saml', variants, entityId, metadataUrl: entityId, metadataXml: await (await fetch(entityId)).text(), origin,
+    name: 'pysaml2', protocol: 'saml', variants, entityId, metadataUrl: entityId, metadataXml: await (await fetch(entityId)).text(), origin, logoutAt: `${origin}/logout`,
     login: (target, user, browser) => signIn(origin, target, user, names, browser),
     logout: (target, session) => signOut(session.browser, target),
     logoutHere: (session) => signOut(session.browser, `${origin}/logout`),

@@ -157,7 +157,7 @@ export async function start({ scratch, sps, users, sign = 'both', encrypt }) {
   await once(server, 'listening');
   const published = async () => (await fetch(entityId)).text();
   return {
-    name: 'samlp', protocol: 'saml', variants, entityId, metadataUrl: entityId, metadataXml: await published(), options, origin,
+    name: 'samlp', protocol: 'saml', variants, entityId, metadataUrl: entityId, metadataXml: await published(), options, origin, logoutAt: `${origin}/logout`,
     /** Signs with a new key from now on, or with `pair`: {old: the pair until now, metadataXml}. */
     rotate: async (pair = keyPair(folder, `samlp-${randomBytes(4).toString('hex')}`)) => {
       const old = { key, cert };

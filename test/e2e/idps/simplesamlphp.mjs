@@ -62,11 +62,12 @@ export async function start({ scratch, sps, users, sign = 'both', encrypt }) {
   await server.ready(entityId);
   const names = { name: 'username', password: 'password' };
   const sso = `${origin}/saml2/idp/SSOService.php`;
+  const logoutAt = `${origin}/saml2/idp/initSLO.php?${new URLSearchParams({ RelayState: `${origin}/logout.php` })}`;
   return {
-    name: 'simplesamlphp', protocol: 'saml', variants, entityId, metadataUrl: entityId, metadataXml: await (await fetch(entityId)).text(), origin,
+    name: 'simplesamlphp', protocol: 'saml', variants, entityId, metadataUrl: entityId, metadataXml: await (await fetch(entityId)).text(), origin, logoutAt,
     login: (target, user, browser) => signIn(origin, target, user, names, browser),
     logout: (target, session) => signOut(session.browser, target),
-    logoutHere: (session) => signOut(session.browser, `${origin}/saml2/idp/initSLO.php?${new URLSearchParams({ RelayState: `${origin}/logout.php` })}`),
+    logoutHere: (session) => signOut(session.browser, logoutAt),
     unsolicited: (sp, user) => signIn(origin, `${sso}?${new URLSearchParams({ spentityid: sp.entityId, RelayState: 'unasked' })}`, user, names),
     stop: () => server.stop(),
   };
