@@ -44,6 +44,9 @@ test('two tenants are made and applied while the server runs, and people of both
     }
     assert.equal((await t.login(`${name}-ada`, 'corp', 'ada')).code, 0);
     assert.equal((await t.cli(`${name}-ada`, ['sessions', 'ls'])).code, 0);
+    const { access_token: named } = await t.signIn('corp', t.c.subject);
+    const [own] = t.given().corp;
+    assert.equal((await t.api('POST', '/credentials', named, { target: own.slice(0, own.lastIndexOf('/')), roles: [own], reason: `for ${t.c.reason}` })).status, 201);
     // "admins" of the other provider administer nothing.
     const { access_token: token } = await t.signIn(t.c.idp, 'ada');
     assert.equal((await t.api('GET', '/sessions', token)).status, 403);
@@ -577,9 +580,24 @@ test('nothing that A ever saw holds a word of B, but for what A itself said', as
   assert.ok(w.seen.some(({ sent, got }) => sent.includes('/metrics') && got.includes('daypass_build_info')), 'the metrics are among it');
 });
 
-test("a line of the server's log that holds something of B says that it is B's", () => {
+test('the metrics count everybody together: no label names a tenant or anything of one', async () => {
+  const { body } = await w.request('GET', `${w.url}/metrics`);
+  const labels = new Set([...body.matchAll(/[{,](\w+)="/g)].map(([, name]) => name));
+  assert.deepEqual([...labels].sort(), ['le', 'result', 'version']);
+  for (const t of [a, b]) for (const [kind, word] of Object.entries({ ...t.c, id: t.id })) assert.ok(!body.includes(word), `${kind}: ${body}`);
+});
+
+/** Without the escapes of a URL. */
+const unquoted = (text) => text.replace(/%[0-9A-F]{2}/gi, (x) => String.fromCharCode(parseInt(x.slice(1), 16)));
+
+test("a line of the server's log that holds something of B says that it is B's, and one of A's requests holds what A sent alone", () => {
   const words = Object.values({ ...live.ids.theirs.ids, ...b.c, cursor: b.c.row });
   const lines = w.log.trim().split('\n').map((line) => JSON.parse(line));
-  const others = lines.filter((line) => line.tenant !== b.id && words.some((word) => JSON.stringify(line).includes(word)));
-  assert.deepEqual(others, []);
+  const holds = (line) => words.some((word) => JSON.stringify(line).includes(word));
+  // The path of a request is what its sender wrote.
+  assert.deepEqual(lines.filter(({ path: _, ...line }) => line.tenant !== b.id && holds(line)), []);
+  const sentBy = new Map(w.seen.flatMap(({ sent, got }) => [...got.matchAll(/"x-request-id","([^"]+)"/g)].map(([, id]) => [id, sent + unquoted(sent)])));
+  const ofA = lines.filter((line) => sentBy.has(line.request_id));
+  assert.ok(ofA.length > 1000, String(ofA.length));
+  assert.deepEqual(ofA.filter((line) => words.some((word) => JSON.stringify(line).includes(word) && !sentBy.get(line.request_id).includes(word))), []);
 });

@@ -1,5 +1,5 @@
 // Two tenants of one server that are as alike as can be: the same names of people, groups, a target and an identity provider. Each has two
-// OpenID providers, a PostgreSQL server and policies of its own. What is told apart by name bears a canary: a text that occurs nowhere else.
+// OpenID providers, a PostgreSQL server and policies of its own. Every name and every free text bears a canary: a text that occurs nowhere else.
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +29,9 @@ class Tenant {
     this.id = id;
     this.url = `${world.url}/t/${id}`;
     this.c = {};
-    for (const name of ['display', 'idp', 'down', 'issuer', 'target', 'role', 'description', 'attribute', 'policy', 'policyText', 'group', 'person', 'admin', 'email', 'department', 'sql', 'database', 'pgGroup', 'row', 'secret', 'password']) this.c[name] = canary();
+    for (const name of ['display', 'idp', 'idpDisplay', 'clientId', 'down', 'issuer', 'target', 'role', 'description', 'attribute', 'roleAttribute', 'policy', 'policyText', 'policyFile', 'group', 'subject', 'person', 'admin', 'email', 'department', 'reason', 'sql', 'database', 'pgGroup', 'row', 'secret', 'password']) this.c[name] = canary();
+    // A loopback address that nobody else names.
+    this.c.host = `127.${[1, 2, 3].map(() => randomInt(100, 250)).join('.')}`;
     this.folder = path.join(world.folder, id);
   }
   async start() {
@@ -37,8 +39,9 @@ class Tenant {
     const own = {
       dana: { sub: 'dana', name: c.person, email: `${c.email}@example.test`, groups: ['data', c.group], department: c.department },
       ada: { sub: 'ada', name: c.admin, email: `${c.email}@example.test`, groups: ['data', 'admins'], department: c.department },
+      [c.subject]: { sub: c.subject, name: c.person, email: `${c.email}@example.test`, groups: ['data', c.group], department: c.department },
     };
-    this.pg = await Postgres.start(this.world.folder, { name: `pg-${this.id}`, listen: '127.0.0.1,::1' });
+    this.pg = await Postgres.start(this.world.folder, { name: `pg-${this.id}`, listen: `127.0.0.1,::1,${c.host}` });
     this.ops = {};
     for (const idp of ['corp', c.idp]) {
       const op = await CertifiedOp.start(own);
@@ -64,8 +67,8 @@ class Tenant {
     this.secret('idp', this.ops.corp.secret);
     this.secret('pg', this.c.password);
   }
-  idp(name, issuer) {
-    return `[[idp]]\nname = "${name}"\ndisplay = "Sign in at ${name}"\nissuer = "${issuer}"\nclient_id = "daypass"\nclient_secret = "file:${this.secrets}/idp"\nscopes = ["profile"]\ngroups = "groups"\n[idp.attributes]\nemail = "email"\ndepartment = "department"\n\n`;
+  idp(name, issuer, clientId = 'daypass') {
+    return `[[idp]]\nname = "${name}"\ndisplay = "Sign in at ${this.c.idpDisplay}, ${name}"\nissuer = "${issuer}"\nclient_id = "${clientId}"\nclient_secret = "file:${this.secrets}/idp"\nscopes = ["profile"]\ngroups = "groups"\n[idp.attributes]\nemail = "email"\ndepartment = "department"\n\n`;
   }
   target(name, database, change = {}) {
     const t = { host: '127.0.0.1', port: this.pg.port, user: 'daypass_admin', password: `${this.secrets}/pg`, ...change };
@@ -76,7 +79,8 @@ class Tenant {
     const { c } = this;
     const [reads, special] = this.first ? ['corp', c.idp] : [c.idp, 'corp'];
     return {
-      'tenant.toml': `${Object.entries(this.ops).map(([name, op]) => this.idp(name, op.issuer)).join('')}${this.idp(c.down, `http://127.0.0.1:${this.deadPort}/${c.issuer}`)}${this.target('pg/orders', 'orders')}${this.target(`pg/${c.target}`, c.database)}[[role]]\nname = "pg/orders/reader"\ngroup = "orders_reader"\ndescription = "${c.description}"\n\n[[role]]\nname = "pg/${c.target}/${c.role}"\ngroup = "${c.pgGroup}"\n`,
+      'tenant.toml': `${Object.entries(this.ops).map(([name, op]) => this.idp(name, op.issuer)).join('')}${this.idp(c.down, `http://127.0.0.1:${this.deadPort}/${c.issuer}`, c.clientId)}${this.target('pg/orders', 'orders')}${this.target(`pg/${c.target}`, c.database, { host: c.host })}[[role]]\nname = "pg/orders/reader"\ngroup = "orders_reader"\ndescription = "${c.description}"\n\n[[role]]\nname = "pg/${c.target}/${c.role}"\ngroup = "${c.pgGroup}"\n[role.attributes]\nteam = "${c.roleAttribute}"\n`,
+      [`policies/${c.policyFile}.cedar`]: `@id("${c.policy}-forbid") forbid(principal, action == Action::"assume", resource) when { context.reason == "no ${c.policyText}" };\n`,
       'policies/main.cedar': `// ${c.policyText}
 @id("data-read") @duration("1h") @idle("30m") @connections("20")
 permit(principal in Group::"${reads}/data", action == Action::"assume", resource == Role::"pg/orders/reader");
@@ -166,7 +170,7 @@ export class TwoTenants extends World {
     self.data = path.join(self.folder, 'data');
     self.socket = path.join(self.data, 'daypass.sock');
     self.write = (name, text) => { const p = path.join(self.folder, name); fs.mkdirSync(path.dirname(p), { recursive: true }); fs.writeFileSync(p, text, { mode: 0o600 }); return p; };
-    self.config = self.write('daypass.toml', `[server]\ndata_dir = "${self.data}"\npublic_url = "${self.url}"\n\n[api]\nlisten = "127.0.0.1:${self.apiPort}"\n\n[gate.postgres]\nlisten = "127.0.0.1:${self.gatePort}"\npublic_host = "localhost"\n\n[limits]\nmax_connections_per_address = 1000\n`);
+    self.config = self.write('daypass.toml', `[server]\ndata_dir = "${self.data}"\npublic_url = "${self.url}"\n\n[api]\nlisten = "127.0.0.1:${self.apiPort}"\n\n[gate.postgres]\nlisten = "127.0.0.1:${self.gatePort}"\npublic_host = "localhost"\n\n[log]\nlevel = "debug"\n\n[limits]\nmax_connections_per_address = 1000\n`);
     self.log = '';
     await self.startServer();
     self.a = new Tenant(self, `ten-${random(8)}`);
