@@ -43,6 +43,12 @@ const wanted = (part) => parts.length === 0 || parts.includes(part);
 const median = (a) => [...a].sort((x, y) => x - y)[Math.floor(a.length / 2)];
 const quantile = (a, q) => [...a].sort((x, y) => x - y)[Math.min(a.length - 1, Math.floor(a.length * q))];
 const f = (x, n = 2) => x.toFixed(n);
+/** Quantile of `a` by that of `b`, and where 95 of 100 such ratios lie when both are drawn again from what was measured. */
+const ratio = (a, b, q) => {
+  const drawn = (from) => quantile(Array.from(from, () => from[Math.floor(Math.random() * from.length)]), q);
+  const ratios = Array.from({ length: 1000 }, () => drawn(a) / drawn(b));
+  return `${f(quantile(a, q) / quantile(b, q))} (${f(quantile(ratios, 0.025))} to ${f(quantile(ratios, 0.975))})`;
+};
 console.log(`machine: ${os.cpus().length} x ${os.cpus()[0].model}, load ${os.loadavg().map((x) => f(x, 1)).join(' ')}, Linux ${os.release()}`);
 
 const w = await World.start();
@@ -212,9 +218,10 @@ if (wanted('memory')) {
   console.log(`start to ready: ${f(median(starts), 0)} ms (polled every 20 ms); idle: ${f(idle / 1024, 1)} MB`);
 }
 if (wanted('mute')) {
-  await benchMute({ w, rounds: Math.min(rounds, 6), print: ({ alone, beside }) => {
-    const both = (q) => `${f(quantile(beside, q), 1)} ms, without ${f(quantile(alone, q), 1)} ms, ratio ${f(quantile(beside, q) / quantile(alone, q))}`;
-    console.log(`sign-in, from authorize to token, while another tenant's provider is mute and 100 sign-ins wait for it, ${alone.length} each: p50 ${both(0.5)}; p99 ${both(0.99)}`);
+  await benchMute({ w, rounds: Math.min(rounds, 6), samples: 300, print: ({ alone, refused, mute }) => {
+    console.log(`sign-in, from authorize to token, ${alone.length} each: alone ${[0.5, 0.99].map((q) => f(quantile(alone, q), 1)).join(' / ')} ms (p50 / p99); while 100 sign-ins of another tenant wait for its mute provider ${[0.5, 0.99].map((q) => f(quantile(mute, q), 1)).join(' / ')} ms; beside the same requests to a provider that refuses them ${[0.5, 0.99].map((q) => f(quantile(refused, q), 1)).join(' / ')} ms`);
+    for (const [what, to] of [['alone', alone], ['refused', refused]]) console.log(`  ratio of mute to ${what}: p50 ${ratio(mute, to, 0.5)}, p99 ${ratio(mute, to, 0.99)}`);
+    console.log(`  ratio of alone to itself, one half of the rounds to the other: p99 ${ratio(alone.filter((_, i) => Math.floor(i / 300) % 2), alone.filter((_, i) => Math.floor(i / 300) % 2 === 0), 0.99)}`);
   } });
 }
 if (wanted('tenants')) {

@@ -1,9 +1,12 @@
 // Figures of many tenants: start and memory with 1,000 of them against one, and what the sign-in of one tenant takes while the
 // identity provider of another says nothing. What is made here stays in the server.
+import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
+import { fileURLToPath } from 'node:url';
+import { until } from './harness.mjs';
 import { tokenOf } from './bench_signals.mjs';
 
 /** A request of the operator, on the server's socket. */
@@ -34,43 +37,57 @@ async function make(w, agent, id, idps) {
   if (!version) throw new Error(`nothing was applied to ${id}`);
 }
 
-/** Sign-ins of the default tenant while nobody waits for another tenant's provider, and while 100 sign-ins always do. */
-export async function benchMute({ w, rounds, print }) {
+/**
+ * Sign-ins of the default tenant: "alone", beside 100 of another tenant that its mute provider keeps waiting ("mute"), and beside
+ * the same requests at the same times to a provider that refuses at once ("refused"): what a mute provider does to others is the
+ * difference between the last two.
+ */
+export async function benchMute({ w, rounds, samples, print }) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-  const mute = createServer(() => {});
-  mute.listen(0, '127.0.0.1');
-  await once(mute, 'listening');
-  await make(w, agent, 'mute', { sso: `http://127.0.0.1:${mute.address().port}` });
-  // Answered ones are begun again, not so fast that this were another figure.
-  const waiting = (stop) => new Promise((resolve) => {
-    const begin = () => {
-      if (stop.over) return resolve();
-      const req = http.get(`${w.url}/t/mute/oauth/authorize?${authorize('sso')}`, { agent: false }, (res) => res.resume());
-      stop.requests.add(req);
-      return req.on('error', () => {}).on('close', () => { stop.requests.delete(req); if (stop.over) resolve(); else setTimeout(begin, 100); });
-    };
-    begin();
-  });
-  const took = { alone: [], beside: [] };
-  for (let i = 0; i < 10; i += 1) await tokenOf(w, 'dana');
-  for (let r = 0; r < rounds; r += 1) for (const kind of r % 2 ? ['beside', 'alone'] : ['alone', 'beside']) {
-    const stop = { over: false, requests: new Set() };
-    const asked = kind === 'beside' && once(mute, 'request');
-    const all = kind === 'beside' ? Array.from({ length: 100 }, () => waiting(stop)) : [];
-    await asked;
-    for (let i = 0; i < 40; i += 1) {
+  let refuses = true;
+  const other = createServer((req, res) => { if (refuses) { res.statusCode = 503; res.end(); } });
+  other.listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  await make(w, agent, 'mute', { sso: `http://127.0.0.1:${other.address().port}` });
+  const url = `${w.url}/t/mute/oauth/authorize?${authorize('sso')}`;
+  const load = async (what) => {
+    const child = spawn(process.execPath, [fileURLToPath(new URL('bench_load.mjs', import.meta.url)), JSON.stringify({ url, ...what })], { stdio: ['pipe', 'pipe', 'inherit'] });
+    let out = '';
+    child.stdout.on('data', (d) => { out += d; });
+    await until(() => out.includes('\n'), 'the other requests to be sent', 60000);
+    return async () => { child.stdin.end(); await once(child, 'close'); return JSON.parse(out.split('\n')[1]); };
+  };
+  const took = { alone: [], refused: [], mute: [] };
+  let times;  // of the requests of the last "mute"
+  const arms = {
+    alone: async () => async () => {},
+    refused: async () => load({ at: times }),
+    mute: async () => {
+      refuses = false;
+      const asked = once(other, 'request');
+      const end = await load({ count: 100 });
+      await asked;
+      return async () => { times = await end(); };
+    },
+  };
+  const arm = async (kind, count) => {
+    const end = await arms[kind]();
+    for (let i = -20; i < count; i += 1) {
       const t = performance.now();
       await tokenOf(w, 'dana');
-      took[kind].push(performance.now() - t);
+      if (i >= 0) took[kind].push(performance.now() - t);
     }
-    stop.over = true;
-    for (const req of stop.requests) req.destroy();
-    await Promise.all(all);
-    mute.closeAllConnections();
-  }
+    await end();
+    // Whoever still waits for the provider is refused before the next begins: this one stands behind them.
+    refuses = true;
+    other.closeAllConnections();
+    await (await fetch(url)).text();
+  };
+  await arm('mute', 0);
+  for (let r = 0; r < rounds; r += 1) for (const kind of r % 2 ? ['alone', 'refused', 'mute'] : ['mute', 'refused', 'alone']) await arm(kind, samples);
   print(took);
-  mute.closeAllConnections();
-  mute.close();
+  other.closeAllConnections();
+  other.close();
   agent.destroy();
 }
 
