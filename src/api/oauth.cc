@@ -75,6 +75,8 @@ HttpResponse Api::failed_page(const Error& error, const HttpRequest& request) co
          "the administrator finds the reason in the server's log"},
         request);
   }
+  log_.info("a sign-in is refused",
+            {{"check", error.check}, {"why", error.message}, {"request_id", request.request_id}});
   return page(net::status_of(error.code), "Sign-in failed", failure_body(error, request.request_id));
 }
 

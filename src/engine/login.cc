@@ -218,7 +218,8 @@ Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::Tena
   if (!impl.serves(tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
   for (const auto& [key, until] : signal.once) {
     DP_TRY(const bool first, turn.tx.use_once(tenant, idp + " " + key, until, turn.now));
-    if (!first) return Error{Code::invalid, "signal.replayed", "this logout was told already"};
+    if (!first)
+      return Error{Code::invalid, "signal.replayed", "this logout was told already", "nothing: it has had its effect"};
   }
   // Tombstones first: a sign-in under way comes to conclude() behind this.
   std::vector<std::string> keys;
@@ -316,7 +317,8 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
         turn.keep = true;
         if (pending.string_or("idp") != what.idp)
           return Error{Code::invalid, "login.mix_up",
-                       "the answer came to another identity provider's address than the one asked"};
+                       "the answer came to another identity provider's address than the one asked",
+                       "start again with daypass login; if it happens again, tell whoever runs Daypass"};
         if (!base::equal_constant_time(pending.string_or("browser"), hash_key(what.browser)))
           return Error{Code::denied, "login.browser", "the sign-in was begun in another browser",
                        "start again with daypass login, in one browser"};

@@ -48,6 +48,10 @@ Result<Reply> fetch_any(const Fetch& fetch, const Request& request, const std::s
   auto reply = fetch(request);
   if (!reply.ok()) {
     const Error& error = reply.error();
+    if (error.check == "http.too_large") return Error{Code::unavailable, family + ".too_large", error.message};
+    if (error.check == "http.egress")
+      return Error{Code::unavailable, family + ".egress", error.message,
+                   "if it is meant to be inside your network, name it in allowed_hosts of this identity provider"};
     const Code code = error.code == Code::timeout ? Code::timeout : Code::unavailable;
     return Error{code, family + ".fetch", host_of(request.url) + " gave no answer: " + error.message, error.hint};
   }

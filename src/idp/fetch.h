@@ -49,7 +49,8 @@ struct Reach {
 };
 
 /// Runs `fetch` and makes one error family of it: "<family>.fetch" (no answer; the code tells timeout from
-/// unavailable), "<family>.too_large", "<family>.status" (no 200). The message names the host, never the URL's query.
+/// unavailable), "<family>.egress" (its address is none that may be asked), "<family>.too_large", "<family>.status" (no
+/// 200). The message names the host, never the URL's query.
 base::Result<Reply> fetch_ok(const Fetch& fetch, const Request& request, const std::string& family);
 /// Same, but any status is an answer.
 base::Result<Reply> fetch_any(const Fetch& fetch, const Request& request, const std::string& family);

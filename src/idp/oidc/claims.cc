@@ -80,7 +80,8 @@ Result<std::vector<std::string>> methods(const Value& claims) {
 Result<Value> parse_userinfo(const Reply& reply, std::string_view sub) {
   if (reply.status != 200)
     return Error{Code::unavailable, "userinfo.status",
-                 "the provider's userinfo endpoint answered HTTP " + std::to_string(reply.status) + ", expected 200"};
+                 "the provider's userinfo endpoint answered HTTP " + std::to_string(reply.status) + ", expected 200",
+                 reply.status / 100 == 3 ? "redirects are not followed" : ""};
   if (reply.media_type != "application/json")
     return Error{Code::unavailable, "userinfo.content_type",
                  "the provider's userinfo endpoint answered no application/json",

@@ -91,7 +91,9 @@ Status check_offers(const Value& document) {
     return bad("alg", "id_token_signing_alg_values_supported has none of RS256, PS256, ES256, ES384, EdDSA",
                "let the provider sign ID tokens with a public key");
   DP_TRY(const bool par, flag(document, "require_pushed_authorization_requests"));
-  if (par) return bad("par_required", "the provider takes pushed authorization requests only, which are not supported");
+  if (par)
+    return bad("par_required", "the provider takes pushed authorization requests only, which are not supported",
+               "let this client send plain authorization requests");
   return {};
 }
 

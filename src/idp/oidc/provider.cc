@@ -96,6 +96,30 @@ bool posted(const std::string& url) {
   return parsed && (parsed->path.ends_with("/getMemberObjects") || parsed->path.ends_with("/getMemberGroups"));
 }
 
+/// What to do about a refusal whose check does not say it: most are the provider's to mend, not the tenant's.
+Error advised(Error error) {
+  if (!error.hint.empty()) return error;
+  const std::string_view check = error.check;
+  if (check.starts_with("discovery."))
+    error.hint =
+        "check issuer; if it is right, tell whoever runs the provider what its /.well-known/openid-configuration says";
+  else if (check.starts_with("jwks."))
+    error.hint = "tell whoever runs the provider: the keys at its jwks_uri are at fault";
+  else if (check == "jws.signature")
+    error.hint = "the provider must publish the key that it signs with; if it does, somebody has changed the token";
+  else if (check.starts_with("oidc."))
+    error.hint = "start again with daypass login; if it happens again, tell whoever runs Daypass";
+  else
+    error.hint = "tell whoever runs the provider which check failed: it sent this, and must send something else";
+  return error;
+}
+
+template <class T>
+Result<T> advised(Result<T> result) {
+  if (result.ok()) return result;
+  return advised(std::move(result).error());
+}
+
 Secret bearer(const Secret& access_token) {
   return Secret::take("Bearer " + std::string(access_token.reveal()));
 }
@@ -117,6 +141,16 @@ Provider::Provider(std::shared_ptr<Shared> shared, core::TenantId tenant, core::
       metadata_(shared_->shelf.of(tenant_, spec_)) {}
 
 Result<Begun> Provider::begin(const LoginStart& start, Millis budget) {
+  return advised(begin_checked(start, budget));
+}
+Result<Finished> Provider::finish(const Callback& callback, const Value& pending, Millis budget) {
+  return advised(finish_checked(callback, pending, budget));
+}
+Result<SignedOut> Provider::signed_out(const LogoutMessage& message, Millis budget) {
+  return advised(signed_out_checked(message, budget));
+}
+
+Result<Begun> Provider::begin_checked(const LoginStart& start, Millis budget) {
   const MonoTime deadline = shared_->clock.mono() + budget;
   const auto redirect = parse_url(start.redirect_uri);
   if (!redirect || !acceptable(*redirect, true))
@@ -179,7 +213,7 @@ Result<Provider::Pending> Provider::read_pending(const Value& pending) const {
   return out;
 }
 
-Result<Finished> Provider::finish(const Callback& callback, const Value& pending_value, Millis budget) {
+Result<Finished> Provider::finish_checked(const Callback& callback, const Value& pending_value, Millis budget) {
   const MonoTime deadline = shared_->clock.mono() + budget;
   DP_TRY(const Pending pending, read_pending(pending_value));
   DP_TRY(const Answer answer, read_answer(callback));
@@ -214,7 +248,7 @@ Result<Finished> Provider::finish(const Callback& callback, const Value& pending
   return out;
 }
 
-Result<SignedOut> Provider::signed_out(const LogoutMessage& message, Millis budget) {
+Result<SignedOut> Provider::signed_out_checked(const LogoutMessage& message, Millis budget) {
   const MonoTime deadline = shared_->clock.mono() + budget;
   if (!message.posted || message.fields.size() != 1 || message.fields.front().first != "logout_token")
     return Error{Code::invalid, "logout_token.missing", "a back-channel logout is one posted logout_token"};

@@ -55,6 +55,9 @@ class Provider final : public IdentityProvider {
 
  private:
   struct Pending;
+  base::Result<Begun> begin_checked(const LoginStart& start, Millis budget);
+  base::Result<Finished> finish_checked(const Callback& callback, const base::json::Value& pending, Millis budget);
+  base::Result<SignedOut> signed_out_checked(const LogoutMessage& message, Millis budget);
   [[nodiscard]] base::Result<Pending> read_pending(const base::json::Value& pending) const;
   base::Result<Tokens> exchange(const Discovery& discovery, const std::string& code, const Pending& pending,
                                 base::MonoTime deadline);

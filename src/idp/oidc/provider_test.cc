@@ -471,6 +471,45 @@ TEST(Provider, ASlowProviderIsATimeout) {
   EXPECT_EQ(w.check(), "token_endpoint.fetch");
 }
 
+TEST(Provider, WhatMayNotBeAskedOrDoesNotEndIsToldFromNoAnswer) {
+  World w;
+  std::string why;
+  w.op.intercept = [&](const Request& r) -> std::optional<Result<Reply>> {
+    if (!r.url.ends_with("/token")) return std::nullopt;
+    return Error{Code::denied, why, "connecting to id.example is not allowed", "of the client"};
+  };
+  for (const std::string name : {"too_large", "egress"}) {
+    why = "http." + name;
+    const auto failed = w.login();
+    ASSERT_FALSE(failed.ok());
+    EXPECT_EQ(failed.error().check, "token_endpoint." + name);
+    EXPECT_EQ(failed.error().hint.find("allowed_hosts") != std::string::npos, name == "egress") << failed.error().hint;
+  }
+  why = "http.tls";
+  EXPECT_EQ(w.check(), "token_endpoint.fetch");
+}
+
+TEST(Provider, EveryRefusalSaysWhatToDo) {
+  World w;
+  const auto hint = [&] {
+    const auto result = w.login();
+    return result.ok() ? std::string() : result.error().hint;
+  };
+  w.op.edit_claims = [](Object& claims) { claims.set("sub", ""); };
+  EXPECT_NE(hint().find("whoever runs the provider"), std::string::npos);
+  w.op.edit_claims = [](Object& claims) { claims.set("nonce", "another"); };
+  EXPECT_NE(hint().find("sign in again"), std::string::npos) << "the check's own words";
+  w.op.edit_claims = nullptr;
+  w.op.edit_token = [](const std::string& token) { return token.substr(0, token.size() - 4) + "AAAA"; };
+  EXPECT_NE(hint().find("the key that it signs with"), std::string::npos);
+
+  World other;
+  other.op.edit_discovery = [](Object& document) { document.erase("jwks_uri"); };
+  EXPECT_NE(other.provider->begin(other.start(), budget).error().hint.find("check issuer"), std::string::npos);
+  const LogoutMessage message{.fields = {{"token", "x"}}, .raw_query = {}, .posted = true, .base = {}};
+  EXPECT_FALSE(w.provider->signed_out(message, budget).error().hint.empty());
+}
+
 TEST(Provider, HugeAndBrokenDocumentsAreRefused) {
   World w;
   const auto answer = [](const std::string& end, const std::string& body) {

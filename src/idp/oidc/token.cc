@@ -96,9 +96,9 @@ Error refused(const Reply& reply, const Value& body) {
   return Error{kind, "token_endpoint.refused", "the provider's token endpoint refused: " + shown, std::move(hint)};
 }
 
-Error malformed(std::string check, std::string message) {
+Error malformed(std::string check, std::string message, std::string hint = {}) {
   return Error{Code::unavailable, "token_endpoint." + std::move(check),
-               "the provider's token endpoint " + std::move(message)};
+               "the provider's token endpoint " + std::move(message), std::move(hint)};
 }
 
 Result<Tokens> read_tokens(const Reply& reply) {
@@ -109,7 +109,8 @@ Result<Tokens> read_tokens(const Reply& reply) {
   if (reply.status != 200) {
     const bool says = object && string_member(*body, "error") != nullptr;
     if (says) return refused(reply, *body);
-    return malformed("status", "answered HTTP " + std::to_string(reply.status));
+    return malformed("status", "answered HTTP " + std::to_string(reply.status),
+                     reply.status / 100 == 3 ? "redirects are not followed" : "");
   }
   if (!object) return malformed("syntax", "answered no JSON object" + (body.ok() ? "" : ": " + body.error().message));
   // RFC 6749 section 5.1: the type is compared without regard to case.
