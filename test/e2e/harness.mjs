@@ -163,16 +163,14 @@ export class CertifiedOp {
   async stop() { this.server.closeAllConnections(); this.server.close(); await once(this.server, 'close'); }
 }
 
-/** A provider that lies on demand: one switch per lie, the truth without any. */
-export class LyingOp {
+/** A provider that says neither session nor time of sign-in, and signs with RS256. hostile/oidc has one that lies. */
+export class PlainOp {
   static async start() {
-    const self = new LyingOp();
+    const self = new PlainOp();
     self.port = await freePort();
     self.issuer = `http://127.0.0.1:${self.port}`;
     self.secret = 'x'.repeat(40);
-    self.lie = '';
     self.keys = await jose.generateKeyPair('RS256', { extractable: true });
-    self.other = await jose.generateKeyPair('RS256', { extractable: true });
     self.codes = new Map();
     self.server = createServer((req, res) => self.serve(req, res).catch((e) => { res.statusCode = 500; res.end(String(e)); }));
     self.server.listen(self.port, '127.0.0.1');
@@ -183,9 +181,8 @@ export class LyingOp {
     const url = new URL(req.url, this.issuer);
     const json = (value) => { res.setHeader('content-type', 'application/json'); res.end(JSON.stringify(value)); };
     if (url.pathname === '/.well-known/openid-configuration') {
-      if (this.lie === 'huge discovery') return json({ issuer: this.issuer, padding: 'x'.repeat(10_000_000) });
       return json({
-        issuer: this.lie === 'discovery issuer' ? 'http://127.0.0.1:1' : this.issuer, authorization_endpoint: `${this.issuer}/authorize`, token_endpoint: `${this.issuer}/token`, jwks_uri: `${this.issuer}/jwks`,
+        issuer: this.issuer, authorization_endpoint: `${this.issuer}/authorize`, token_endpoint: `${this.issuer}/token`, jwks_uri: `${this.issuer}/jwks`,
         response_types_supported: ['code'], subject_types_supported: ['public'], id_token_signing_alg_values_supported: ['RS256'], code_challenge_methods_supported: ['S256'], token_endpoint_auth_methods_supported: ['client_secret_basic'], authorization_response_iss_parameter_supported: true,
       });
     }
@@ -195,8 +192,8 @@ export class LyingOp {
       this.codes.set(code, url.searchParams.get('nonce'));
       const back = new URL(url.searchParams.get('redirect_uri'));
       back.searchParams.set('code', code);
-      back.searchParams.set('state', this.lie === 'state' ? 'somebody-elses-state' : url.searchParams.get('state'));
-      if (this.lie !== 'no iss parameter') back.searchParams.set('iss', this.lie === 'iss parameter' ? 'http://127.0.0.1:2' : this.issuer);
+      back.searchParams.set('state', url.searchParams.get('state'));
+      back.searchParams.set('iss', this.issuer);
       res.statusCode = 302;
       res.setHeader('location', back.href);
       return res.end();
@@ -206,18 +203,7 @@ export class LyingOp {
       for await (const chunk of req) body += chunk;
       const now = Math.floor(Date.now() / 1000);
       const claims = { iss: this.issuer, aud: 'daypass', sub: 'dana', name: 'Dana', groups: ['data'], department: 'data', nonce: this.codes.get(new URLSearchParams(body).get('code')), iat: now, exp: now + 300 };
-      const lies = {
-        nonce: () => { claims.nonce = 'another'; }, 'no nonce': () => { delete claims.nonce; }, aud: () => { claims.aud = 'somebody'; }, 'extra aud': () => { claims.aud = ['daypass', 'somebody']; },
-        azp: () => { claims.azp = 'somebody'; }, iss: () => { claims.iss = 'http://127.0.0.1:3'; }, exp: () => { claims.exp = now - 120; }, 'no exp': () => { delete claims.exp; }, 'no iat': () => { delete claims.iat; },
-        'future iat': () => { claims.iat = now + 600; }, 'no sub': () => { delete claims.sub; }, at_hash: () => { claims.at_hash = 'AAAAAAAAAAAAAAAAAAAAAA'; }, groups: () => { claims.groups = { a: 1 }; },
-        overage: () => { delete claims.groups; claims._claim_names = { groups: 'src1' }; claims._claim_sources = { src1: { endpoint: 'http://127.0.0.1:4/' } }; },
-      };
-      lies[this.lie]?.();
-      const header = { alg: 'RS256', kid: this.lie === 'kid' ? 'k9' : 'k1' };
-      let token;
-      if (this.lie === 'alg none') token = `${jose.base64url.encode(JSON.stringify({ alg: 'none' }))}.${jose.base64url.encode(JSON.stringify(claims))}.`;
-      else if (this.lie === 'alg hs256') token = await new jose.SignJWT(claims).setProtectedHeader({ alg: 'HS256', kid: 'k1' }).sign(new TextEncoder().encode(await jose.exportSPKI(this.keys.publicKey)));
-      else token = await new jose.SignJWT(claims).setProtectedHeader(header).sign(this.lie === 'signature' ? this.other.privateKey : this.keys.privateKey);
+      const token = await new jose.SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid: 'k1' }).sign(this.keys.privateKey);
       return json({ access_token: 'at', token_type: 'Bearer', expires_in: 300, id_token: token });
     }
     res.statusCode = 404;

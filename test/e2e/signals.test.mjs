@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import * as jose from 'jose';
-import { CertifiedOp, LyingOp, World, people, until } from './harness.mjs';
+import { CertifiedOp, PlainOp, World, people, until } from './harness.mjs';
 import { Browser, signIn } from './browser.mjs';
 import { bindings, certificateOf, keyPair, persistent } from './idps/parts.mjs';
 import { start as startSamlp } from './idps/samlp.mjs';
@@ -59,7 +59,7 @@ before(async () => {
         world.write(`tenant/${name}.toml`, `[[idp]]\nname = "${name}"\nprotocol = "saml"\nissuer = "${corp.entityId}"\nmetadata = "file:${world.folder}/${name}.xml"\nsp_keys = ["file:${world.folder}/sp.pem"]\ngroups = "groups"\n[idp.attributes]\ndepartment = "department"\n`);
     },
   });
-  other = await LyingOp.start();
+  other = await PlainOp.start();
   w.write('other-secret', `${other.secret}\n`);
   w.write('acme/tenant.toml', `[[idp]]\nname = "demo"\nissuer = "${other.issuer}"\nclient_id = "daypass"\nclient_secret = "file:${w.folder}/other-secret"\n`);
   w.write('acme/mute.toml', `[[idp]]\nname = "mute"\nissuer = "http://127.0.0.1:${mute.address().port}"\nclient_id = "daypass"\nclient_secret = "file:${w.folder}/other-secret"\n`);

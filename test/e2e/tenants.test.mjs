@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { once } from 'node:events';
 import pg from 'pg';
-import { LyingOp, browse, freePort, until } from './harness.mjs';
+import { PlainOp, browse, freePort, until } from './harness.mjs';
 import { TwoTenants, ghostOf, redirect } from './two_tenants.mjs';
 import { commands, described, said } from './commands.mjs';
 import { operations, calls, call, plain, withoutSent } from './operations.mjs';
@@ -348,7 +348,7 @@ test("B's PostgreSQL server is none that A could have as a target", { timeout: 6
 });
 
 test("what is in the files of B's secrets never goes to a server of A's", { timeout: 60000 }, async (t) => {
-  const trap = await LyingOp.start();
+  const trap = await PlainOp.start();
   t.after(() => trap.stop());
   const got = [];
   trap.server.on('request', (req) => got.push(req.headers.authorization ?? ''));
