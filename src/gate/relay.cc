@@ -140,7 +140,7 @@ void Session::threw(const std::string& where) {
   end("error:exception");
 }
 
-// True when every finished record has found room on its way to disk.
+// True when every finished record has found room on its way to disk, and the disk takes what it is given.
 bool Session::flush_records() {
   auto& records = tap_->records();
   if (!gate_.activity.enabled()) {
@@ -154,7 +154,7 @@ bool Session::flush_records() {
       held_line_.clear();
     }
     auto record = records.pop();
-    if (!record) return true;
+    if (!record) return !gate_.activity.broken();
     ++statements_;
     held_line_ = line_of(*record, gate_.clock.wall(), gate_.clock.mono());
   }
@@ -186,6 +186,16 @@ awaitable<void> Session::client_to_server() {
       }
       in = std::string_view(buffer.data(), *got);
       more = inbox.more(*client_, *got);  // used up before the next wait, or copied
+    }
+    // The disk is behind, or takes nothing: fail closed, let no statement pass until it has caught up.
+    if (!flush_records()) {
+      std::string all(in);
+      all += more;
+      kept = std::move(all);
+      in = kept;
+      more = {};
+      co_await wait_for_room(false);
+      if (over_) co_return;
     }
     bytes_in_ += in.size() + more.size();
     const MonoTime now = gate_.clock.mono();
@@ -246,8 +256,6 @@ awaitable<void> Session::client_to_server() {
       }
     }
     if (!kept.empty()) std::string().swap(kept);
-    // The disk is behind: fail closed, read no further statement until it has caught up.
-    if (!flush_records()) co_await wait_for_room(false);
   }
 }
 

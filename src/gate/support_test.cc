@@ -296,9 +296,23 @@ Folder::~Folder() {
   std::filesystem::remove_all(path_, ignored);
 }
 
+base::Log::Sink Logged::sink() {
+  return [this, shown = base::log_to_fd(2)](std::string_view line) {
+    shown(line);
+    const std::lock_guard lock(mutex_);
+    text_ += line;
+    changed_.notify_all();
+  };
+}
+
+bool Logged::wait_for(std::string_view text) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, kPatience, [&] { return text_.contains(text); });
+}
+
 World::World(const Wishes& wishes)
     : pg(daypass::test::PgServer::shared()),
-      log(clock, base::Level::error, base::log_to_fd(2)),
+      log(clock, base::Level::error, logged.sink()),
       ca_file(folder / "ca.pem"),
       tls([this] {
         const auto pair = new_pair();

@@ -173,6 +173,18 @@ class Folder {
   std::string path_;
 };
 
+/// What the server's log says, beside standard error.
+class Logged {
+ public:
+  [[nodiscard]] base::Log::Sink sink();
+  [[nodiscard]] bool wait_for(std::string_view text);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string text_;
+};
+
 struct Wishes {
   Wishes() = default;
   std::function<void(PostgresGateOptions&)> options;
@@ -196,6 +208,7 @@ class World {
   daypass::test::PgServer& pg;
   MovedClock clock;
   base::SystemEntropy entropy;
+  Logged logged;
   base::Log log;
   Folder folder;
   std::string ca_file;
