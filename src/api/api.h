@@ -120,7 +120,13 @@ class Api {
   // tenants.cc
   awaitable<HttpResponse> tenants(Call call);
   awaitable<HttpResponse> create_tenant(Call call);
+  awaitable<HttpResponse> change_tenant(Call call);
   awaitable<HttpResponse> delete_tenant(Call call);
+  // secrets.cc
+  awaitable<HttpResponse> secrets(Call call);
+  awaitable<HttpResponse> set_secret(Call call);
+  awaitable<HttpResponse> make_key(Call call);
+  awaitable<HttpResponse> remove_secret(Call call);
   // ops.cc
   awaitable<HttpResponse> livez(Call call);
   awaitable<HttpResponse> readyz(Call call);

@@ -110,12 +110,23 @@ const std::vector<Route>& route_table() {
        "",
        "Audit",
        {"from", "limit"}},
+      {"GET", "/t/{tenant}/api/v1/secrets", Need::administer, &Api::secrets,
+       "The secrets that the tenant keeps here, by name; never what they are", "", "Secrets"},
+      {"PUT", "/t/{tenant}/api/v1/secrets/{name}", Need::administer, &Api::set_secret,
+       "Keep a secret, or replace it; settings name it \"tenant:NAME\"", "SetSecret", "Secret"},
+      {"POST", "/t/{tenant}/api/v1/secrets/{name}/key", Need::administer, &Api::make_key,
+       "Make a key pair that never leaves; its certificate is shown", "MakeKey", "Secret"},
+      {"DELETE", "/t/{tenant}/api/v1/secrets/{name}", Need::administer, &Api::remove_secret,
+       "Remove a secret that no setting names", "", "SecretRemoved"},
       // the operator, on the server's own socket
       {"GET", "/api/v1/tenants", Need::operate, &Api::tenants, "Tenants by name, without what is in them", "",
        "Tenants"},
       {"POST", "/api/v1/tenants", Need::operate, &Api::create_tenant, "Make a tenant", "CreateTenant", "Tenant"},
+      {"PATCH", "/api/v1/tenants/{id}", Need::operate, &Api::change_tenant,
+       "Change what a tenant is called, and which hosts of a private network its administrators may name",
+       "ChangeTenant", "Tenant"},
       {"DELETE", "/api/v1/tenants/{id}", Need::operate, &Api::delete_tenant,
-       "Delete a tenant: ends and erases everything it has but its audit log (202: under way)", "", "Tenant"},
+       "Delete a tenant: ends and erases everything it has but its audit log (202: under way)", "", "TenantDeleting"},
       // the server
       {"GET", "/livez", Need::nothing, &Api::livez, "The process answers", "", ""},
       {"GET", "/readyz", Need::nothing, &Api::readyz, "Ready to give access", "", "", {"verbose"}},
@@ -178,9 +189,26 @@ json::Object schemas() {
                              {"redirect_uri", text()},
                              {"device_code", text()}},
                             {"grant_type", "client_id"}));
-  s.set("Tenant",
-        object({{"id", text()}, {"display", text()}, {"created_at", time()}, {"state", text()}, {"grants", number()}},
-               {"id", "display", "created_at", "state"}));
+  const json::Object tenant{{"id", text()},
+                            {"display", text()},
+                            {"created_at", time()},
+                            {"state", json::Object{{"enum", json::Array{"active", "deleting"}}}},
+                            {"private_hosts", list(text())}};
+  s.set("Tenant", object(tenant, {"id", "display", "created_at", "state", "private_hosts"}));
+  json::Object deleting = tenant;
+  deleting.set("grants", number());
+  s.set("TenantDeleting", object(std::move(deleting), {"id", "display", "created_at", "state", "grants"}));
+  s.set("SetSecret", object({{"value", text()}}, {"value"}));
+  s.set("MakeKey", object({{"kind", json::Object{{"enum", json::Array{"rsa"}}}}}, {"kind"}));
+  s.set("SecretRemoved", object({{"removed", text()}}, {"removed"}));
+  s.set("Secret", object({{"name", text()},
+                          {"kind", json::Object{{"enum", json::Array{"secret", "key"}}}},
+                          {"set_at", time()},
+                          {"set_by", text()},
+                          {"certificate", text()}},
+                         {"name", "kind", "set_at"}));
+  s.set("Secrets", object({{"secrets", list(ref("Secret"))}}, {"secrets"}));
+  s.set("ChangeTenant", object({{"display", text()}, {"private_hosts", list(text())}}));
   s.set("Tenants", object({{"tenants", list(ref("Tenant"))}}, {"tenants"}));
   s.set("CreateTenant", object({{"id", text()}, {"display", text()}}, {"id"}));
   s.set("SamlForm", object({{"SAMLResponse", text()}, {"RelayState", text()}}, {"SAMLResponse"}));

@@ -1,6 +1,5 @@
 #include "app/catalog.h"
 
-#include "app/secrets.h"
 #include "idp/oidc/oidc.h"
 #include "idp/saml/saml.h"
 #include "target/postgres/postgres.h"
@@ -31,11 +30,11 @@ idp::Fetch guarded(net::HttpFetcher& fetcher) {
 }  // namespace
 
 engine::Catalog make_catalog(const base::Clock& clock, base::Entropy& entropy, const base::Log& log,
-                             net::HttpFetcher& fetcher, const std::string& instance) {
+                             net::HttpFetcher& fetcher, const idp::SecretSource& secrets, const std::string& instance) {
   engine::Catalog catalog;
-  catalog.idps.emplace("oidc", idp::oidc::make_oidc_driver(clock, entropy, log, guarded(fetcher), resolve_secret));
-  catalog.idps.emplace("saml", idp::saml::make_saml_driver(clock, entropy, log, guarded(fetcher), resolve_secret));
-  catalog.targets.emplace("pg", target::postgres::make_postgres_driver(clock, entropy, log, resolve_secret, instance));
+  catalog.idps.emplace("oidc", idp::oidc::make_oidc_driver(clock, entropy, log, guarded(fetcher), secrets));
+  catalog.idps.emplace("saml", idp::saml::make_saml_driver(clock, entropy, log, guarded(fetcher), secrets));
+  catalog.targets.emplace("pg", target::postgres::make_postgres_driver(clock, entropy, log, secrets, instance));
   return catalog;
 }
 

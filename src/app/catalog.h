@@ -9,6 +9,6 @@ namespace daypass::app {
 
 /// `fetcher`, `clock`, `entropy` and `log` outlive the catalog.
 engine::Catalog make_catalog(const base::Clock& clock, base::Entropy& entropy, const base::Log& log,
-                             net::HttpFetcher& fetcher, const std::string& instance);
+                             net::HttpFetcher& fetcher, const idp::SecretSource& secrets, const std::string& instance);
 
 }  // namespace daypass::app

@@ -41,8 +41,8 @@ struct Server::Impl {
         gate(threads, clock, entropy, log, gate_options(c, gate_tls)),
         workers(vault, clock, log, {}),
         engine(engine::Engine::Ports{*store, clock, entropy, log, gate, workers, vault,
-                                     make_catalog(clock, entropy, log, client, keys.instance), c.data_dir + "/secrets",
-                                     keys.instance}) {
+                                     make_catalog(clock, entropy, log, client, secrets(), keys.instance),
+                                     c.data_dir + "/secrets", keys.instance}) {
     gate.attach(engine);
     workers.report_to(engine);
   }
@@ -51,6 +51,13 @@ struct Server::Impl {
   ~Impl() { drain(std::chrono::seconds(0)); }
   void drain(base::Millis patience);
 
+  /// "tenant:NAME" from the store, all else from files and the environment.
+  idp::SecretSource secrets() {
+    return [this](const core::TenantId& tenant, const core::SecretRef& ref) -> base::Result<base::Secret> {
+      if (!ref.ref.starts_with("tenant:")) return resolve_secret(ref);
+      return engine::open_secret(*store, vault, tenant, ref.ref.substr(7), clock.wall());
+    };
+  }
   static gate::PostgresGateOptions gate_options(const config::ServerConfig& c, const net::TlsServerContext& tls) {
     gate::PostgresGateOptions options(tls);
     options.max_connections = static_cast<std::size_t>(c.max_connections);

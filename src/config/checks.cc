@@ -45,13 +45,6 @@ Verdict between_1_and(std::string_view text, std::size_t most) {
   return no_longer_than(text, most);
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return out;
-}
-
 // TLS everywhere, but for what never leaves this machine.
 Verdict safe_scheme(const Url& url, std::string_view text) {
   if (url.scheme == "https" || is_loopback(url.host)) return std::nullopt;
@@ -60,6 +53,13 @@ Verdict safe_scheme(const Url& url, std::string_view text) {
 }
 
 }  // namespace
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  return out;
+}
 
 std::string clip(std::string_view text, std::size_t bytes) {
   if (text.size() <= bytes) return std::string(text);
@@ -223,13 +223,22 @@ Verdict entity_id(std::string_view text) {
   return Complaint{"must be a URI of at most 1024 visible characters, not " + shown(text), {}};
 }
 
+namespace {
+/// "tenant:NAME", where it stands.
+Verdict kept_here(std::string_view text) {
+  if (!idp_name(text.substr(7))) return std::nullopt;
+  return Complaint{"must name a secret of this tenant: 1 to 31 of a-z, 0-9 and -", "daypass secrets ls shows them"};
+}
+}  // namespace
+
 Verdict file_ref(std::string_view text) {
+  if (text.starts_with("tenant:")) return kept_here(text);
   if (text.starts_with("file:/") && text.size() > 6) return std::nullopt;
   return Complaint{"must name a file, not " + shown(text), "write it like \"file:/etc/daypass/corp.xml\""};
 }
 
 Verdict metadata(std::string_view text) {
-  if (text.starts_with("file:")) return file_ref(text);
+  if (text.starts_with("file:") || text.starts_with("tenant:")) return file_ref(text);
   if (fetch_url(text))
     return Complaint{"must be an https URL or file:/path, not " + shown(text),
                      "the provider's administrator page shows the URL"};
@@ -283,6 +292,7 @@ Verdict scope(std::string_view text) {
 
 Verdict secret_ref(std::string_view text) {
   // Whatever stands here may be the secret itself: no message shows it.
+  if (text.starts_with("tenant:")) return kept_here(text);
   if (text.starts_with("file:")) {
     if (text.substr(5).starts_with('/')) return std::nullopt;
     return Complaint{"must name a file by its absolute path", "write it like \"file:/etc/daypass/secret\""};
@@ -296,7 +306,8 @@ Verdict secret_ref(std::string_view text) {
   }
   return Complaint{
       "must say where the secret is, not what it is",
-      "put it into a file that only the server can read and write \"file:/etc/daypass/secret\" (or \"env:NAME\")"};
+      "put it into a file that only the server can read and write \"file:/etc/daypass/secret\" (or \"env:NAME\"), or "
+      "keep it here: daypass secrets set NAME, and \"tenant:NAME\""};
 }
 
 Verdict claim(std::string_view text) {

@@ -22,6 +22,8 @@ std::string clip(std::string_view text, std::size_t bytes);
 std::string shown(std::string_view text);
 
 inline constexpr std::size_t max_string_bytes = 4096;
+/// A-Z as a-z; all else as it is.
+std::string lower(std::string_view text);
 /// True when there is a control character in it.
 bool has_control(std::string_view text) noexcept;
 

@@ -20,6 +20,13 @@ template <std::int64_t Least, std::int64_t Most, class Spec>
 void setting_integer(Reader& r, const Node& node, Spec& out) {
   if (const auto i = r.integer(node, Least, Most)) out.settings.set(r.key, *i);
 }
+template <class Spec>
+void setting_boolean(Reader& r, const Node& node, Spec& out) {
+  if (node.kind == Node::Kind::boolean)
+    out.settings.set(r.key, node.boolean);
+  else
+    r.wrong_type(node, "true or false");
+}
 template <const auto& Words, class Spec>
 void setting_word(Reader& r, const Node& node, Spec& out) {
   const std::string* s = r.string(node);
@@ -167,6 +174,13 @@ constexpr auto pg_target = std::to_array<Key<T>>({
      "Comes with `gate_key`."},
     {"gate_key", "path", none, "\"/etc/daypass/gate-client.key\"", setting_text<check::absolute_path, T>,
      "PEM private key of `gate_cert`."},
+    {"public_only",
+     "boolean",
+     {"false"},
+     "true",
+     setting_boolean<T>,
+     "Connect only if the host is an address of the internet: none of a private network, whatever its name leads to. "
+     "Always so for what a tenant's administrators apply, unless the operator lets them name the host."},
 });
 
 constexpr auto pg_role = std::to_array<Key<R>>({

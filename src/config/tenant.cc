@@ -111,13 +111,6 @@ class TenantParser {
 
 enum class FileKind { toml, policy, ignored, misplaced, unprintable };
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return out;
-}
-
 // Nothing that looks like a policy or a table may be passed over in silence: it could hold a forbid.
 FileKind kind_of(std::string_view name) {
   if (name.size() > 255 || !base::is_utf8(name) || has_control(name)) return FileKind::unprintable;

@@ -334,6 +334,12 @@ TEST(Idp, Saml) {
   EXPECT_THAT(problems_of(start + "sp_keys = [\"-----BEGIN\"]\n"),
               ElementsAre(HasSubstr("must say where the secret is")));
 
+  EXPECT_THAT(problems_of(start + "sp_keys = [\"tenant:saml-2026\"]\n"), IsEmpty());
+  EXPECT_THAT(problems_of(start + "sp_keys = [\"tenant:Saml/x\"]\n"),
+              ElementsAre(HasSubstr("a secret of this tenant")));
+  EXPECT_THAT(from("metadata = \"tenant:corp-metadata\"\n"), IsEmpty());
+  EXPECT_THAT(from("metadata = \"tenant:\"\n"), ElementsAre(HasSubstr("a secret of this tenant")));
+
   std::string colons;
   for (int i = 0; i < 32; ++i) colons += i == 0 ? "AB" : ":AB";
   const auto parsed =

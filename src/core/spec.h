@@ -13,7 +13,8 @@
 
 namespace daypass::core {
 
-/// A secret by reference, "file:/etc/daypass/idp-secret" or "env:NAME": the text itself never enters a document.
+/// A secret by reference, "file:/etc/daypass/idp-secret", "env:NAME" or "tenant:NAME" (kept here, sealed): the text
+/// itself never enters a document.
 struct SecretRef {
   std::string ref;
   bool operator==(const SecretRef&) const = default;
@@ -36,12 +37,14 @@ enum class Overage { refuse, fetch };
 
 /// What only a provider of the protocol "saml" has.
 struct SamlSpec {
-  std::string metadata;                      ///< an https URL, or "file:/path"
+  std::string metadata;                      ///< an https URL, "file:/path" or "tenant:NAME"
   std::vector<std::string> metadata_sha256;  ///< of the provider's signing certificates, lower-case hex: for a URL
-  std::string metadata_signer;               ///< "file:/path" of the PEM certificate that signs the metadata
+  std::string metadata_signer;               ///< "file:/path" or "tenant:NAME" of the PEM certificate that signs the metadata
   std::string sp_entity_id;                  ///< empty: the URL of our own metadata
   std::vector<std::string> sp_keys;  ///< secret references: PEM, key and certificate; the first signs, all decrypt
   std::string name_id_format;        ///< asked for; empty: none
+  /// Fetched, and trusted for its certificates or its signer; else given by whoever wrote the settings.
+  [[nodiscard]] bool metadata_by_url() const { return metadata.starts_with("http"); }
   bool operator==(const SamlSpec&) const = default;
 };
 

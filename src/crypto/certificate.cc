@@ -2,8 +2,6 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
-#include <algorithm>
-
 #include "base/encoding.h"
 #include "crypto/certificate_impl.h"
 #include "crypto/digest.h"
@@ -68,14 +66,6 @@ X509Ptr read_pem(std::string_view pem) {
 }
 
 }  // namespace
-
-std::optional<std::string> base64_with_white_space(std::string_view text) {
-  std::string tight;
-  tight.reserve(text.size());
-  std::ranges::copy_if(text, std::back_inserter(tight),
-                       [](char c) { return c != ' ' && c != '\t' && c != '\r' && c != '\n'; });
-  return base::base64_decode(tight);
-}
 
 Result<Certificate> Certificate::from_base64(std::string_view text) {
   const ErrorQueueGuard guard;

@@ -1,7 +1,6 @@
 // The inside of certificates and key pairs, shared by the XML files of this room. Inside this room only.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "crypto/jose_key.h"
@@ -26,8 +25,5 @@ struct KeyPair::Impl {
   PkeyPtr key;
   Certificate certificate;
 };
-
-/// Base64 as XML Schema has it: white space may stand anywhere, everything else is strict.
-std::optional<std::string> base64_with_white_space(std::string_view text);
 
 }  // namespace daypass::crypto::xml

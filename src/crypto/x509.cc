@@ -50,18 +50,46 @@ void add_extension(X509* certificate, int nid, const char* text) {
   DP_ASSERT(extension != nullptr && X509_add_ext(certificate, extension.get(), -1) == 1);
 }
 
-void set_serial(X509* certificate, const EVP_PKEY* key) {
+void set_serial(X509* certificate, EVP_PKEY* key) {
   // RFC 5280 section 4.1.2.2: positive, at most 20 octets, unique. The key is fresh, so 126 bits of its hash are.
-  const std::string point = [&] {
-    std::size_t size = 0;
-    DP_ASSERT(EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, nullptr, 0, &size) == 1);
-    std::string out(size, '\0');
-    DP_ASSERT(EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, bytes(out), out.size(), &size) == 1);
-    return out;
-  }();
-  std::string serial = sha256(point).substr(0, 16);
+  unsigned char* der = nullptr;
+  const int size = i2d_PUBKEY(key, &der);
+  DP_ASSERT(size > 0);
+  std::string serial = sha256({reinterpret_cast<const char*>(der), static_cast<std::size_t>(size)}).substr(0, 16);
+  OPENSSL_free(der);
   serial[0] = static_cast<char>((serial[0] & 0x3f) | 0x40);
   DP_ASSERT(BN_to_ASN1_INTEGER(bignum(serial).get(), X509_get_serialNumber(certificate)) != nullptr);
+}
+
+/// Subject and issuer, validity, serial number, key, and that it is no CA: all but what it is for, and the signature.
+X509Ptr certificate_of(EVP_PKEY* key, const std::string& common_name, base::WallTime not_before,
+                       base::WallTime not_after) {
+  X509Ptr certificate(X509_new());
+  DP_ASSERT(key != nullptr && certificate != nullptr);
+  DP_ASSERT(X509_set_version(certificate.get(), X509_VERSION_3) == 1);
+  set_serial(certificate.get(), key);
+  const auto seconds = [](base::WallTime t) {
+    return static_cast<time_t>(std::chrono::floor<std::chrono::seconds>(t).time_since_epoch().count());
+  };
+  DP_ASSERT(ASN1_TIME_set(X509_getm_notBefore(certificate.get()), seconds(not_before)) != nullptr &&
+            ASN1_TIME_set(X509_getm_notAfter(certificate.get()), seconds(not_after)) != nullptr);
+  X509_NAME* subject = X509_get_subject_name(certificate.get());
+  DP_ASSERT(X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8, bytes(std::string_view(common_name)),
+                                       static_cast<int>(common_name.size()), -1, 0) == 1);
+  DP_ASSERT(X509_set_issuer_name(certificate.get(), subject) == 1);
+  DP_ASSERT(X509_set_pubkey(certificate.get(), key) == 1);
+  add_extension(certificate.get(), NID_basic_constraints, "critical,CA:FALSE");
+  add_extension(certificate.get(), NID_subject_key_identifier, "hash");
+  return certificate;
+}
+
+CertificateAndKey signed_pair(X509* certificate, EVP_PKEY* key) {
+  DP_ASSERT(X509_sign(certificate, key, md_sha256()) > 0);
+  const BioPtr out(BIO_new(BIO_s_mem()));
+  DP_ASSERT(out != nullptr && PEM_write_bio_X509(out.get(), certificate) == 1);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &data);
+  return {std::string(data, static_cast<std::size_t>(size)), private_key_to_pem(key)};
 }
 
 }  // namespace
@@ -71,37 +99,21 @@ CertificateAndKey self_signed(const std::vector<std::string>& names, base::WallT
   const NamesPtr alternatives = alternative_names(names);
   DP_ASSERT(sk_GENERAL_NAME_num(alternatives.get()) > 0);
   const PkeyPtr key(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
-  const X509Ptr certificate(X509_new());
-  DP_ASSERT(key != nullptr && certificate != nullptr);
-  DP_ASSERT(X509_set_version(certificate.get(), X509_VERSION_3) == 1);
-  set_serial(certificate.get(), key.get());
-  const auto seconds = [](base::WallTime t) {
-    return static_cast<time_t>(std::chrono::floor<std::chrono::seconds>(t).time_since_epoch().count());
-  };
-  DP_ASSERT(ASN1_TIME_set(X509_getm_notBefore(certificate.get()), seconds(not_before)) != nullptr &&
-            ASN1_TIME_set(X509_getm_notAfter(certificate.get()), seconds(not_after)) != nullptr);
-
   // Clients read the alternative names; the common name (64 characters at most) is for people who look at it.
   const auto first = std::find_if(names.begin(), names.end(), is_ascii_name);
-  const std::string common = first->size() <= 64 ? *first : "daypass";
-  X509_NAME* subject = X509_get_subject_name(certificate.get());
-  DP_ASSERT(X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8, bytes(std::string_view(common)),
-                                       static_cast<int>(common.size()), -1, 0) == 1);
-  DP_ASSERT(X509_set_issuer_name(certificate.get(), subject) == 1);
-  DP_ASSERT(X509_set_pubkey(certificate.get(), key.get()) == 1);
+  const X509Ptr certificate =
+      certificate_of(key.get(), first->size() <= 64 ? *first : "daypass", not_before, not_after);
   DP_ASSERT(X509_add1_ext_i2d(certificate.get(), NID_subject_alt_name, alternatives.get(), 0, X509V3_ADD_DEFAULT) == 1);
   // Not a CA: whoever steals this key impersonates these names only. No key usage: with one, old verifiers refuse a
   // self-signed certificate as its own issuer unless it may sign certificates.
-  add_extension(certificate.get(), NID_basic_constraints, "critical,CA:FALSE");
   add_extension(certificate.get(), NID_ext_key_usage, "serverAuth");
-  add_extension(certificate.get(), NID_subject_key_identifier, "hash");
-  DP_ASSERT(X509_sign(certificate.get(), key.get(), md_sha256()) > 0);
+  return signed_pair(certificate.get(), key.get());
+}
 
-  const BioPtr out(BIO_new(BIO_s_mem()));
-  DP_ASSERT(out != nullptr && PEM_write_bio_X509(out.get(), certificate.get()) == 1);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(out.get(), &data);
-  return {std::string(data, static_cast<std::size_t>(size)), private_key_to_pem(key.get())};
+CertificateAndKey self_signed_rsa(const std::string& name, base::WallTime not_before, base::WallTime not_after) {
+  DP_ASSERT(!name.empty() && name.size() <= 64);
+  const PkeyPtr key(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", std::size_t{3072}));
+  return signed_pair(certificate_of(key.get(), name, not_before, not_after).get(), key.get());
 }
 
 base::Result<std::string> server_end_point(const std::string& certificate_pem) {

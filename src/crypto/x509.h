@@ -1,4 +1,5 @@
-// The little X.509 that Daypass makes itself: a P-256 server certificate for listeners that were given none.
+// The little X.509 that Daypass makes itself: a P-256 server certificate for listeners that were given none, and key
+// pairs of tenants.
 #pragma once
 
 #include <string>
@@ -20,6 +21,10 @@ struct CertificateAndKey {
 /// them.
 CertificateAndKey self_signed(const std::vector<std::string>& names, base::WallTime not_before,
                               base::WallTime not_after);
+
+/// Self-signed RSA-3072 certificate of `name` (1 to 64 printable ASCII characters), to carry a public key to whoever
+/// verifies or encrypts with it: SAML metadata, private_key_jwt. No TLS server's.
+CertificateAndKey self_signed_rsa(const std::string& name, base::WallTime not_before, base::WallTime not_after);
 
 /// tls-server-end-point channel binding of a PEM certificate (RFC 5929 section 4.1): raw bytes. Errors: "x509.pem",
 /// "x509.no_digest" (an Ed25519 signature, for which the RFC defines none).

@@ -5,6 +5,7 @@
 
 #include "crypto/digest.h"
 #include "crypto/test_support.h"
+#include "crypto/xml_signature.h"
 
 namespace daypass::crypto {
 namespace {
@@ -41,6 +42,15 @@ int verify(X509* certificate, const std::string& name, bool ip, const char* when
   X509_VERIFY_PARAM_set_time(param, std::chrono::floor<std::chrono::seconds>(at(when)).time_since_epoch().count());
   X509_verify_cert(context.get());
   return X509_STORE_CTX_get_error(context.get());
+}
+
+TEST(SelfSigned, AnRsaPairServesSaml) {
+  const CertificateAndKey made =
+      self_signed_rsa("daypass acme saml-2026", at("2026-11-24T00:00:00Z"), at("2036-11-24T00:00:00Z"));
+  const auto pair = xml::KeyPair::from_pem(base::Secret(made.certificate_pem + std::string(made.key_pem.reveal())));
+  ASSERT_TRUE(pair.ok()) << pair.error().message;
+  const X509Ptr certificate = parse(made.certificate_pem);
+  EXPECT_EQ(EVP_PKEY_get_bits(X509_get0_pubkey(certificate.get())), 3072);
 }
 
 TEST(SelfSigned, IsItsOwnTrustAnchorForItsNamesAndTimes) {

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 
+#include "base/encoding.h"
 #include "base/utf8.h"
 #include "crypto/xml_impl.h"
 
@@ -190,6 +191,14 @@ Result<Element> read(xmlNode* node, std::vector<xmlNode*>& nodes) {
 }
 
 }  // namespace
+
+std::optional<std::string> base64_with_white_space(std::string_view text) {
+  std::string tight;
+  tight.reserve(text.size());
+  std::ranges::copy_if(text, std::back_inserter(tight),
+                       [](char c) { return c != ' ' && c != '\t' && c != '\r' && c != '\n'; });
+  return base::base64_decode(tight);
+}
 
 void start_libraries() {
   static std::once_flag once;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,9 @@ namespace daypass::crypto::xml {
 inline constexpr std::string_view dsig_ns = "http://www.w3.org/2000/09/xmldsig#";
 inline constexpr std::string_view xenc_ns = "http://www.w3.org/2001/04/xmlenc#";
 inline constexpr std::string_view exclusive_c14n = "http://www.w3.org/2001/10/xml-exc-c14n#";
+
+/// Base64 as XML Schema has it (part 2, section 3.2.16): white space may stand anywhere, all else is strict.
+std::optional<std::string> base64_with_white_space(std::string_view text);
 
 struct Limits {
   std::size_t bytes = std::size_t{256} * 1024;

@@ -3,7 +3,7 @@
 //   login.cc    sign-in, tokens, logout            access.cc     credentials, admit, connections (the gate's side)
 //   renew.cc    what is known of a person now takes the place of what was known at the sign-in
 //   grants.cc   extend, end, list                  reload.cc     apply a tenant's folder, decide live grants again
-//   tenants.cc  made and deleted at runtime
+//   tenants.cc  made and deleted at runtime       secrets.cc    what a tenant keeps here     reach.cc  what it may name
 //   recover.cc  after a restart                    reconcile.cc  compare targets with the store
 //   simulate.cc replay recorded decisions under another folder
 //   turn.h      one batch: one transaction, a savepoint per event, effects after the commit; cuts before it
@@ -109,7 +109,21 @@ struct TenantInfo {
   std::string display;
   base::WallTime created_at{};
   bool deleting = false;
-  std::size_t grants = 0;  ///< not closed
+  std::size_t grants = 0;                       ///< not closed; known in the answer to a deletion only
+  std::vector<std::string> private_hosts = {};  ///< of a private network, that its administrators may name; lower case
+};
+/// What the operator changes of a tenant; what is not set stays.
+struct TenantChange {
+  std::optional<std::string> display;
+  std::optional<std::vector<std::string>> private_hosts;
+};
+
+/// A secret that the tenant keeps here, without what it is.
+struct SecretInfo {
+  std::string name;
+  base::WallTime set_at{};
+  std::string set_by;
+  std::string certificate_pem;  ///< of a key pair that was made here; empty: a text
 };
 
 struct Applied {
@@ -225,15 +239,28 @@ class Engine final : public Access {
   // -- tenants (tenants.cc) ----------------------------------------------------------------------------------------
   /// Errors: "tenant.exists", "tenant.used_before" (a name is never given twice).
   void create_tenant(core::TenantId id, std::string display, std::string actor, Done<TenantInfo> done);
+  /// What is applied already stays as it is. Errors: "tenant.unknown", "tenant.display", "tenant.private_host".
+  void change_tenant(core::TenantId id, TenantChange change, std::string actor, Done<TenantInfo> done);
   /// Ends every login and grant of the tenant at once, and when each is proven gone erases all it had but its audit
   /// log. Error: "tenant.unknown". Said again: how far it is.
   void delete_tenant(core::TenantId id, std::string actor, Done<TenantInfo> done);
   std::vector<TenantInfo> tenants();            ///< any thread; by name, those being deleted among them
   bool serves(const core::TenantId& id) const;  ///< any thread; false while it is being deleted
 
+  // -- secrets of a tenant (secrets.cc) ----------------------------------------------------------------------------
+  void secrets(core::TenantId tenant, Done<std::vector<SecretInfo>> done);
+  /// Takes the place of one of that name. Errors: "secret.name", "secret.value", "secret.count".
+  void set_secret(core::TenantId tenant, std::string name, base::Secret value, std::string actor,
+                  Done<SecretInfo> done);
+  /// An RSA key pair with its certificate, for SAML and for private_key_jwt. Errors: "secret.name", "secret.exists",
+  /// "secret.count".
+  void make_key(core::TenantId tenant, std::string name, std::string actor, Done<SecretInfo> done);
+  /// Errors: "secret.unknown", "secret.in_use".
+  void remove_secret(core::TenantId tenant, std::string name, std::string actor, Done<void> done);
+
   // -- tenant (reload.cc) ------------------------------------------------------------------------------------------
-  /// Who is not the operator may name files of the server only below the tenant's own folder, or as they are named
-  /// already.
+  /// Who is not the operator may name files of the server only below the tenant's own folder, and hosts of a private
+  /// network only where the operator lets the tenant, or both as they are named already (reach.cc).
   void apply(core::TenantId tenant, std::map<std::string, std::string> files, std::string actor, bool dry_run,
              Done<Applied> done);
   /// What the recorded decisions would become under a folder, before it is applied (simulate.cc).
@@ -262,5 +289,9 @@ class Engine final : public Access {
 
 /// Carries one intent out on its target and says what came of it. Blocks up to `budget`. Used by every Workers.
 core::GrantEvent carry_out(const Job& job, const Vault& vault, base::Millis budget);
+
+/// What "tenant:NAME" stands for. From any thread. Errors: "secret.unknown", "secret.shape", "seal.*", the store's.
+base::Result<base::Secret> open_secret(store::Store& store, const Vault& vault, const core::TenantId& tenant,
+                                       const std::string& name, base::WallTime now);
 
 }  // namespace daypass::engine

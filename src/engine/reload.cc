@@ -43,57 +43,6 @@ std::vector<core::RoleSpec> roles_of(const core::TenantSpec& spec, const core::T
   return out;
 }
 
-// What of the server's own a spec names: files and environment variables. A host is none of them, also when it is a
-// socket's folder.
-using References = std::set<std::string>;
-void note(References& out, const std::string& text) {
-  if (text.starts_with("file:") || text.starts_with("env:") || text.starts_with('/')) out.insert(text);
-}
-References references_of(const core::IdpSpec& idp) {
-  References out;
-  for (const auto* text : {&idp.client_secret.ref, &idp.ca_file, &idp.saml.metadata, &idp.saml.metadata_signer})
-    note(out, *text);
-  for (const auto& key : idp.saml.sp_keys) note(out, key);
-  return out;
-}
-References references_of(const core::TargetSpec& target) {
-  References out;
-  for (const auto& [key, value] : target.settings)
-    if (key != "host" && value.as_string() != nullptr) note(out, *value.as_string());
-  return out;
-}
-
-}  // namespace
-
-// A tenant's administrators are not the server's: what they let it read and send to servers of their own must be
-// theirs. What the operator has set stays as it is, together with all that decides where it is sent.
-void refuse_foreign_references(const core::TenantSpec& before, const core::TenantSpec& after,
-                               const std::string& secrets, std::vector<config::Problem>& problems) {
-  const std::string own = secrets + "/" + after.tenant.str() + "/";
-  const auto judge = [&](const References& references) {
-    for (const auto& reference : references) {
-      std::string_view path = reference;
-      if (path.starts_with("file:")) path.remove_prefix(5);
-      if (!secrets.empty() && path.starts_with(own) && path.find("/../") == std::string_view::npos &&
-          !path.ends_with("/.."))
-        continue;
-      problems.push_back({"tenant.toml", 0, 0,
-                          "a reference to something of the server that is not the tenant's own: " + reference,
-                          "put it below " + own + " on the server, or let the operator apply this over the socket"});
-    }
-  };
-  for (const auto& idp : after.idps) {
-    const core::IdpSpec* was = before.idp(idp.name);
-    if (was == nullptr || !(*was == idp)) judge(references_of(idp));
-  }
-  for (const auto& target : after.targets) {
-    const core::TargetSpec* was = before.target(target.id);
-    if (was == nullptr || !(was->settings == target.settings)) judge(references_of(target));
-  }
-}
-
-namespace {
-
 // Which servers a tenant's targets are on, by each name that is known of them: where they are reached, and what the
 // server says of itself. Two tenants never share one: an account of the one would be a neighbour of the other's.
 using Servers = std::vector<std::pair<core::TargetId, std::string>>;
@@ -148,6 +97,11 @@ void check_targets(const Tenant& tenant, Applied& out, Servers& servers) {
     if (const auto identity = target->server_identity(std::chrono::seconds(5)); identity.ok())
       servers.emplace_back(id, core::kind_of(id) + " " + *identity);
     const auto findings = target->check(roles_of(tenant.spec, id), std::chrono::seconds(5));
+    if (!findings.ok() && findings.error().code == Code::denied) {
+      out.problems.push_back(
+          {"tenant.toml", 0, 0, "target " + id.str() + ": " + findings.error().message, findings.error().hint});
+      continue;
+    }
     if (!findings.ok()) {
       out.warnings.push_back(id.str() + " could not be checked: " + findings.error().message);
       continue;
@@ -178,11 +132,9 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
   const core::TenantSpec old =
       before == nullptr ? core::TenantSpec{.tenant = tenant_id, .idps = {}, .targets = {}, .roles = {}, .policies = {}}
                         : before->spec;
+  if (actor != operator_actor) impl.confine(old, parsed.value, out.problems);
+  if (!out.problems.empty()) return done(std::move(out));
   out.plan = plan(old, parsed.value);
-  if (actor != operator_actor) {
-    refuse_foreign_references(old, parsed.value, impl.p.secrets_folder, out.problems);
-    if (!out.problems.empty()) return done(std::move(out));
-  }
   parsed.value.version = old.version + 1;
   Compiled compiled = compile(std::move(parsed.value), impl.p.catalog, before.get());
   for (const auto& warning : compiled.warnings) out.warnings.push_back(warning.render());
@@ -204,6 +156,7 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
               if (!impl.serves(tenant_id)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
               refuse_lost_targets(impl, old, world->spec, result);
               DP_CHECK(refuse_shared_servers(turn, *world, *servers, result));
+              DP_CHECK(refuse_unknown_secrets(turn, world->spec, result.problems));
               const auto now_there = impl.tenant(tenant_id);
               if ((now_there == nullptr ? 0 : now_there->spec.version) != old.version)
                 return Error{Code::conflict, "apply.conflict", "somebody else applied at the same time",

@@ -107,8 +107,7 @@ void Engine::simulate(core::TenantId tenant_id, std::map<std::string, std::strin
   const auto before = impl.tenant(tenant_id);
   if (actor != operator_actor) {
     const core::TenantSpec none{.tenant = tenant_id, .idps = {}, .targets = {}, .roles = {}, .policies = {}};
-    refuse_foreign_references(before == nullptr ? none : before->spec, parsed.value, impl.p.secrets_folder,
-                              out.problems);
+    impl.confine(before == nullptr ? none : before->spec, parsed.value, out.problems);
     if (!out.problems.empty()) return done(std::move(out));
   }
   Compiled compiled = compile(std::move(parsed.value), impl.p.catalog, before.get());

@@ -3,6 +3,9 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "base/utf8.h"
+#include "config/checks.h"
+#include "engine/references.h"
 #include "engine/turn.h"
 
 namespace daypass::engine {
@@ -14,11 +17,16 @@ constexpr std::size_t max_display = 100;
 enum class State : std::uint8_t { active, deleting, deleted };
 constexpr std::string_view words[] = {"active", "deleting", "deleted"};
 
+constexpr std::size_t max_private_hosts = 200;
+
 std::string registered(const TenantInfo& info, State state, std::string_view data_key) {
+  json::Array hosts;
+  for (const auto& host : info.private_hosts) hosts.emplace_back(host);
   return json::dump(json::Object{{"v", 1},
                                  {"state", words[static_cast<std::size_t>(state)]},
                                  {"display", info.display},
                                  {"created_at", base::to_rfc3339(info.created_at)},
+                                 {"private_hosts", std::move(hosts)},
                                  {"data_key", base::base64_encode(data_key)}});
 }
 
@@ -34,6 +42,9 @@ Result<Registered> read_registered(const store::Document& document) {
   out.info.id = core::TenantId(document.key);
   out.info.display = body.string_or("display");
   DP_TRY(out.info.created_at, base::parse_rfc3339(body.string_or("created_at")));
+  if (const json::Value* hosts = body.find("private_hosts"); hosts != nullptr && hosts->as_array() != nullptr)
+    for (const auto& host : *hosts->as_array())
+      if (host.as_string() != nullptr) out.info.private_hosts.push_back(*host.as_string());
   const auto word = std::ranges::find(words, body.string_or("state"));
   auto key = base::base64_decode(body.string_or("data_key"));
   if (word == std::end(words) || !key)
@@ -42,6 +53,28 @@ Result<Registered> read_registered(const store::Document& document) {
   out.info.deleting = out.state == State::deleting;
   out.data_key = std::move(*key);
   return out;
+}
+
+Status check_display(const std::string& display) {
+  if (display.empty() || display.size() > max_display || !base::is_utf8(display) || config::has_control(display))
+    return Error{Code::invalid, "tenant.display", "the name to show is empty, longer than 100 bytes, or no text"};
+  return {};
+}
+
+/// In lower case, each once.
+Status tidy_hosts(std::vector<std::string>& hosts) {
+  if (hosts.size() > max_private_hosts)
+    return Error{Code::invalid, "tenant.private_host", "there are more than 200 private hosts"};
+  for (auto& host : hosts) {
+    if (const auto bad = config::check::postgres_host(host))
+      return Error{Code::invalid, "tenant.private_host", "a private host " + bad->predicate,
+                   "name it as the tenant will: db.internal, 10.0.0.7"};
+    host = canonical_host(host);
+  }
+  std::ranges::sort(hosts);
+  const auto twice = std::ranges::unique(hosts);
+  hosts.erase(twice.begin(), twice.end());
+  return {};
 }
 
 Error unknown() {
@@ -160,8 +193,7 @@ std::vector<TenantInfo> Engine::tenants() {
 void Engine::create_tenant(core::TenantId id, std::string display, std::string actor, Done<TenantInfo> done) {
   Impl& impl = *impl_;
   if (display.empty()) display = id.str();
-  if (display.size() > max_display || !base::is_utf8(display))
-    return done(Error{Code::invalid, "tenant.display", "the name to show is longer than 100 bytes, or no text"});
+  if (auto good = check_display(display); !good.ok()) return done(std::move(good).error());
   impl.call<TenantInfo>(std::move(done), [&impl, id, display, actor](Turn& turn) -> Result<TenantInfo> {
     DP_TRY(const auto known, turn.tx.get(system_tenant, doc_tenant, id.str(), turn.now));
     if (known) {
@@ -186,6 +218,36 @@ void Engine::create_tenant(core::TenantId id, std::string display, std::string a
     });
     return info;
   });
+}
+
+void Engine::change_tenant(core::TenantId id, TenantChange change, std::string actor, Done<TenantInfo> done) {
+  Impl& impl = *impl_;
+  Status good = change.display ? check_display(*change.display) : Status();
+  if (good.ok() && change.private_hosts) good = tidy_hosts(*change.private_hosts);
+  if (!good.ok()) return done(std::move(good).error());
+  impl.call<TenantInfo>(
+      std::move(done), [&impl, id, change = std::move(change), actor](Turn& turn) -> Result<TenantInfo> {
+        DP_TRY(const auto known, turn.tx.get(system_tenant, doc_tenant, id.str(), turn.now));
+        if (!known) return unknown();
+        DP_TRY(Registered found, read_registered(*known));
+        if (found.state != State::active) return unknown();
+        TenantInfo& info = found.info;
+        if (change.display) info.display = *change.display;
+        if (change.private_hosts) info.private_hosts = *change.private_hosts;
+        turn.actor = actor;
+        DP_CHECK(
+            turn.put_document(system_tenant, doc_tenant, id.str(), registered(info, found.state, found.data_key), {}));
+        json::Array hosts;
+        for (const auto& host : info.private_hosts) hosts.emplace_back(host);
+        DP_CHECK(turn.audit(id, "tenant.changed", id.str(), "ok",
+                            {{"display", info.display}, {"private_hosts", std::move(hosts)}}));
+        turn.last = true;
+        turn.after.emplace_back([&impl, info] {
+          const std::unique_lock lock(impl.shared);
+          impl.registry[info.id].info = info;
+        });
+        return info;
+      });
 }
 
 void Engine::delete_tenant(core::TenantId id, std::string actor, Done<TenantInfo> done) {

@@ -210,6 +210,10 @@ struct Engine::Impl {
   std::vector<core::TenantId> deleting_tenants() const;
   /// One step of erasing: posts itself again until there is nothing left.
   Event purge_event(core::TenantId id, bool forgotten = false);
+  // reach.cc
+  /// What somebody who is not the operator may name: complains of the server's files and of private hosts, and holds
+  /// targets to the internet.
+  void confine(const core::TenantSpec& before, core::TenantSpec& after, std::vector<config::Problem>& problems) const;
   // reconcile.cc
   void reconcile(const core::TenantId& tenant, const std::shared_ptr<const Tenant>& world);
   /// Some of those that nobody uses, in turn: loaded for this alone.
@@ -251,9 +255,8 @@ inline void Engine::Impl::call<void>(Done<void> done, std::move_only_function<Re
   post(std::move(event));
 }
 
-/// What somebody who is not the operator may not let the server read (reload.cc).
-void refuse_foreign_references(const core::TenantSpec& before, const core::TenantSpec& after,
-                               const std::string& secrets, std::vector<config::Problem>& problems);
+/// Complains of secrets of the tenant's own that are not there (secrets.cc).
+Status refuse_unknown_secrets(Turn& turn, const core::TenantSpec& spec, std::vector<config::Problem>& problems);
 
 /// A login session as it is stored, and read back. Error: "session.shape".
 std::string session_body(const LoginSession& session);
@@ -269,7 +272,7 @@ inline constexpr std::string_view doc_session = "session", doc_token = "token", 
                                   doc_pending = "pending", doc_code = "code", doc_device = "device",
                                   doc_user_code = "user_code", doc_decision = "decision", doc_spec = "spec",
                                   doc_clock = "clock", doc_tenant = "tenant", doc_tombstone = "tombstone",
-                                  doc_server = "server";
+                                  doc_server = "server", doc_secret = "secret";
 /// Documents that belong to no tenant live under this name, which parse_tenant refuses.
 inline const core::TenantId system_tenant{"_system"};
 

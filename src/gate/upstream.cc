@@ -33,6 +33,7 @@ target::Upstream address_of(const target::Upstream& upstream) {
   copy.tls = upstream.tls;
   copy.ca_file = upstream.ca_file;
   copy.server_name = upstream.server_name;
+  copy.public_only = upstream.public_only;
   copy.client_cert_file = upstream.client_cert_file;
   copy.client_key_file = upstream.client_key_file;
   return copy;
@@ -44,7 +45,7 @@ awaitable<Result<net::StreamPtr>> open_upstream(PostgresGate::Impl& gate, net::i
   std::string path = to.host + "/.s.PGSQL." + std::to_string(to.port);
   std::string host = to.host;
   auto connected = unix_socket ? co_await net::connect_unix(io, std::move(path), connect_time)
-                               : co_await net::connect_tcp(io, std::move(host), to.port, connect_time);
+                               : co_await net::connect_tcp(io, std::move(host), to.port, connect_time, to.public_only);
   if (!connected.ok()) co_return unreachable(connected.error());
   net::StreamPtr stream = std::move(*connected);
   if (!to.tls || unix_socket) co_return std::move(stream);

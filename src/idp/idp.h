@@ -102,8 +102,8 @@ class IdentityProvider {
   virtual base::Status probe(Millis budget) = 0;
 };
 
-/// Resolves a SecretRef; given by app/.
-using SecretSource = std::function<base::Result<base::Secret>(const core::SecretRef&)>;
+/// Resolves a reference of a tenant; given by app/.
+using SecretSource = std::function<base::Result<base::Secret>(const core::TenantId&, const core::SecretRef&)>;
 
 class Driver {
  public:

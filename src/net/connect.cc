@@ -11,6 +11,7 @@
 #include <cstring>
 #include <vector>
 
+#include "net/egress.h"
 #include "net/socket_stream.h"
 
 namespace daypass::net {
@@ -128,7 +129,8 @@ awaitable<Result<StreamPtr>> connect_address(io_context& io, const Address& addr
 
 }  // namespace
 
-awaitable<Result<StreamPtr>> connect_tcp(io_context& io, std::string host, std::uint16_t port, base::Millis timeout) {
+awaitable<Result<StreamPtr>> connect_tcp(io_context& io, std::string host, std::uint16_t port, base::Millis timeout,
+                                         bool public_only) {
   const std::string where = (host.contains(':') ? "[" + host + "]" : host) + ":" + std::to_string(port);
   const Steady::time_point end = Steady::now() + timeout;
   std::vector<Address> addresses = literal(host, port);
@@ -138,6 +140,14 @@ awaitable<Result<StreamPtr>> connect_tcp(io_context& io, std::string host, std::
     Result<std::vector<Address>> found = co_await resolve(io, host, port, timeout);
     if (!found) co_return found.error();
     addresses = std::move(found).value();
+  }
+  if (public_only) {
+    std::erase_if(addresses, [](const Address& address) {
+      return classify(reinterpret_cast<const sockaddr*>(&address.data), address.size) != AddressClass::global;
+    });
+    if (addresses.empty())
+      co_return Error(Code::denied, "net.private", where + " is no address of the internet",
+                      "the operator says which hosts of a private network a tenant may name: daypass tenants set");
   }
   Error last = timeout_error(where);
   for (std::size_t i = 0; i < addresses.size(); ++i) {

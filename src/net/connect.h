@@ -11,9 +11,10 @@
 namespace daypass::net {
 
 /// Resolves `host` (name or address literal) off the io thread and tries its addresses in turn, all within `timeout`.
-/// TCP_NODELAY and keep-alive are on. Errors: "net.resolve", "net.connect", "net.timeout".
+/// TCP_NODELAY and keep-alive are on. With `public_only`, addresses that are not of the internet (net/egress.h) are
+/// left out, whatever name led there. Errors: "net.resolve", "net.connect", "net.timeout", "net.private".
 awaitable<base::Result<StreamPtr>> connect_tcp(io_context& io, std::string host, std::uint16_t port,
-                                               base::Millis timeout);
+                                               base::Millis timeout, bool public_only = false);
 
 /// Errors: "net.path_too_long", "net.connect", "net.timeout".
 awaitable<base::Result<StreamPtr>> connect_unix(io_context& io, std::string path, base::Millis timeout);

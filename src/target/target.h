@@ -66,6 +66,7 @@ struct Upstream {
   std::string ca_file;      ///< PEM; empty: the system's
   std::string server_name;  ///< what the certificate must say
   std::string client_cert_file, client_key_file;
+  bool public_only = false;  ///< whoever named the host may not lead us into a private network
 };
 
 /// Errors are "<driver>.<what>"; "<driver>.connect" and "<driver>.timeout" say that the target gave no answer.
@@ -89,8 +90,8 @@ class Target {
   [[nodiscard]] virtual Upstream upstream(const std::string& account, base::Secret password) const = 0;
 };
 
-/// Resolves a SecretRef; given by app/, the only room that reads files and the environment for secrets.
-using SecretSource = std::function<base::Result<base::Secret>(const core::SecretRef&)>;
+/// Resolves a reference of a tenant; given by app/, the only room that reads files and the environment for secrets.
+using SecretSource = std::function<base::Result<base::Secret>(const core::TenantId&, const core::SecretRef&)>;
 
 /// A driver: builds a Target from a spec. Error: check "target.setting", with the key and a hint.
 class Driver {

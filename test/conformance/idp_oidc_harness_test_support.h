@@ -21,9 +21,10 @@ class OidcHarness final : public Harness {
     spec.client_id = op_.client_id;
     spec.client_secret.ref = "env:SECRET";
     spec.groups_from = "groups";
-    driver_ = oidc::make_oidc_driver(clock_, entropy_, log_, op_.fetch(), [this](const core::SecretRef&) {
-      return base::Result<base::Secret>(base::Secret(op_.client_secret));
-    });
+    driver_ = oidc::make_oidc_driver(clock_, entropy_, log_, op_.fetch(),
+                                     [this](const core::TenantId&, const core::SecretRef&) {
+                                       return base::Result<base::Secret>(base::Secret(op_.client_secret));
+                                     });
     provider_ = driver_->make(core::TenantId("default"), spec).value();
   }
 

@@ -27,7 +27,9 @@ class SamlHarness final : public Harness {
           ++fetches_;
           return Reply{200, "application/samlmetadata+xml", published_};
         },
-        [](const core::SecretRef&) { return base::Result<base::Secret>(base::Secret(std::string_view("x"))); });
+        [](const core::TenantId&, const core::SecretRef&) {
+          return base::Result<base::Secret>(base::Secret(std::string_view("x")));
+        });
     provider_ = driver_->make(core::TenantId("default"), spec).value();
   }
 

@@ -58,7 +58,9 @@ class PgTls : public ::testing::Test {
     for (const auto& [key, value] : more) spec.settings.set(key, value);
     const auto driver = target::postgres::make_postgres_driver(
         clock_, entropy_, log_,
-        [](const core::SecretRef&) -> base::Result<base::Secret> { return base::Secret("tls-admin-password"); },
+        [](const core::TenantId&, const core::SecretRef&) -> base::Result<base::Secret> {
+          return base::Secret("tls-admin-password");
+        },
         "tls001");
     auto made = driver->make(core::TenantId("default"), spec);
     if (!made.ok()) return std::move(made).error();

@@ -103,7 +103,10 @@ core::TargetSpec PgWorld::spec(std::uint16_t port) const {
 std::unique_ptr<target::Driver> PgWorld::new_driver() {
   return target::postgres::make_postgres_driver(
       clock, entropy, log,
-      [](const core::SecretRef&) -> base::Result<base::Secret> { return base::Secret(admin_password); }, instance_);
+      [](const core::TenantId&, const core::SecretRef&) -> base::Result<base::Secret> {
+        return base::Secret(admin_password);
+      },
+      instance_);
 }
 
 std::shared_ptr<target::Target> PgWorld::new_target(std::uint16_t port) {

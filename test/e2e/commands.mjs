@@ -20,9 +20,14 @@ export const commands = {
   'grants end': (v) => [['grants', 'end', v.grant]],
   'sessions end': (v) => [['sessions', 'end', v.session]],
   'policy explain': (v) => [['policy', 'explain', v.principal, 'pg/orders/reader'], ['policy', 'explain', v.person, 'pg/orders/reader'], ['policy', 'explain', 'corp/dana', v.role]],
+  'secrets ls': (v) => [['secrets', 'ls', '--tenant', v.tenant]],
+  'secrets set': 'keeps something new of its own; operations.mjs tries names of another tenant',
+  'secrets make-key': 'makes something new of its own; operations.mjs tries names of another tenant',
+  'secrets rm': (v) => [['secrets', 'rm', v.secret]],
   'target check': (v) => [['target', 'check', v.target]],
   // Only over the operator's socket: without it, the name of a tenant makes no difference.
   'tenants create': (v) => [['tenants', 'create', v.tenant]],
+  'tenants set': (v) => [['tenants', 'set', v.tenant, '--private-host', '127.0.0.1']],
   'tenants delete': (v) => [['tenants', 'delete', v.tenant, '--yes']],
   // Each at another tenant, with the login at one's own.
   status: (v) => [['status', '--tenant', v.tenant]],

@@ -47,6 +47,10 @@ export const operations = {
   'GET /t/{tenant}/api/v1/policy/schema': () => ({ at: '/api/v1/policy/schema' }),
   'GET /t/{tenant}/api/v1/targets': () => ({ at: '/api/v1/targets' }),
   'POST /t/{tenant}/api/v1/targets/{kind}/{name}/check': (v) => ({ at: `/api/v1/targets/${kindAndName(v.target)}/check` }),
+  'GET /t/{tenant}/api/v1/secrets': () => ({ at: '/api/v1/secrets' }),
+  'PUT /t/{tenant}/api/v1/secrets/{name}': (v) => ({ at: `/api/v1/secrets/${p(v.secret)}`, json: { value: '' } }),
+  'POST /t/{tenant}/api/v1/secrets/{name}/key': (v) => ({ at: `/api/v1/secrets/${p(v.secret)}/key`, json: { kind: 'none' } }),
+  'DELETE /t/{tenant}/api/v1/secrets/{name}': (v) => ({ at: `/api/v1/secrets/${p(v.secret)}` }),
   'GET /t/{tenant}/api/v1/idps': () => ({ at: '/api/v1/idps' }),
   'POST /t/{tenant}/api/v1/idps/{name}/probe': (v) => ({ at: `/api/v1/idps/${p(v.idp)}/probe` }),
 };

@@ -19,6 +19,7 @@ test('two tenants are made and applied while the server runs, and people of both
   const pid = w.server.pid;
   for (const t of [a, b]) {
     const made = await w.operate('tenants', 'create', t.id, '--display', t.c.display);
+    assert.equal((await w.operate('tenants', 'set', t.id, '--private-host', '127.0.0.1', '--private-host', t.c.host)).code, 0);
     assert.equal(made.code, 0, made.err);
     const applied = await t.apply();
     assert.equal(applied.code, 0, applied.err);
@@ -64,6 +65,7 @@ async function identifiers() {
     const person = await t.signIn('corp', 'dana'), admin = await t.signIn('corp', 'ada');
     const [role] = t.given().corp;
     const target = role.slice(0, role.lastIndexOf('/'));
+    await t.api('PUT', `/secrets/${c.sealed}`, admin.access_token, { value: c.secret });
     const creds = (await t.api('POST', '/credentials', person.access_token, { target, roles: [role] })).json;
     const client = await w.connect(creds);
     const grant = (await t.api('GET', '/grants', person.access_token)).json.grants.find((g) => g.session === person.session);
@@ -76,7 +78,7 @@ async function identifiers() {
       ids: {
         grant: grant.id, account: grant.account, session: person.session, credential: creds.user, password: creds.password, connection: JSON.stringify(opened).match(/cx_[a-z2-7]+/)[0],
         target: `pg/${c.target}`, role: `pg/${c.target}/${c.role}`, idp: c.idp, issuer: t.ops.corp.issuer, principal: `${c.idp}/dana`, person: c.person, email: `${c.email}@example.test`, group: c.group,
-        pgGroup: c.pgGroup, database: c.database, policy: c.policy, tenant: t.id, cursor: String(log.size).padStart(12, '0'), deviceCode: device.device_code, userCode: device.user_code,
+        secret: c.sealed, pgGroup: c.pgGroup, database: c.database, policy: c.policy, tenant: t.id, cursor: String(log.size).padStart(12, '0'), deviceCode: device.device_code, userCode: device.user_code,
         state: pending.state, cookie: pending.cookie, token: person.access_token,
       },
     };
@@ -310,7 +312,18 @@ test("B's PostgreSQL server is none that A could have as a target", { timeout: 6
     files['policies/neighbour.cedar'] = '@id("neighbour") permit(principal in Group::"corp/data", action == Action::"assume", resource == Role::"pg/neighbour/reader");\n';
     return files;
   };
-  for (const host of ['127.0.0.1', 'localhost', '::1', b.pg.home]) {
+  const hosts = ['127.0.0.1', 'localhost', '::1', b.pg.home], own = [a.c.host];
+  const allow = async (list) => assert.equal((await w.operate('tenants', 'set', a.id, ...list.flatMap((host) => ['--private-host', host]))).code, 0);
+  await t.test('by a private host that the operator did not give to A: refused before anybody is asked', async () => {
+    for (const host of ['localhost', '::1', '127.0.0.2', b.pg.home]) {
+      const answer = await a.api('POST', '/apply', token, { files: folder({ host }), dry_run: false });
+      assert.equal(answer.status, 422, answer.body);
+      assert.match(answer.body, /is no address of the internet/);
+    }
+  });
+  await allow([...hosts, ...own]);
+  t.after(() => allow(['127.0.0.1', ...own]));
+  for (const host of hosts) {
     await t.test(`by ${host === b.pg.home ? 'its unix socket' : host}: refused`, async () => {
       for (const dry_run of [true, false]) {
         const answer = await a.api('POST', '/apply', token, { files: folder({ host }), dry_run });
@@ -365,6 +378,36 @@ test("what is in the files of B's secrets never goes to a server of A's", { time
   }
   const told = got.map((header) => Buffer.from(header.replace(/^Basic /, ''), 'base64').toString()).join('\n');
   assert.ok(!told.includes(b.c.secret), `A applied "file:…" of B's client secret, and A's own token endpoint was sent: ${told.trim()}`);
+});
+
+test("a tenant's administrators keep its secrets themselves, and nobody sees them again", { timeout: 60000 }, async (t) => {
+  const { mine } = live.ids;
+  const token = mine.admin.access_token;
+  const put = (name, value) => a.api('PUT', `/secrets/${name}`, token, { value });
+  for (const [name, value] of [['idp', a.ops.corp.secret], ['pg', a.c.password]]) assert.equal((await put(name, value)).status, 200);
+  const files = a.files();
+  files['tenant.toml'] = files['tenant.toml'].replaceAll(`file:${a.secrets}/`, 'tenant:');
+  assert.match(files['tenant.toml'], /"tenant:idp"[^]*"tenant:pg"/);
+  t.after(async () => {
+    assert.equal((await a.api('POST', '/apply', token, { files: a.files(), dry_run: false })).status, 200);
+    for (const name of ['idp', 'pg']) assert.equal((await a.api('DELETE', `/secrets/${name}`, token)).status, 200);
+    assert.equal((await a.api('DELETE', '/secrets/pg', token)).json.check, 'secret.unknown');
+  });
+  const applied = await a.api('POST', '/apply', token, { files, dry_run: false });
+  assert.equal(applied.status, 200, applied.body);
+  const person = await a.signIn('corp', 'dana');
+  const client = await w.connect((await a.api('POST', '/credentials', person.access_token, { target: 'pg/orders', roles: ['pg/orders/reader'] })).json);
+  assert.equal((await client.query('SELECT name FROM owner')).rows[0].name, a.c.row);
+  await client.end();
+  assert.equal((await a.api('DELETE', '/secrets/pg', token)).json.check, 'secret.in_use');
+  const key = await a.api('POST', '/secrets/saml-1/key', token, { kind: 'rsa' });
+  assert.equal(key.status, 201, key.body);
+  assert.match(key.json.certificate, /^-----BEGIN CERTIFICATE-----/);
+  assert.ok(!key.body.includes('PRIVATE'));
+  assert.equal((await a.api('DELETE', '/secrets/saml-1', token)).status, 200);
+  const told = JSON.stringify([await a.api('GET', '/secrets', token), await a.api('GET', '/audit?limit=1000', token)]);
+  assert.ok(!told.includes(a.c.password) && told.includes('secret.set'));
+  assert.equal((await a.api('GET', '/secrets', person.access_token)).status, 403);
 });
 
 test('an identity provider of A that hangs, with 30 sign-ins at it, holds none of B up', { timeout: 60000 }, async (t) => {
@@ -593,11 +636,11 @@ const unquoted = (text) => text.replace(/%[0-9A-F]{2}/gi, (x) => String.fromChar
 test("a line of the server's log that holds something of B says that it is B's, and one of A's requests holds what A sent alone", () => {
   const words = Object.values({ ...live.ids.theirs.ids, ...b.c, cursor: b.c.row });
   const lines = w.log.trim().split('\n').map((line) => JSON.parse(line));
-  const holds = (line) => words.some((word) => JSON.stringify(line).includes(word));
-  // The path of a request is what its sender wrote.
-  assert.deepEqual(lines.filter(({ path: _, ...line }) => line.tenant !== b.id && holds(line)), []);
   const sentBy = new Map(w.seen.flatMap(({ sent, got }) => [...got.matchAll(/"x-request-id","([^"]+)"/g)].map(([, id]) => [id, sent + unquoted(sent)])));
+  const holds = (line) => words.some((word) => JSON.stringify(line).includes(word) && !(sentBy.get(line.request_id) ?? '').includes(word));
+  // The path of a request is what its sender wrote, and a refusal may quote what was sent.
+  assert.deepEqual(lines.filter(({ path: _, ...line }) => line.tenant !== b.id && holds(line)), []);
   const ofA = lines.filter((line) => sentBy.has(line.request_id));
   assert.ok(ofA.length > 1000, String(ofA.length));
-  assert.deepEqual(ofA.filter((line) => words.some((word) => JSON.stringify(line).includes(word) && !sentBy.get(line.request_id).includes(word))), []);
+  assert.deepEqual(ofA.filter(holds), []);
 });

@@ -29,7 +29,7 @@ class Tenant {
     this.id = id;
     this.url = `${world.url}/t/${id}`;
     this.c = {};
-    for (const name of ['display', 'idp', 'idpDisplay', 'clientId', 'down', 'issuer', 'target', 'role', 'description', 'attribute', 'roleAttribute', 'policy', 'policyText', 'policyFile', 'group', 'subject', 'person', 'admin', 'email', 'department', 'reason', 'sql', 'database', 'pgGroup', 'row', 'secret', 'password']) this.c[name] = canary();
+    for (const name of ['display', 'idp', 'idpDisplay', 'clientId', 'down', 'issuer', 'target', 'role', 'description', 'attribute', 'roleAttribute', 'policy', 'policyText', 'policyFile', 'group', 'subject', 'person', 'admin', 'email', 'department', 'reason', 'sql', 'database', 'pgGroup', 'row', 'secret', 'sealed', 'password']) this.c[name] = canary();
     // A loopback address that nobody else names.
     this.c.host = `127.${[1, 2, 3].map(() => randomInt(100, 250)).join('.')}`;
     this.folder = path.join(world.folder, id);

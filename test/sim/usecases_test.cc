@@ -611,6 +611,125 @@ TEST_F(UseCase, ATenantsAdministratorRefersToTheTenantsOwnFilesOnly) {
   EXPECT_EQ(simulated->problems.size(), 1U);
 }
 
+// Else whoever administers a tenant could have the server knock at every door of the operator's network.
+TEST_F(UseCase, ATenantsAdministratorNamesPrivateHostsThatTheOperatorGaveOnly) {
+  const auto with = [&](const std::string& host, const std::string& issuer, const std::string& more) {
+    auto files = PolicyText::files(0);
+    std::string& toml = files["tenant.toml"];
+    const auto replace = [&](std::string_view what, const std::string& by) {
+      const std::size_t at = toml.find(what, toml.find("pg/stock"));
+      toml.replace(at, what.size(), by);
+    };
+    replace("db.example", host);
+    replace("env:PASSWORD", "file:/secrets/default/pg");
+    toml +=
+        "\n[[idp]]\nname = \"sso\"\nissuer = \"" + issuer + "\"\nclient_id = \"x\"\nclient_auth = \"none\"\n" + more;
+    return files;
+  };
+  const std::string sso = "https://sso.example";
+  const auto by = [&](const std::string& actor, const std::map<std::string, std::string>& files, bool dry = false) {
+    const auto applied =
+        ask<engine::Applied>([&](auto done) { engine().apply(tenant, files, actor, dry, std::move(done)); });
+    if (!applied.ok()) return check_of(applied);
+    return applied->problems.empty() ? std::string("ok") : applied->problems[0].render();
+  };
+  const auto confined = [&] {
+    const auto* target = engine().tenant(tenant)->spec.target(core::TargetId("pg/stock"));
+    return base::json::Value(target->settings).bool_or("public_only", false);
+  };
+  const auto allow = [&](std::vector<std::string> hosts) {
+    return check_of(ask<engine::TenantInfo>([&](auto done) {
+      engine().change_tenant(tenant, {.display = {}, .private_hosts = std::move(hosts)}, "operator", std::move(done));
+    }));
+  };
+  const auto refused = testing::HasSubstr("a host of a private network");
+  EXPECT_THAT(by("demo/ann", with("db", "https://127.0.0.1:9", "")), refused);
+  EXPECT_THAT(by("demo/ann", with("db", sso, "allowed_hosts = [\"sso.example\"]\n")), refused);
+  EXPECT_EQ(by("demo/ann", with("db", sso, "")), "ok");
+  EXPECT_TRUE(confined());
+  EXPECT_EQ(by("demo/ann", with("db", sso, "")), "ok") << "the same again";
+  EXPECT_TRUE(confined());
+  // The operator's word, which stays when the tenant's administrators apply the same.
+  EXPECT_EQ(by("operator", with("db", sso, "allowed_hosts = [\"sso.example\"]\n")), "ok");
+  EXPECT_FALSE(confined());
+  EXPECT_EQ(by("demo/ann", with("db", sso, "allowed_hosts = [\"sso.example\"]\n")), "ok");
+  EXPECT_FALSE(confined());
+  EXPECT_EQ(by("demo/ann", with("other", sso, "")), "ok");
+  EXPECT_TRUE(confined());
+
+  EXPECT_EQ(allow({"not a host"}), "tenant.private_host");
+  EXPECT_EQ(allow({"DB", "sso.example", "127.0.0.1", "db"}), "ok");
+  EXPECT_EQ(engine().tenants().at(0).private_hosts, (std::vector<std::string>{"127.0.0.1", "db", "sso.example"}));
+  EXPECT_EQ(by("demo/ann", with("DB", sso, "allowed_hosts = [\"sso.example\"]\n")), "ok");
+  EXPECT_FALSE(confined());
+  EXPECT_EQ(by("demo/ann", with("DB", "https://127.0.0.1:9", "")), "ok");
+  EXPECT_THAT(by("demo/ann", with("DB", "https://localhost:9", "")), refused);
+  world.crash(seconds(1));
+  world.run_for(seconds(3));
+  EXPECT_EQ(engine().tenants().at(0).private_hosts.size(), 3U);
+  EXPECT_EQ(allow({}), "ok");
+  EXPECT_THAT(by("demo/ann", with("DB", sso, "allowed_hosts = [\"sso.example\"]\n")), refused);
+}
+
+TEST_F(UseCase, ATenantKeepsItsSecretsItself) {
+  const auto set = [&](const std::string& name, std::string_view value) {
+    return check_of(ask<engine::SecretInfo>(
+        [&](auto done) { engine().set_secret(tenant, name, base::Secret(value), "demo/ann", std::move(done)); }));
+  };
+  const auto opened = [&](const core::TenantId& whose, const std::string& name) {
+    const auto secret = engine::open_secret(world.store, world.vault(), whose, name, world.wall());
+    return secret.ok() ? std::string(secret->reveal()) : secret.error().check;
+  };
+  const auto removed = [&](const std::string& name) {
+    return check_of(ask<void>([&](auto done) { engine().remove_secret(tenant, name, "demo/ann", std::move(done)); }));
+  };
+  EXPECT_EQ(set("Sso", "x"), "secret.name");
+  EXPECT_EQ(set("sso", ""), "secret.value");
+  EXPECT_EQ(set("sso", std::string(65537, 'x')), "secret.value");
+  EXPECT_EQ(set("sso", "hunter2"), "ok");
+  EXPECT_EQ(opened(tenant, "sso"), "hunter2");
+  EXPECT_EQ(set("sso", "hunter3"), "ok");
+  EXPECT_EQ(opened(tenant, "sso"), "hunter3");
+  EXPECT_EQ(opened(core::TenantId("acme"), "sso"), "secret.unknown");
+  const auto stored = world.store.snapshot().value()->get(tenant, "secret", "sso", world.wall()).value();
+  EXPECT_FALSE(stored->body.contains("hunter3")) << "it is sealed";
+  world.crash(seconds(1));
+  world.run_for(seconds(3));
+  EXPECT_EQ(opened(tenant, "sso"), "hunter3");
+
+  const auto by_ann = [&](const std::string& name) {
+    auto files = PolicyText::files(0);
+    files["tenant.toml"] +=
+        "\n[[idp]]\nname = \"sso\"\nissuer = \"https://sso.example\"\nclient_id = \"x\"\nclient_secret"
+        " = \"tenant:" +
+        name + "\"\n";
+    const auto applied =
+        ask<engine::Applied>([&](auto done) { engine().apply(tenant, files, "demo/ann", false, std::move(done)); });
+    if (!applied.ok()) return check_of(applied);
+    return applied->problems.empty() ? std::string("ok") : applied->problems[0].render();
+  };
+  EXPECT_THAT(by_ann("other"), testing::HasSubstr("there is no secret tenant:other"));
+  EXPECT_EQ(by_ann("sso"), "ok");
+  EXPECT_EQ(removed("sso"), "secret.in_use");
+  EXPECT_EQ(removed("other"), "secret.unknown");
+
+  const auto key =
+      ask<engine::SecretInfo>([&](auto done) { engine().make_key(tenant, "saml-1", "demo/ann", std::move(done)); });
+  ASSERT_TRUE(key.ok()) << check_of(key);
+  EXPECT_TRUE(key->certificate_pem.starts_with("-----BEGIN CERTIFICATE-----"));
+  EXPECT_TRUE(opened(tenant, "saml-1").contains("PRIVATE KEY"));
+  EXPECT_EQ(check_of(ask<engine::SecretInfo>(
+                [&](auto done) { engine().make_key(tenant, "saml-1", "demo/ann", std::move(done)); })),
+            "secret.exists");
+  const auto all = ask<std::vector<engine::SecretInfo>>([&](auto done) { engine().secrets(tenant, std::move(done)); });
+  ASSERT_TRUE(all.ok());
+  ASSERT_EQ(all->size(), 2U);
+  EXPECT_EQ(all->at(1).name, "sso");
+  EXPECT_EQ(all->at(1).set_by, "demo/ann");
+  EXPECT_EQ(removed("saml-1"), "ok");
+  EXPECT_EQ(opened(tenant, "saml-1"), "secret.unknown");
+}
+
 TEST_F(UseCase, ADamagedTenantKeepsNoOtherOut) {
   const core::TenantId acme("acme");
   world.oracle.knows(acme);

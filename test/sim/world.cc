@@ -225,9 +225,9 @@ void World::start() {
   turn_began_ = now_;
   vault_.emplace(*sealer_, entropy_);
   workers.give(*vault_);
-  engine_ = std::make_unique<engine::Engine>(engine::Engine::Ports{store, *this, entropy_, log_, gate, workers, *vault_,
-                                                                   std::move(catalog), "", std::string(instance),
-                                                                   std::chrono::milliseconds(500), 1});
+  engine_ = std::make_unique<engine::Engine>(
+      engine::Engine::Ports{store, *this, entropy_, log_, gate, workers, *vault_, std::move(catalog), "/secrets",
+                            std::string(instance), std::chrono::milliseconds(500), 1});
   oracle.process_started();
   try {
     in_turn_ = true;

@@ -73,6 +73,7 @@ class World final : public base::Clock {
   World& operator=(const World&) = delete;
 
   // -- time ----------------------------------------------------------------------------------------------------------
+  [[nodiscard]] const engine::Vault& vault() const { return *vault_; }
   [[nodiscard]] WallTime wall() const override;  ///< as the process sees it
   [[nodiscard]] MonoTime mono() const override;
   [[nodiscard]] MonoTime now() const { return now_; }

@@ -78,6 +78,8 @@ struct CommandLine {
        only_check = false;
   PolicyFiles policy_files;
   SamlVerify saml_files;
+  std::vector<std::string> private_hosts;
+  bool no_private_hosts = false;
   std::string id, display, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to;
   std::vector<std::string> user_role, topic, names;
   std::size_t n = 20;
@@ -175,10 +177,34 @@ void CommandLine::grants_and_sessions() {
   tenant_create->add_option("id", id, "a-z, 0-9 and -: part of every URL of it, and never given twice")->required();
   tenant_create->add_option("--display", display, "What people are shown");
   on(tenant_create, [this] { return tenants_create(io, g, id, display); });
+  auto* tenant_set = add(tenants, "set", "Change what one is called, and which private hosts it may name");
+  tenant_set->add_option("id", id, "As tenants ls shows it")->required();
+  tenant_set->add_option("--display", display, "What people are shown");
+  auto* host_option = tenant_set->add_option(
+      "--private-host", private_hosts,
+      "A host of a private network that its administrators may name; again for each, in place of those before");
+  tenant_set->add_flag("--no-private-hosts", no_private_hosts, "None of them any more")->excludes(host_option);
+  on(tenant_set, [this] {
+    const bool said = no_private_hosts || !private_hosts.empty();
+    return tenants_set(io, g, id, display, said ? std::optional(private_hosts) : std::nullopt);
+  });
   auto* tenant_delete = add(tenants, "delete", "End everything of one, and erase it");
   tenant_delete->add_option("id", id, "As tenants ls shows it")->required();
   tenant_delete->add_flag("-y,--yes", yes, "Do not ask");
   on(tenant_delete, [this] { return tenants_delete(io, g, id, yes); });
+  auto* secrets = add(&app, "secrets", "What the tenant keeps here, sealed; settings name it tenant:NAME", admin_group);
+  secrets->require_subcommand(1);
+  on(add(secrets, "ls", "List by name; none is ever shown"), [this] { return secrets_ls(io, g); });
+  auto* secret_set = add(secrets, "set", "Keep one, or replace it; from standard input or a file");
+  secret_set->add_option("name", id, "a-z, 0-9 and -")->required();
+  secret_set->add_option("--file", file, "Read it from here; one newline at the end is left out");
+  on(secret_set, [this] { return secrets_set(io, g, id, file); });
+  auto* make_key = add(secrets, "make-key", "Make a key pair that never leaves, and print its certificate");
+  make_key->add_option("name", id, "a-z, 0-9 and -")->required();
+  on(make_key, [this] { return secrets_make_key(io, g, id); });
+  auto* secret_rm = add(secrets, "rm", "Remove one that no setting names");
+  secret_rm->add_option("name", id, "As secrets ls shows it")->required();
+  on(secret_rm, [this] { return secrets_rm(io, g, id); });
   auto* sessions = add(&app, "sessions", "Login sessions", admin_group);
   sessions->require_subcommand(1);
   on(add(sessions, "ls", "List"), [this] { return sessions_ls(io, g); });

@@ -68,9 +68,19 @@ int audit_tail(Io& io, const Globals& g, std::size_t n);
 int audit_export(Io& io, const Globals& g);
 int audit_verify(Io& io, const Globals& g, const std::string& file, const std::string& root);
 
+// secrets.cc
+int secrets_ls(Io& io, const Globals& g);
+/// `file` empty: from standard input.
+int secrets_set(Io& io, const Globals& g, const std::string& name, const std::string& file);
+int secrets_make_key(Io& io, const Globals& g, const std::string& name);
+int secrets_rm(Io& io, const Globals& g, const std::string& name);
+
 // tenants.cc: for the operator
 int tenants_ls(Io& io, const Globals& g);
 int tenants_create(Io& io, const Globals& g, const std::string& id, const std::string& display);
+/// `hosts`: nullopt leaves them, else they take the place of those before.
+int tenants_set(Io& io, const Globals& g, const std::string& id, const std::string& display,
+                const std::optional<std::vector<std::string>>& hosts);
 int tenants_delete(Io& io, const Globals& g, const std::string& id, bool yes);
 
 // setup.cc

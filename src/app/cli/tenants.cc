@@ -43,6 +43,32 @@ int tenants_create(Io& io, const Globals& g, const std::string& id, const std::s
   return Exit::done;
 }
 
+int tenants_set(Io& io, const Globals& g, const std::string& id, const std::string& display,
+                const std::optional<std::vector<std::string>>& hosts) {
+  json::Object change;
+  if (!display.empty()) change.set("display", display);
+  if (hosts) {
+    json::Array list;
+    for (const auto& host : *hosts) list.emplace_back(host);
+    change.set("private_hosts", std::move(list));
+  }
+  if (change.empty())
+    return fail(io, g,
+                Error{Code::invalid, "tenant.change", "nothing was said to change",
+                      "give --display, --private-host or --no-private-hosts"},
+                "tenant " + id + " was not changed");
+  Client client(io, g);
+  const json::Value body(std::move(change));
+  const auto answer = client.operate("PATCH", "/tenants/" + id, &body);
+  if (!answer.ok()) return fail(io, g, answer.error(), "tenant " + id + " was not changed", client.request_id());
+  if (g.json()) {
+    print_json(io, *answer->as_object());
+    return Exit::done;
+  }
+  io.out(id + "\n");
+  return Exit::done;
+}
+
 int tenants_delete(Io& io, const Globals& g, const std::string& id, bool yes) {
   if (!yes) {
     // Nothing brings it back, so no single letter does it.

@@ -74,9 +74,10 @@ base::Result<Finished> login(const core::IdpSpec& spec, const Object& claims, co
       if (value == Value("$nonce") || value == Value("$at_hash")) out.set(name, *signed_claims.find(name));
     signed_claims = out;
   };
-  const auto driver = make_oidc_driver(clock, entropy, log, op.fetch(), [](const core::SecretRef&) {
-    return base::Result<base::Secret>(base::Secret(std::string_view("secret")));
-  });
+  const auto driver =
+      make_oidc_driver(clock, entropy, log, op.fetch(), [](const core::TenantId&, const core::SecretRef&) {
+        return base::Result<base::Secret>(base::Secret(std::string_view("secret")));
+      });
   DP_TRY(const auto provider, driver->make(core::TenantId("default"), spec));
   DP_TRY(const auto begun, provider->begin({"https://dp.example/cb", false}, seconds(10)));
   return provider->finish(op.authorize(begun.authorization_url), begun.pending, seconds(10));

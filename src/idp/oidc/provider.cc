@@ -284,7 +284,7 @@ Request Provider::request_to(std::string url, MonoTime deadline) const {
 
 Result<Secret> Provider::client_secret() const {
   if (spec_.client_auth == core::ClientAuth::none) return Secret();
-  return shared_->secrets(spec_.client_secret);
+  return shared_->secrets(tenant_, spec_.client_secret);
 }
 
 Result<Tokens> Provider::exchange(const Discovery& discovery, const std::string& code, const Pending& pending,

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "base/entropy.h"
@@ -11,6 +10,7 @@
 #include "base/time.h"
 #include "idp/fetch.h"
 #include "idp/idp.h"
+#include "idp/locked_entropy.h"
 #include "idp/mapping.h"
 #include "idp/oidc/metadata.h"
 #include "idp/oidc/token.h"
@@ -21,20 +21,6 @@ namespace daypass::idp::oidc {
 struct Shared {
   Shared(const base::Clock& c, base::Entropy& e, const base::Log& l, Fetch f, SecretSource s)
       : clock(c), entropy(e), log(l), fetch(std::move(f)), secrets(std::move(s)), shelf(c, l, fetch) {}
-
-  /// One thread at a time: a seeded source is no more than a generator, and logins come from several threads.
-  class LockedEntropy final : public base::Entropy {
-   public:
-    explicit LockedEntropy(base::Entropy& inner) : inner_(inner) {}
-    void fill(std::span<std::uint8_t> out) override {
-      const std::lock_guard lock(mutex_);
-      inner_.fill(out);
-    }
-
-   private:
-    std::mutex mutex_;
-    base::Entropy& inner_;
-  };
 
   const base::Clock& clock;
   LockedEntropy entropy;

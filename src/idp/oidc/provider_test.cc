@@ -48,11 +48,12 @@ struct World {
     spec.client_secret.ref = "env:SECRET";
     spec.scopes = {"profile", "groups", "openid", "profile"};
     spec.groups_from = "groups";
-    driver =
-        make_oidc_driver(clock, entropy, log, op.fetch(), [this](const core::SecretRef& ref) -> Result<base::Secret> {
-          if (ref.ref != "env:SECRET") return Error{Code::invalid, "secret.missing", "no such secret"};
-          return base::Secret(op.client_secret);
-        });
+    driver = make_oidc_driver(clock, entropy, log, op.fetch(),
+                              [this](const core::TenantId&, const core::SecretRef& ref) -> Result<base::Secret> {
+                                if (ref.ref != "env:SECRET")
+                                  return Error{Code::invalid, "secret.missing", "no such secret"};
+                                return base::Secret(op.client_secret);
+                              });
     make();
   }
   void make() {

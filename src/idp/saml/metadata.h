@@ -29,6 +29,7 @@ struct IdpMetadata {
   std::vector<Certificate> signing;  ///< in document order, 1 to 8
   std::optional<base::WallTime> valid_until;
   std::optional<base::Millis> cache_duration;
+  base::MonoTime read_at{};  ///< set by whoever fetched it
   bool wants_signed_requests = false;
 
   [[nodiscard]] const Endpoint* sign_on_by(std::string_view binding) const noexcept;

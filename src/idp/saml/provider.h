@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include "idp/cached.h"
 #include "idp/fetch.h"
 #include "idp/idp.h"
+#include "idp/locked_entropy.h"
 #include "idp/mapping.h"
 #include "idp/saml/message.h"
 #include "idp/saml/metadata.h"
@@ -21,12 +21,14 @@ namespace daypass::idp::saml {
 
 /// What all providers of a driver share. Providers keep it alive.
 struct Shared {
+  Shared(const base::Clock& c, base::Entropy& e, const base::Log& l, Fetch f, SecretSource s)
+      : clock(c), entropy(e), log(l), fetch(std::move(f)), secrets(std::move(s)) {}
+
   const base::Clock& clock;
-  base::Entropy& entropy;
+  LockedEntropy entropy;
   const base::Log& log;
   Fetch fetch;
   SecretSource secrets;
-  std::mutex entropy_mutex = {};  // a seeded source is no more than a generator, and logins come from several threads
 
   std::string random_id();     ///< an ID of ours: "_" and 160 random bits
   std::string random_token();  ///< 256 bits

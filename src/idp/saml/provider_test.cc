@@ -42,7 +42,7 @@ class SamlProvider : public ::testing::Test {
         if (down) return base::Error{base::Code::unavailable, "http.connect", "nobody there"};
         return Reply{200, "application/samlmetadata+xml", files["url"]};
       },
-      [this](const core::SecretRef& ref) -> base::Result<base::Secret> {
+      [this](const core::TenantId&, const core::SecretRef& ref) -> base::Result<base::Secret> {
         if (!files.contains(ref.ref)) return base::Error{base::Code::invalid, "secret.file", "not there"};
         return base::Secret(files[ref.ref]);
       });
@@ -323,6 +323,24 @@ TEST_F(SamlProvider, MetadataThatIsOverServesNobody) {
   files["url"] = idp.metadata();
   clock.advance(minutes(1));
   EXPECT_TRUE(provider->begin(start, budget).ok());
+}
+
+TEST_F(SamlProvider, MetadataIsFetchedAgainAfterItsCacheDuration) {
+  spec.saml.metadata = "https://idp.example/metadata";
+  spec.saml.metadata_sha256 = {idp.key.certificate().sha256()};
+  files["url"] = idp.metadata(" cacheDuration=\"PT5M\"");
+  const auto provider = made();
+  ASSERT_TRUE(provider->begin(start, budget).ok());
+  clock.advance(minutes(4));
+  ASSERT_TRUE(provider->begin(start, budget).ok());
+  EXPECT_EQ(fetches, 1);
+  clock.advance(minutes(1));
+  ASSERT_TRUE(provider->begin(start, budget).ok());
+  EXPECT_EQ(fetches, 2);
+  down = true;
+  clock.advance(minutes(6));
+  EXPECT_TRUE(provider->begin(start, budget).ok()) << "the last good one serves";
+  EXPECT_EQ(fetches, 3);
 }
 
 TEST_F(SamlProvider, ANewKeyIsLookedForOnce) {

@@ -521,11 +521,7 @@ Result<Assertion> verify_response(std::string_view xml, const Expected& expected
 Result<std::string> decode_response(std::string_view field) {
   if (field.size() > max_response_bytes * 3 / 2)
     return bad("too_large", "a SAMLResponse of " + std::to_string(field.size()) + " bytes");
-  std::string tight;
-  tight.reserve(field.size());
-  std::ranges::copy_if(field, std::back_inserter(tight),
-                       [](char c) { return c != ' ' && c != '\t' && c != '\r' && c != '\n'; });
-  auto xml = base::base64_decode(tight);
+  auto xml = crypto::xml::base64_with_white_space(field);
   if (!xml || xml->empty()) return bad("base64", "the SAMLResponse is not base64");
   return std::move(*xml);
 }

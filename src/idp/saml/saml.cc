@@ -40,7 +40,7 @@ Status check_metadata(const core::SamlSpec& saml) {
     if (!is_fingerprint(fingerprint))
       return bad("metadata_sha256", "a fingerprint in metadata_sha256 is not 64 digits of lower-case hexadecimal",
                  "openssl x509 -in idp.crt -noout -fingerprint -sha256, without the colons");
-  if (saml.metadata.starts_with("file:")) return {};
+  if (!saml.metadata_by_url()) return {};
   const auto url = parse_url(saml.metadata);
   if (!url || !acceptable(*url, true))
     return bad("metadata", "metadata is neither an https URL nor file:/path",

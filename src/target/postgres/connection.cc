@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 
+#include "net/egress.h"
 #include "target/postgres/resolve.h"
 #include "target/postgres/statements.h"
 
@@ -165,6 +166,11 @@ base::Result<std::unique_ptr<Connection>> Connection::open(const Login& login, c
   std::vector<std::string> addresses{""};
   if (!login.settings->unix_socket()) {
     DP_TRY(addresses, resolve(login.settings->host, deadline));
+    if (login.settings->public_only)
+      std::erase_if(addresses, [](const auto& a) { return net::classify(a) != net::AddressClass::global; });
+    if (addresses.empty())
+      return Error{Code::denied, "pg.private", login.settings->host + " is no address of the internet",
+                   "the operator says which hosts of a private network a tenant may name: daypass tenants set"};
     for (const auto& address : addresses)
       if (!login.settings->tls && !is_loopback_address(address))
         return Error{Code::unavailable, "pg.connect",

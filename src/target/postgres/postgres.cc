@@ -35,12 +35,13 @@ class PostgresDriver final : public Driver {
     return {};
   }
 
-  base::Result<std::shared_ptr<Target>> make(const core::TenantId&, const core::TargetSpec& spec) override {
+  base::Result<std::shared_ptr<Target>> make(const core::TenantId& tenant, const core::TargetSpec& spec) override {
     DP_TRY(TargetSettings settings, parse_target(spec));
     // Read anew for each connection, so that a changed password needs no restart.
-    Pool::Password password = [secrets = secrets_, ref = settings.admin_password]() -> base::Result<base::Secret> {
+    Pool::Password password = [secrets = secrets_, tenant,
+                               ref = settings.admin_password]() -> base::Result<base::Secret> {
       if (ref.ref.empty()) return base::Secret();
-      return secrets(ref);
+      return secrets(tenant, ref);
     };
     if (const auto there = password(); !there.ok()) return there.error();
     return std::shared_ptr<Target>(std::make_shared<PostgresTarget>(std::move(settings), std::move(password), clock_,

@@ -197,6 +197,7 @@ Upstream PostgresTarget::upstream(const std::string& account, base::Secret passw
   out.server_name = settings_.tls ? settings_.host : "";
   out.client_cert_file = settings_.gate_cert;
   out.client_key_file = settings_.gate_key;
+  out.public_only = settings_.public_only;
   return out;
 }
 

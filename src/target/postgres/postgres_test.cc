@@ -183,7 +183,7 @@ TEST(PgDriver, ValidatesWithoutAServer) {
   base::Log log(clock, base::Level::error, base::log_to_nowhere());
   const auto driver = make_postgres_driver(
       clock, entropy, log,
-      [](const core::SecretRef& ref) -> base::Result<base::Secret> {
+      [](const core::TenantId&, const core::SecretRef& ref) -> base::Result<base::Secret> {
         if (ref.ref == "env:PW") return base::Secret("secret");
         return base::Error{base::Code::invalid, "secret.missing", ref.ref + " is not set"};
       },

@@ -17,12 +17,13 @@ using base::Error;
 using base::Result;
 using base::Status;
 
-constexpr std::array<std::string_view, 12> target_keys{"host",       "port",
+constexpr std::array<std::string_view, 13> target_keys{"host",       "port",
                                                        "database",   "maintenance_database",
                                                        "admin_user", "admin_password",
                                                        "admin_cert", "admin_key",
                                                        "ca_file",    "tls",
-                                                       "gate_cert",  "gate_key"};
+                                                       "gate_cert",  "gate_key",
+                                                       "public_only"};
 constexpr std::array<std::string_view, 2> role_keys{"group", "creates"};
 
 Error wrong(const std::string& where, std::string message, std::string hint = {}) {
@@ -114,15 +115,22 @@ Result<TargetSettings> parse_target(const core::TargetSpec& spec) {
   DP_CHECK(check_identifier(where, "admin_user", out.admin_user));
   DP_TRY(out.admin_password.ref, text(where, settings, "admin_password"));
   if (!out.admin_password.ref.empty() && !out.admin_password.ref.starts_with("file:") &&
-      !out.admin_password.ref.starts_with("env:"))
+      !out.admin_password.ref.starts_with("env:") && !out.admin_password.ref.starts_with("tenant:"))
     return wrong(where, "admin_password must be a reference",
-                 "write \"file:/path\" or \"env:NAME\", never the password");
+                 "write \"file:/path\", \"env:NAME\" or \"tenant:NAME\", never the password");
   DP_TRY(out.admin_cert, text(where, settings, "admin_cert"));
   DP_TRY(out.admin_key, text(where, settings, "admin_key"));
   DP_TRY(out.ca_file, text(where, settings, "ca_file"));
   DP_TRY(out.gate_cert, text(where, settings, "gate_cert"));
   DP_TRY(out.gate_key, text(where, settings, "gate_key"));
   DP_TRY(const std::string mode, text(where, settings, "tls"));
+  if (const auto* only = settings.find("public_only"); only != nullptr) {
+    if (only->as_bool() == nullptr) return wrong(where, "public_only must be true or false");
+    out.public_only = *only->as_bool();
+    if (out.public_only && out.unix_socket())
+      return wrong(where, "a unix socket is no address of the internet",
+                   "the operator says which hosts of a private network a tenant may name: daypass tenants set");
+  }
   DP_CHECK(pair(where, "admin_cert", out.admin_cert, "admin_key", out.admin_key));
   DP_CHECK(pair(where, "gate_cert", out.gate_cert, "gate_key", out.gate_key));
   DP_CHECK(check_transport(where, out, mode));

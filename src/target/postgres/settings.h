@@ -21,6 +21,7 @@ struct TargetSettings {
   std::string ca_file;  ///< empty: the system's
   std::string gate_cert, gate_key;
   bool tls = true;
+  bool public_only = false;  ///< the host must be an address of the internet, whatever its name leads to
   [[nodiscard]] bool unix_socket() const noexcept { return host.starts_with('/'); }
 };
 

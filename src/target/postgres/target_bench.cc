@@ -40,7 +40,10 @@ struct World {
     roles = {role};
     driver = make_postgres_driver(
         clock, entropy, log,
-        [](const core::SecretRef&) -> base::Result<base::Secret> { return base::Secret(admin_password); }, "bench1");
+        [](const core::TenantId&, const core::SecretRef&) -> base::Result<base::Secret> {
+          return base::Secret(admin_password);
+        },
+        "bench1");
     target = std::move(driver->make(core::TenantId("default"), spec)).value();
   }
   static World& get() {
