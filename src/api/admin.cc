@@ -25,13 +25,14 @@ awaitable<HttpResponse> Api::sessions(Call call) {
 
 awaitable<HttpResponse> Api::end_session(Call call) {
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<int>)> start = [this, call](engine::Done<int> done) mutable {
-    engine_.logout(call.tenant, core::SessionId(call.args.at(0)), core::EndReason::admin, call.caller.actor(),
-                   std::move(done));
-  };
-  const auto ended = co_await net::ask<int>(*io, std::move(start));
+  std::move_only_function<void(engine::Done<engine::LoggedOut>)> start =
+      [this, call](engine::Done<engine::LoggedOut> done) mutable {
+        engine_.logout(call.tenant, core::SessionId(call.args.at(0)), core::EndReason::admin, call.caller.actor(),
+                       std::move(done));
+      };
+  const auto ended = co_await net::ask<engine::LoggedOut>(*io, std::move(start));
   if (!ended.ok()) co_return problem(ended.error(), call);
-  co_return HttpResponse::json(200, json::Object{{"grants_ended", *ended}});
+  co_return HttpResponse::json(200, json::Object{{"grants_ended", ended->grants_ended}});
 }
 
 namespace {

@@ -19,6 +19,12 @@ std::string Api::tenant_url(const core::TenantId& tenant) const {
   return options_.public_url + "/t/" + tenant.str();
 }
 
+std::string Api::display_of(const core::TenantId& tenant, const std::string& idp) const {
+  const auto world = engine_.tenant(tenant);
+  const core::IdpSpec* spec = world == nullptr ? nullptr : world->spec.idp(idp);
+  return spec == nullptr || spec->display.empty() ? idp : spec->display;
+}
+
 namespace {
 
 std::vector<std::string_view> segments(std::string_view path) {

@@ -52,6 +52,10 @@ struct Call {
 
 enum class Need { nothing, login, administer, operate };
 
+/// RFC 6749 section 5.2: the OAuth error that a client library understands, with ours beside it. (oauth.cc)
+HttpResponse oauth_error(const base::Error& error, std::string_view request_id);
+inline constexpr std::string_view sign_in_failed = "Sign-in failed", sign_out_failed = "Sign-out failed";
+
 class Api;
 struct Route {
   std::string method;  ///< "GET"
@@ -82,7 +86,11 @@ class Api {
   [[nodiscard]] std::string tenant_url(const core::TenantId& tenant) const;
   awaitable<HttpResponse> start_login(const Call& call, std::string idp, base::json::Value then);
   awaitable<HttpResponse> finish_login(const Call& call, idp::Callback answer);
-  HttpResponse failed_page(const base::Error& error, const HttpRequest& request) const;
+  awaitable<HttpResponse> logout_answer(const Call& call, idp::LogoutMessage message);
+  HttpResponse failed_page(const base::Error& error, const HttpRequest& request,
+                           std::string_view title = sign_in_failed) const;
+  /// What people call the identity provider.
+  std::string display_of(const core::TenantId& tenant, const std::string& idp) const;
   awaitable<HttpResponse> end_grant(Call call, core::EndReason reason);
 
   // pages.cc, oauth.cc: sign-in
@@ -90,12 +98,15 @@ class Api {
   awaitable<HttpResponse> callback(Call call);
   awaitable<HttpResponse> posted_callback(Call call);
   awaitable<HttpResponse> idp_metadata(Call call);
-  awaitable<HttpResponse> idp_logout(Call call);
   awaitable<HttpResponse> device_page(Call call);
   awaitable<HttpResponse> device_submit(Call call);
   awaitable<HttpResponse> device_authorization(Call call);
   awaitable<HttpResponse> token(Call call);
   awaitable<HttpResponse> metadata(Call call);
+  awaitable<HttpResponse> confirm(Call call);
+  // provider_logout.cc
+  awaitable<HttpResponse> idp_logout(Call call);
+  awaitable<HttpResponse> provider_logout(Call call);
   // rest.cc
   awaitable<HttpResponse> session(Call call);
   awaitable<HttpResponse> logout(Call call);

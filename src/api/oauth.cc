@@ -22,6 +22,17 @@ std::string browser_cookie(const std::string& public_url) {
   return public_url.starts_with("https://") ? "__Host-daypass-login" : "daypass-login";
 }
 
+/// What ties the page that asks whether to sign in to the browser that it was shown in.
+std::string confirm_cookie(const std::string& public_url) {
+  return public_url.starts_with("https://") ? "__Host-daypass-confirm" : "daypass-confirm";
+}
+
+HttpResponse device_signed_in(const std::string& display) {
+  return page(200, "Signed in",
+              "<p>Signed in as <b>" + net::html_escape(display) +
+                  "</b>. You can close this window; the waiting device goes on by itself.</p>");
+}
+
 /// RFC 8252 section 7.3: loopback literals, any port, our one path.
 bool is_loopback_redirect(std::string_view uri) {
   for (const std::string_view prefix : {"http://127.0.0.1:", "http://[::1]:"}) {
@@ -42,7 +53,8 @@ bool is_token_text(std::string_view s, std::size_t least, std::size_t most) {
          });
 }
 
-/// RFC 6749 section 5.2: the OAuth error that a client library understands, with ours beside it.
+}  // namespace
+
 HttpResponse oauth_error(const Error& error, std::string_view request_id) {
   std::string name = "invalid_grant";
   if (error.check == "device.pending")
@@ -63,9 +75,7 @@ HttpResponse oauth_error(const Error& error, std::string_view request_id) {
                                          {"request_id", request_id}});
 }
 
-}  // namespace
-
-HttpResponse Api::failed_page(const Error& error, const HttpRequest& request) const {
+HttpResponse Api::failed_page(const Error& error, const HttpRequest& request, std::string_view title) const {
   // Where the server keeps things is no stranger's business.
   if (error.check.starts_with("secret.")) {
     log_.error("a secret can't be read",
@@ -73,11 +83,11 @@ HttpResponse Api::failed_page(const Error& error, const HttpRequest& request) co
     return failed_page(
         {Code::unavailable, "idp.settings", "the server's settings for this identity provider are not complete",
          "the administrator finds the reason in the server's log"},
-        request);
+        request, title);
   }
-  log_.info("a sign-in is refused",
+  log_.info(title == sign_out_failed ? "a sign-out is refused" : "a sign-in is refused",
             {{"check", error.check}, {"why", error.message}, {"request_id", request.request_id}});
-  return page(net::status_of(error.code), "Sign-in failed", failure_body(error, request.request_id));
+  return page(net::status_of(error.code), title, failure_body(error, request.request_id));
 }
 
 awaitable<HttpResponse> Api::start_login(const Call& call, std::string idp, json::Value then) {
@@ -160,41 +170,6 @@ awaitable<HttpResponse> Api::posted_callback(Call call) {
   co_return co_await finish_login(call, std::move(answer));
 }
 
-awaitable<HttpResponse> Api::idp_logout(Call call) {
-  idp::LogoutMessage message;
-  message.base = tenant_url(call.tenant) + "/idp/" + call.args.at(0);
-  message.posted = call.request.method == "POST";
-  // Back-Channel Logout 1.0 section 2.8: errors are JSON, and nothing is cached.
-  const auto refused = [&](const Error& error) {
-    auto response = oauth_error(error, call.request.request_id);
-    response.set_header("cache-control", "no-store");
-    return response;
-  };
-  if (message.posted) {
-    const auto form = call.request.form();
-    if (!form.ok()) co_return refused(form.error());
-    message.fields = *form;
-  } else {
-    const std::size_t question = call.request.target.find('?');
-    if (question != std::string::npos) message.raw_query = call.request.target.substr(question + 1);
-  }
-  auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<engine::SignalTaken>)> start =
-      [this, tenant = call.tenant, idp = call.args.at(0),
-       message = std::move(message)](engine::Done<engine::SignalTaken> done) mutable {
-        engine_.logout_signal(tenant, idp, std::move(message), std::move(done));
-      };
-  const auto taken = co_await net::ask<engine::SignalTaken>(*io, std::move(start), std::chrono::seconds(40));
-  if (!taken.ok()) co_return refused(taken.error());
-  if (!taken->answer_url.empty() && taken->answer_form.empty()) co_return HttpResponse::redirect(taken->answer_url);
-  if (!taken->answer_url.empty())
-    co_return posting_page("Signed out", "You are signed out of Daypass.", taken->answer_url, taken->answer_form);
-  HttpResponse response;
-  response.status = 200;
-  response.set_header("cache-control", "no-store");
-  co_return response;
-}
-
 awaitable<HttpResponse> Api::idp_metadata(Call call) {
   auto* io = co_await net::current_io();
   const std::string base = tenant_url(call.tenant) + "/idp/" + call.args.at(0);
@@ -212,9 +187,10 @@ awaitable<HttpResponse> Api::idp_metadata(Call call) {
 }
 
 awaitable<HttpResponse> Api::finish_login(const Call& call, idp::Callback answer) {
-  engine::FinishLogin finish{call.tenant, call.args.at(0), std::move(answer),
-                             call.request.cookie(browser_cookie(options_.public_url)).value_or(""),
-                             call.request.peer_ip};
+  engine::FinishLogin finish{
+      call.tenant,          call.args.at(0),
+      std::move(answer),    call.request.cookie(browser_cookie(options_.public_url)).value_or(""),
+      call.request.peer_ip, tenant_url(call.tenant) + "/idp/" + call.args.at(0) + "/callback"};
   auto* io = co_await net::current_io();
   std::move_only_function<void(engine::Done<engine::LoginFinished>)> start =
       [this, finish = std::move(finish)](engine::Done<engine::LoginFinished> done) mutable {
@@ -223,9 +199,45 @@ awaitable<HttpResponse> Api::finish_login(const Call& call, idp::Callback answer
   const auto finished = co_await net::ask<engine::LoginFinished>(*io, std::move(start), std::chrono::seconds(40));
   if (!finished.ok()) co_return failed_page(finished.error(), call.request);
   if (!finished->redirect.empty()) co_return HttpResponse::redirect(finished->redirect);
-  co_return page(200, "Signed in",
-                 "<p>Signed in as <b>" + net::html_escape(finished->display) +
-                     "</b>. You can close this window; the waiting device goes on by itself.</p>");
+  if (finished->confirm.empty()) co_return device_signed_in(finished->display);
+  const std::string idp = call.args.at(0);
+  auto response = page(200, "Sign in to Daypass?",
+                       confirm_body(*finished, display_of(call.tenant, idp), call.tenant.str(),
+                                    tenant_url(call.tenant) + "/idp/" + idp + "/confirm"));
+  response.set_header("referrer-policy", "same-origin");  // as on the device's page
+  net::Cookie cookie(confirm_cookie(options_.public_url), finished->confirm);
+  cookie.secure = options_.public_url.starts_with("https://");
+  cookie.strict = true;
+  cookie.max_age = base::Seconds(300);
+  response.add_cookie(cookie);
+  co_return response;
+}
+
+awaitable<HttpResponse> Api::confirm(Call call) {
+  // Only the page that we have shown says yes; browsers name the origin of every form that is posted.
+  if (call.request.header("origin").value_or("") != options_.public_url)
+    co_return failed_page(Error{Code::denied, "login.origin", "the form came from another site"}, call.request);
+  const auto form = call.request.form();
+  if (!form.ok()) co_return failed_page(form.error(), call.request);
+  const std::string* code = net::find(*form, "user_code");
+  if (code == nullptr)
+    co_return failed_page(Error{Code::invalid, "device.user_code", "the code is missing"}, call.request);
+  engine::ConfirmLogin confirm{call.tenant, call.args.at(0),
+                               call.request.cookie(confirm_cookie(options_.public_url)).value_or(""), *code,
+                               call.request.peer_ip};
+  auto* io = co_await net::current_io();
+  std::move_only_function<void(engine::Done<engine::LoginFinished>)> start =
+      [this, confirm = std::move(confirm)](engine::Done<engine::LoginFinished> done) mutable {
+        engine_.confirm_login(std::move(confirm), std::move(done));
+      };
+  const auto finished = co_await net::ask<engine::LoginFinished>(*io, std::move(start));
+  auto response = finished.ok() ? device_signed_in(finished->display) : failed_page(finished.error(), call.request);
+  net::Cookie used(confirm_cookie(options_.public_url), "");
+  used.secure = options_.public_url.starts_with("https://");
+  used.strict = true;
+  used.max_age = base::Seconds(0);
+  response.add_cookie(used);
+  co_return response;
 }
 
 awaitable<HttpResponse> Api::device_page(Call call) {

@@ -86,6 +86,19 @@ std::string device_body(const engine::Tenant* tenant, std::string_view user_code
   return out + "</p></form>";
 }
 
+std::string confirm_body(const engine::LoginFinished& who, std::string_view provider, std::string_view tenant,
+                         const std::string& action) {
+  return "<p><b>" + html_escape(who.display) + "</b> (<code>" + html_escape(who.principal) + "</code>) at <b>" +
+         html_escape(provider) + "</b> wants to sign you in to Daypass (tenant <code>" + html_escape(tenant) +
+         "</code>).</p><p>This began at your identity provider. To go on, run <code>daypass login --device</code> in "
+         "your own terminal and type the code that it shows: that terminal is then signed in with this name. Whoever "
+         "sent you a code gets in with it, so take none from anybody. If you did not want this, close the window; "
+         "nothing has happened.</p><form method=\"post\" action=\"" +
+         html_escape(action) +
+         "\"><p><label>Code <input name=\"user_code\" autocomplete=\"off\" autocapitalize=\"characters\" required "
+         "maxlength=\"9\"></label></p><p><button>Sign in</button></p></form>";
+}
+
 std::string failure_body(const base::Error& error, std::string_view request_id) {
   std::string out = "<p>" + html_escape(error.message) + ".</p>";
   if (!error.hint.empty()) out += "<p>What to do: <code>" + html_escape(error.hint) + "</code></p>";

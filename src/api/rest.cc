@@ -73,12 +73,19 @@ awaitable<HttpResponse> Api::session(Call call) {
 awaitable<HttpResponse> Api::logout(Call call) {
   if (!call.caller.session) co_return problem(needs_login, call);
   auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<int>)> start = [this, call](engine::Done<int> done) mutable {
-    engine_.logout(call.tenant, call.caller.session->id, core::EndReason::logout, call.caller.actor(), std::move(done));
-  };
-  const auto ended = co_await net::ask<int>(*io, std::move(start));
+  std::move_only_function<void(engine::Done<engine::LoggedOut>)> start =
+      [this, call](engine::Done<engine::LoggedOut> done) mutable {
+        engine_.logout(call.tenant, call.caller.session->id, core::EndReason::logout, call.caller.actor(),
+                       std::move(done));
+      };
+  const auto ended = co_await net::ask<engine::LoggedOut>(*io, std::move(start));
   if (!ended.ok()) co_return problem(ended.error(), call);
-  co_return HttpResponse::json(200, json::Object{{"grants_ended", *ended}});
+  json::Object out{{"grants_ended", ended->grants_ended}};
+  if (!ended->handle.empty()) {
+    out.set("provider", display_of(call.tenant, ended->idp));
+    out.set("provider_logout_url", tenant_url(call.tenant) + "/logout?handle=" + ended->handle);
+  }
+  co_return HttpResponse::json(200, std::move(out));
 }
 
 awaitable<HttpResponse> Api::roles(Call call) {

@@ -36,10 +36,22 @@ const std::vector<Route>& route_table() {
        "/t/{tenant}/idp/{idp}/logout",
        Need::nothing,
        &Api::idp_logout,
-       "The same by SAML's redirect binding",
+       "The same by SAML's redirect binding; and where a provider sends the browser back to after a sign-out that "
+       "began "
+       "here (SAML LogoutResponse, also posted; the state of OpenID Connect RP-Initiated Logout)",
        "",
        "",
-       {"SAMLRequest", "RelayState", "SigAlg", "Signature"}},
+       {"SAMLRequest", "SAMLResponse", "RelayState", "SigAlg", "Signature", "state"}},
+      {"GET",
+       "/t/{tenant}/logout",
+       Need::nothing,
+       &Api::provider_logout,
+       "Send the browser to the identity provider to sign out there, with the handle of a logout (one use)",
+       "",
+       "",
+       {"handle"}},
+      {"POST", "/t/{tenant}/idp/{idp}/confirm", Need::nothing, &Api::confirm,
+       "Confirm a sign-in that began at the identity provider, for a waiting device", "ConfirmForm", ""},
       {"POST", "/t/{tenant}/oauth/token", Need::nothing, &Api::token, "Redeem an authorization code or a device code",
        "TokenForm", "Token"},
       {"POST", "/t/{tenant}/oauth/device_authorization", Need::nothing, &Api::device_authorization,
@@ -60,7 +72,7 @@ const std::vector<Route>& route_table() {
       {"GET", "/t/{tenant}/api/v1/session", Need::login, &Api::session, "Who is signed in, and until when", "",
        "Session"},
       {"DELETE", "/t/{tenant}/api/v1/session", Need::login, &Api::logout,
-       "Log out: ends the login and every grant of it", "", "Ended"},
+       "Log out: ends the login and every grant of it", "", "LoggedOut"},
       {"GET", "/t/{tenant}/api/v1/roles", Need::login, &Api::roles, "Every role, whether one may have it now, and why",
        "", "Roles"},
       {"GET",
@@ -212,7 +224,9 @@ json::Object schemas() {
   s.set("Tenants", object({{"tenants", list(ref("Tenant"))}}, {"tenants"}));
   s.set("CreateTenant", object({{"id", text()}, {"display", text()}}, {"id"}));
   s.set("SamlForm", object({{"SAMLResponse", text()}, {"RelayState", text()}}, {"SAMLResponse"}));
-  s.set("LogoutForm", object({{"logout_token", text()}, {"SAMLRequest", text()}, {"RelayState", text()}}));
+  s.set("LogoutForm",
+        object({{"logout_token", text()}, {"SAMLRequest", text()}, {"SAMLResponse", text()}, {"RelayState", text()}}));
+  s.set("ConfirmForm", object({{"user_code", text()}}, {"user_code"}));
   s.set("DeviceForm", object({{"user_code", text()}, {"idp", text()}}, {"user_code"}));
   s.set("Token", object({{"access_token", text()},
                          {"token_type", text()},
@@ -243,6 +257,8 @@ json::Object schemas() {
                            {"administers", flag()}},
                           {"id", "principal", "ends_at"}));
   s.set("Sessions", object({{"sessions", list(ref("Session"))}}, {"sessions"}));
+  s.set("LoggedOut",
+        object({{"grants_ended", number()}, {"provider", text()}, {"provider_logout_url", text()}}, {"grants_ended"}));
   s.set("Ended", object({{"grants_ended", number()}}, {"grants_ended"}));
   s.set("Offer", object({{"policy", text()}, {"duration", text()}, {"idle", text()}, {"connections", number()}}));
   s.set("Role", object({{"role", text()},

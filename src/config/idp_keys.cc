@@ -90,6 +90,10 @@ void saml_text(Reader& r, const Node& node, I& out) {
   if (const auto* s = r.string(node, C)) out.saml.*Member = *s;
 }
 
+void idp_initiated(Reader& r, const Node& node, I& out) {
+  boolean<&core::SamlSpec::idp_initiated>(r, node, out.saml);
+}
+
 template <std::vector<std::string> core::SamlSpec::* Member, Check C>
 void saml_texts(Reader& r, const Node& node, I& out) {
   if (auto list = r.strings(node, C, 4)) out.saml.*Member = std::move(*list);
@@ -225,6 +229,14 @@ constexpr auto keys = std::to_array<Key<I>>({
      "\"none\"",
      name_id_format,
      "SAML: which kind of name is asked for: `persistent`, `unspecified` or `none`."},
+    {"idp_initiated",
+     "boolean",
+     {"false"},
+     "true",
+     idp_initiated,
+     "SAML: also take sign-ins that begin at the provider, from a tile of its dashboard. A page then asks for the code "
+     "of "
+     "`daypass login --device` before anybody is signed in."},
     {"client_auth",
      "word",
      {"\"basic\""},
@@ -337,7 +349,7 @@ void fill_defaults(const Node& table, I& out) {
 constexpr auto oidc_only = std::to_array<std::string_view>(
     {"client_id", "client_auth", "client_secret", "scopes", "overage", "overage_url", "userinfo"});
 constexpr auto saml_only = std::to_array<std::string_view>(
-    {"metadata", "metadata_sha256", "metadata_signer", "sp_keys", "sp_entity_id", "name_id_format"});
+    {"metadata", "metadata_sha256", "metadata_signer", "sp_keys", "sp_entity_id", "name_id_format", "idp_initiated"});
 
 void judge(Reader& r, const Node& table, const std::set<std::string_view>& seen, I& idp) {
   const auto at = [&](std::string_view key) {

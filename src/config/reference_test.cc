@@ -117,7 +117,7 @@ TEST(Reference, SamlExamplesParse) {
     ++keys;
     text += key.key + " = " + key.example + "\n";
   }
-  EXPECT_EQ(keys, 6U);
+  EXPECT_EQ(keys, 7U);
   EXPECT_THAT(rendered(parse_tenant(tenant, {{"tenant.toml", text}}).problems), IsEmpty()) << text;
 }
 

@@ -36,6 +36,7 @@ void members(V& v, Ref<V, core::SamlSpec> saml) {
   v("sp_entity_id", saml.sp_entity_id);
   v("sp_keys", saml.sp_keys);
   v("name_id_format", saml.name_id_format);
+  v("idp_initiated", saml.idp_initiated);
 }
 template <class V>
 void members(V& v, Ref<V, core::IdpSpec> idp) {

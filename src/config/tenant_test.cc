@@ -331,6 +331,8 @@ TEST(Idp, Saml) {
   EXPECT_THAT(from("metadata = \"idp.xml\"\n"), ElementsAre(HasSubstr("https URL or file:/path")));
   EXPECT_THAT(from(url + "metadata_signer = \"/etc/x\"\n"), ElementsAre(HasSubstr("must name a file")));
   EXPECT_THAT(problems_of(start + "name_id_format = \"email\"\n"), ElementsAre(HasSubstr("persistent")));
+  EXPECT_THAT(problems_of(start + "idp_initiated = \"yes\"\n"), ElementsAre(HasSubstr("true or false")));
+  EXPECT_THAT(problems_of(idp + "idp_initiated = true\n"), ElementsAre(HasSubstr("which only SAML has")));
   EXPECT_THAT(problems_of(start + "sp_keys = [\"-----BEGIN\"]\n"),
               ElementsAre(HasSubstr("must say where the secret is")));
 
@@ -352,6 +354,8 @@ TEST(Idp, Saml) {
   EXPECT_EQ(spec.subject_from, "http://schemas.microsoft.com/identity/claims/objectidentifier");
   EXPECT_EQ(spec.saml.name_id_format, "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent");
   EXPECT_TRUE(spec.scopes.empty());
+  EXPECT_FALSE(spec.saml.idp_initiated);
+  EXPECT_TRUE(parse_tenant(tenant, {{"t.toml", start + "idp_initiated = true\n"}}).value.idps.at(0).saml.idp_initiated);
 }
 
 TEST(Idp, Issuer) {

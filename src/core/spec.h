@@ -39,10 +39,11 @@ enum class Overage { refuse, fetch };
 struct SamlSpec {
   std::string metadata;                      ///< an https URL, "file:/path" or "tenant:NAME"
   std::vector<std::string> metadata_sha256;  ///< of the provider's signing certificates, lower-case hex: for a URL
-  std::string metadata_signer;               ///< "file:/path" or "tenant:NAME" of the PEM certificate that signs the metadata
-  std::string sp_entity_id;                  ///< empty: the URL of our own metadata
+  std::string metadata_signer;       ///< "file:/path" or "tenant:NAME" of the PEM certificate that signs the metadata
+  std::string sp_entity_id;          ///< empty: the URL of our own metadata
   std::vector<std::string> sp_keys;  ///< secret references: PEM, key and certificate; the first signs, all decrypt
   std::string name_id_format;        ///< asked for; empty: none
+  bool idp_initiated = false;        ///< sign-ins that began at the provider are taken, and confirmed by the person
   /// Fetched, and trusted for its certificates or its signer; else given by whoever wrote the settings.
   [[nodiscard]] bool metadata_by_url() const { return metadata.starts_with("http"); }
   bool operator==(const SamlSpec&) const = default;

@@ -1,6 +1,7 @@
 // The engine: use cases over ports. One thread decides and writes; everybody else posts to it or reads its snapshots.
 //
-//   login.cc    sign-in, tokens, logout            access.cc     credentials, admit, connections (the gate's side)
+//   login.cc    sign-in, tokens, sessions          access.cc     credentials, admit, connections (the gate's side)
+//   login_unasked.cc    sign-ins that began at the provider     provider_logout.cc  logout, here and at the provider
 //   renew.cc    what is known of a person now takes the place of what was known at the sign-in
 //   grants.cc   extend, end, list                  reload.cc     apply a tenant's folder, decide live grants again
 //   tenants.cc  made and deleted at runtime       secrets.cc    what a tenant keeps here     reach.cc  what it may name
@@ -55,6 +56,15 @@ struct FinishLogin {
   idp::Callback callback;
   std::string browser;
   std::string client_address;
+  std::string redirect_uri = {};  ///< that it came to, ours
+};
+/// What a person says to a sign-in that began at the provider.
+struct ConfirmLogin {
+  core::TenantId tenant;
+  std::string idp;
+  std::string handle;     ///< value of the cookie that LoginFinished::confirm became
+  std::string user_code;  ///< of the device that is to be signed in, as it was typed
+  std::string client_address;
 };
 /// Where the browser goes to sign in: it visits the URL, or posts the form there.
 struct LoginBegun {
@@ -65,6 +75,19 @@ struct LoginBegun {
 struct LoginFinished {
   std::string redirect;  ///< empty for device sign-ins
   std::string display;
+  std::string principal = {};
+  std::string confirm = {};  ///< not empty: nobody is signed in yet, confirm_login() with this does it
+};
+/// A login that was ended by its owner.
+struct LoggedOut {
+  int grants_ended = 0;
+  std::string idp;
+  std::string handle;  ///< for begin_provider_logout(); empty: the provider offers no sign-out
+};
+/// What a provider said of a sign-out that was begun here.
+struct ProviderLogout {
+  idp::LogoutOutcome outcome = idp::LogoutOutcome::unsaid;
+  std::string why;
 };
 /// What became of a login session when its person was replaced by what is known of them now.
 struct Renewal {
@@ -186,6 +209,8 @@ class Engine final : public Access {
   // -- sign-in (login.cc) ------------------------------------------------------------------------------------------
   void begin_login(BeginLogin what, Done<LoginBegun> done);
   void finish_login(FinishLogin what, Done<LoginFinished> done);
+  /// One use. Errors: "login.confirm", "device.user_code", and those of finish_login().
+  void confirm_login(ConfirmLogin what, Done<LoginFinished> done);
   /// What a provider says to our logout URL: verified, recorded together with the end of every session that it names,
   /// and only then answered. Sign-ins under way that are not later than it don't finish. Errors: "idp.unknown", the
   /// check that failed, "signal.replayed".
@@ -203,9 +228,17 @@ class Engine final : public Access {
   void poll_device(core::TenantId tenant, std::string device_code, Done<Token> done);
   /// The session of an API token; error "token.unknown" (login needed). Any thread; never blocks.
   Result<LoginSession> authenticate(const core::TenantId& tenant, std::string_view token);
-  /// Ends the login session and with it every grant.
+  /// Ends the login session and with it every grant. Where the reason is EndReason::logout, the answer may lead on to
+  /// the provider.
   void logout(core::TenantId tenant, core::SessionId session, core::EndReason reason, std::string actor,
-              Done<int> grants_ended);
+              Done<LoggedOut> done);
+  /// Sends the browser to the provider, to sign out there; the handle is used up. `tenant_url`: <public>/t/<tenant>.
+  /// Errors: "logout.handle", "idp.unknown", and those of begin_logout().
+  void begin_provider_logout(core::TenantId tenant, std::string handle, std::string tenant_url, Done<LoginBegun> done);
+  /// What came back to our logout URL from there. Errors: "idp.unknown", the check that failed, "logout.state" (nobody
+  /// asked for it, or it was told already).
+  void finish_provider_logout(core::TenantId tenant, std::string idp, idp::LogoutMessage message,
+                              Done<ProviderLogout> done);
   std::vector<LoginSession> login_sessions(const core::TenantId& tenant);  ///< any thread
   /// What a verifier says now of the person of a login session; see Impl::renew_session. Errors: "session.unknown",
   /// "login.subject".

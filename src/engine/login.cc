@@ -1,25 +1,15 @@
-// Sign-in: pending logins, sessions, tokens, devices, logout. Everything that is used once is deleted in the
-// transaction that uses it; everything a thief could use is stored as a hash or sealed.
+// Sign-in: pending logins, sessions, tokens, devices, logout.
 #include <algorithm>
 
 #include "base/encoding.h"
 #include "crypto/digest.h"
 #include "crypto/jose.h"
-#include "engine/turn.h"
+#include "engine/sign_in.h"
 
 namespace daypass::engine {
 namespace {
 
 constexpr base::Seconds pending_for{600}, code_for{60}, device_for{600}, device_interval{5};
-constexpr base::Millis idp_budget = std::chrono::seconds(15);
-
-std::string hash_key(std::string_view secret) {
-  return base::hex_encode(crypto::sha256(secret));
-}
-
-std::string seal_purpose(const core::TenantId& tenant, std::string_view kind, const std::string& key) {
-  return std::string(kind) + " " + tenant.str() + "/" + key;
-}
 
 /// A person types it: no letter that reads like a digit, no vowel that makes words (RFC 8628 section 6.1).
 std::string new_user_code(base::Entropy& entropy) {
@@ -35,6 +25,16 @@ std::string new_user_code(base::Entropy& entropy) {
   return code;
 }
 
+}  // namespace
+
+std::string hash_key(std::string_view secret) {
+  return base::hex_encode(crypto::sha256(secret));
+}
+
+std::string seal_purpose(const core::TenantId& tenant, std::string_view kind, const std::string& key) {
+  return std::string(kind) + " " + tenant.str() + "/" + key;
+}
+
 std::string tidy_user_code(std::string_view typed) {
   std::string code;
   for (const char c : typed.substr(0, 32)) {
@@ -47,7 +47,6 @@ std::string tidy_user_code(std::string_view typed) {
   return code;
 }
 
-/// Reads a document and deletes it: whoever comes second finds nothing.
 Result<std::optional<store::Document>> take(Turn& turn, const core::TenantId& tenant, std::string_view kind,
                                             const std::string& key) {
   DP_TRY(auto found, turn.tx.get(tenant, kind, key, turn.now));
@@ -57,7 +56,27 @@ Result<std::optional<store::Document>> take(Turn& turn, const core::TenantId& te
   return found;
 }
 
-}  // namespace
+Result<std::optional<json::Value>> take_sealed(Engine::Impl& impl, Turn& turn, const core::TenantId& tenant,
+                                               std::string_view kind, const std::string& key) {
+  DP_TRY(const auto document, take(turn, tenant, kind, key));
+  if (!document) return std::optional<json::Value>();
+  DP_TRY(const base::Secret body, impl.p.vault.open(tenant, document->body, seal_purpose(tenant, kind, key)));
+  DP_TRY(json::Value value, json::parse(body.reveal()));
+  return std::optional(std::move(value));
+}
+
+Status put_sealed(Engine::Impl& impl, Turn& turn, const core::TenantId& tenant, std::string_view kind,
+                  const std::string& key, const json::Value& value, WallTime expires_at) {
+  DP_TRY(std::string sealed,
+         impl.p.vault.seal(tenant, base::Secret(json::dump(value)), seal_purpose(tenant, kind, key)));
+  return turn.put_document(tenant, kind, key, std::move(sealed), expires_at, 0);
+}
+
+std::shared_ptr<idp::IdentityProvider> provider_of(Engine::Impl& impl, const core::TenantId& tenant,
+                                                   const std::string& idp) {
+  const auto world = impl.tenant(tenant);
+  return world == nullptr || !world->idps.contains(idp) ? nullptr : world->idps.at(idp);
+}
 
 std::string session_body(const LoginSession& s) {
   return json::dump(json::Object{{"v", 1},
@@ -143,7 +162,8 @@ Status refuse_signed_out(Turn& turn, const core::TenantId& tenant, const idp::Fi
   return {};
 }
 
-/// What the verified identity becomes: a session, and the thing the flow was begun for.
+}  // namespace
+
 Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin& what, const json::Value& then,
                                const idp::Finished& verified, base::Millis session_max, WallTime arrived) {
   const core::Identity& who = verified.identity;
@@ -191,6 +211,8 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
     finished.redirect = redirect + "?code=" + code + "&state=" + then.string_or("state");
   }
   DP_CHECK(turn.put_document(what.tenant, doc_session, s.id.str(), session_body(s), s.ends_at, 0));
+  if (!verified.logout.is_null())
+    DP_CHECK(put_sealed(impl, turn, what.tenant, doc_provider_logout, s.id.str(), verified.logout, s.ends_at));
   json::Array groups;
   for (const auto& group : who.groups) groups.emplace_back(group);
   DP_CHECK(turn.audit(what.tenant, "login.finished", s.id.str(), "ok",
@@ -210,6 +232,8 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
   impl.metrics.logins_ok.fetch_add(1, std::memory_order_relaxed);
   return finished;
 }
+
+namespace {
 
 /// Told twice is told once: the second time says so, and does nothing.
 Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::TenantId& tenant, const std::string& idp,
@@ -262,7 +286,7 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
   const auto fail = [&impl, what, answer](Error e) {
     impl.metrics.logins_failed.fetch_add(1, std::memory_order_relaxed);
     // Of a sign-in that nobody began there is nothing to keep for ever: strangers could fill the log with it.
-    if (e.check == "login.state") return (*answer)(e);
+    if (e.check == "login.state") return finish_unasked(impl, what, e, answer);
     impl.call<LoginFinished>(
         [answer](Result<LoginFinished> r) { (*answer)(std::move(r)); },
         [what, e](Turn& turn) -> Result<LoginFinished> {
@@ -479,7 +503,7 @@ void Engine::Impl::watch_end(const LoginSession& s) {
 }
 
 Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, const core::SessionId& id,
-                                 core::EndReason reason, const std::string& actor, int* grants_ended) {
+                                 core::EndReason reason, const std::string& actor, SessionEnded* ended) {
   auto s = session(id);
   // Said before, and the store did not take it: it is owed.
   if (const auto owed = owed_logouts.find(id); !s && owed != owed_logouts.end()) s = owed->second.session;
@@ -497,12 +521,14 @@ Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, co
   for (const auto& [grant_id, grant] : live) {
     if (grant.session != id) continue;
     DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
-    if (grants_ended != nullptr) ++*grants_ended;
+    if (ended != nullptr) ++ended->grants;
   }
   for (const auto& [grant_id, grant] : turn.batch)
     if (grant.session == id && !live.contains(grant_id))
       DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
   DP_TRY([[maybe_unused]] const bool gone, turn.tx.remove(tenant_id, doc_session, id.str()));
+  DP_TRY(auto at_provider, take(turn, tenant_id, doc_provider_logout, id.str()));
+  if (ended != nullptr && at_provider) ended->provider_logout = std::move(at_provider->body);
   std::vector<core::CredentialId> mine;
   {
     const std::shared_lock lock(shared);
@@ -521,16 +547,6 @@ Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, co
     for (const auto& cid : mine) credentials.erase(cid);
   });
   return {};
-}
-
-void Engine::logout(core::TenantId tenant, core::SessionId session, core::EndReason reason, std::string actor,
-                    Done<int> done) {
-  Impl& impl = *impl_;
-  impl.call<int>(std::move(done), [&impl, tenant, session, reason, actor](Turn& turn) -> Result<int> {
-    int ended = 0;
-    DP_CHECK(impl.end_session(turn, tenant, session, reason, actor, &ended));
-    return ended;
-  });
 }
 
 }  // namespace daypass::engine

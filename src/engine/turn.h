@@ -190,8 +190,12 @@ struct Engine::Impl {
   // login.cc
   /// Ends it when its time is up. Engine thread.
   void watch_end(const LoginSession& session);
+  struct SessionEnded {
+    int grants = 0;
+    std::string provider_logout;  ///< what signing out at the provider needs, sealed; empty: it offers none
+  };
   Status end_session(Turn& turn, const core::TenantId& tenant, const core::SessionId& session, core::EndReason reason,
-                     const std::string& actor, int* grants_ended);
+                     const std::string& actor, SessionEnded* ended);
   Result<Token> issue_token(Turn& turn, const LoginSession& session);
   // reload.cc
   /// Keeps the facts of a refusal, sealed, for Engine::simulate: one record for each person and set of roles.
@@ -272,7 +276,9 @@ inline constexpr std::string_view doc_session = "session", doc_token = "token", 
                                   doc_pending = "pending", doc_code = "code", doc_device = "device",
                                   doc_user_code = "user_code", doc_decision = "decision", doc_spec = "spec",
                                   doc_clock = "clock", doc_tenant = "tenant", doc_tombstone = "tombstone",
-                                  doc_server = "server", doc_secret = "secret";
+                                  doc_server = "server", doc_unasked = "unasked",
+                                  doc_provider_logout = "provider_logout", doc_logout_handle = "logout_handle",
+                                  doc_logout = "logout", doc_secret = "secret";
 /// Documents that belong to no tenant live under this name, which parse_tenant refuses.
 inline const core::TenantId system_tenant{"_system"};
 

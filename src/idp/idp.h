@@ -57,7 +57,7 @@ struct OneUse {
 
 /// What a provider says to one of our logout URLs: a form that was posted there, or a query.
 struct LogoutMessage {
-  std::vector<std::pair<std::string, std::string>> fields;
+  std::vector<std::pair<std::string, std::string>> fields;  ///< decoded
   std::string raw_query;  ///< as it came, of a query: signatures of SAML's redirect binding are over these bytes
   bool posted = false;
   std::string base;  ///< <public>/t/<tenant>/idp/<name>
@@ -73,12 +73,28 @@ struct SignedOut {
   std::vector<std::pair<std::string, std::string>> answer_form = {};
 };
 
+/// Signing out at the provider, begun here: the browser visits the URL, or posts the form there.
+struct LogoutBegun {
+  std::string url;
+  std::vector<std::pair<std::string, std::string>> form = {};
+  std::string key;  ///< by which its answer is told from every other
+};
+
+/// What a provider says of a logout that was begun here. `unsaid`: the protocol has no word for it.
+enum class LogoutOutcome { signed_out, partly, refused, unsaid };
+struct LogoutAnswer {
+  std::string key;  ///< of the LogoutBegun that it answers
+  LogoutOutcome outcome = LogoutOutcome::unsaid;
+  std::string why;  ///< in the provider's words, for `refused`
+};
+
 /// The verified claims beside the identity made of them, for `idp test`.
 struct Finished {
   core::Identity identity;
   base::json::Value claims;
   std::vector<OneUse> once = {};  ///< to be marked as used in the transaction that makes the login
   base::WallTime issued_at{};     ///< when the provider said it
+  base::json::Value logout = {};  ///< what begin_logout() needs, to be kept sealed; null: the provider offers none
 };
 
 class IdentityProvider {
@@ -86,6 +102,28 @@ class IdentityProvider {
   virtual ~IdentityProvider() = default;
   virtual base::Result<Begun> begin(const LoginStart& start, Millis budget) = 0;
   virtual base::Result<Finished> finish(const Callback& callback, const base::json::Value& pending, Millis budget) = 0;
+  /// Whether finish_unasked() is switched on.
+  [[nodiscard]] virtual bool takes_unasked() const { return false; }
+  /// A sign-in that began at the provider: verified like any other, and it must answer nobody. Whoever calls must have
+  /// the person confirm it.
+  virtual base::Result<Finished> finish_unasked(const Callback& callback, const std::string& redirect_uri,
+                                                Millis budget) {
+    static_cast<void>(callback), static_cast<void>(redirect_uri), static_cast<void>(budget);
+    return base::Error{base::Code::denied, "idp.unasked", "sign-ins begin here, with daypass login"};
+  }
+  /// Signs somebody out at the provider; `login` is what their sign-in left in Finished::logout, `base` as in
+  /// describe(). Error: "idp.no_logout" (it offers none, or none any more), and those of the provider's documents and
+  /// keys.
+  virtual base::Result<LogoutBegun> begin_logout(const base::json::Value& login, const std::string& base,
+                                                 Millis budget) {
+    static_cast<void>(login), static_cast<void>(base), static_cast<void>(budget);
+    return base::Error{base::Code::not_found, "idp.no_logout", "the identity provider offers no sign-out"};
+  }
+  /// Verifies what came back from there to our logout URL. Whether anybody asked for it, the key tells the caller.
+  virtual base::Result<LogoutAnswer> logout_answer(const LogoutMessage& message, Millis budget) {
+    static_cast<void>(message), static_cast<void>(budget);
+    return base::Error{base::Code::not_found, "idp.no_logout", "the identity provider offers no sign-out"};
+  }
   /// Verifies what came to our logout URL. Error: "idp.no_logout", or the check that failed.
   virtual base::Result<SignedOut> signed_out(const LogoutMessage& message, Millis budget) {
     static_cast<void>(message), static_cast<void>(budget);

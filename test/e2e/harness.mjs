@@ -132,7 +132,7 @@ export class CertifiedOp {
     const self = this;
     this.signing = { privateKey, kid: jwk.kid };
     const provider = this.provider = new Provider(this.issuer, {
-      clients: [{ client_id: 'daypass', client_secret: this.secret, redirect_uris: this.redirects ?? ['http://127.0.0.1/none'], response_types: ['code'], grant_types: ['authorization_code'], id_token_signed_response_alg: 'ES256', token_endpoint_auth_method: 'client_secret_basic', ...(this.backchannel && { backchannel_logout_uri: this.backchannel, backchannel_logout_session_required: true, require_auth_time: true }) }],
+      clients: [{ client_id: 'daypass', client_secret: this.secret, redirect_uris: this.redirects ?? ['http://127.0.0.1/none'], post_logout_redirect_uris: (this.redirects ?? []).map((u) => u.replace(/callback$/, 'logout')), response_types: ['code'], grant_types: ['authorization_code'], id_token_signed_response_alg: 'ES256', token_endpoint_auth_method: 'client_secret_basic', ...(this.backchannel && { backchannel_logout_uri: this.backchannel, backchannel_logout_session_required: true, require_auth_time: true }) }],
       jwks: { keys: [jwk] },
       claims: { openid: ['sub'], profile: ['name', 'groups', 'department', 'email'] },
       conformIdTokenClaims: false,

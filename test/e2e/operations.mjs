@@ -14,14 +14,22 @@ const withRole = (v) => ({ idp: v.idp, role: v.role, group: v.group, files: { ..
 const kindAndName = (target) => (target.startsWith('pg/') ? target.split('/') : ['pg', target]).map(encodeURIComponent).join('/');
 const p = encodeURIComponent;
 
-/** "METHOD path" to one call or several: {at: path below the tenant, query, form, json, cookie}. */
+/** "METHOD path" to one call or several: {at: path below the tenant, query, form, json, cookie, confirm}. */
 export const operations = {
   'GET /t/{tenant}/api/v1/audit': (v) => ({ at: '/api/v1/audit', query: { from: v.cursor, limit: '5' } }),
   'GET /t/{tenant}/oauth/authorize': (v) => ({ at: '/oauth/authorize', query: { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: v.state, idp: v.idp }, cookie: v.cookie }),
   'GET /t/{tenant}/idp/{idp}/callback': (v) => ({ at: `/idp/${p(v.idp)}/callback`, query: { code: v.code, state: v.state, iss: v.issuer }, cookie: v.cookie }),
   'POST /t/{tenant}/idp/{idp}/callback': (v) => ({ at: `/idp/${p(v.idp)}/callback`, ...form({ SAMLResponse: 'PFJlc3BvbnNlLz4=', RelayState: v.state, state: v.state, code: v.code }), cookie: v.cookie }),
-  'GET /t/{tenant}/idp/{idp}/logout': (v) => ({ at: `/idp/${p(v.idp)}/logout`, query: { SAMLRequest: 'PFJlcXVlc3QvPg==', RelayState: v.state, SigAlg: 'x', Signature: 'AAAA' } }),
-  'POST /t/{tenant}/idp/{idp}/logout': (v) => ({ at: `/idp/${p(v.idp)}/logout`, ...form({ logout_token: v.token ?? 'x' }) }),
+  'GET /t/{tenant}/idp/{idp}/logout': [
+    (v) => ({ at: `/idp/${p(v.idp)}/logout`, query: { SAMLRequest: 'PFJlcXVlc3QvPg==', RelayState: v.state, SigAlg: 'x', Signature: 'AAAA' } }),
+    (v) => ({ at: `/idp/${p(v.idp)}/logout`, query: { state: v.logoutState } }),
+  ],
+  'POST /t/{tenant}/idp/{idp}/logout': [
+    (v) => ({ at: `/idp/${p(v.idp)}/logout`, ...form({ logout_token: v.token ?? 'x' }) }),
+    (v) => ({ at: `/idp/${p(v.idp)}/logout`, ...form({ SAMLResponse: 'PFJlcXVlc3QvPg==', RelayState: v.logoutState }) }),
+  ],
+  'GET /t/{tenant}/logout': (v) => ({ at: '/logout', query: { handle: v.handle } }),
+  'POST /t/{tenant}/idp/{idp}/confirm': (v) => ({ at: `/idp/${p(v.idp)}/confirm`, ...form({ user_code: v.userCode }), confirm: v.handle }),
   'GET /t/{tenant}/idp/{idp}/metadata': (v) => ({ at: `/idp/${p(v.idp)}/metadata` }),
   'POST /t/{tenant}/oauth/token': [
     (v) => ({ at: '/oauth/token', ...form({ grant_type: 'authorization_code', client_id: 'daypass-cli', code: v.code, code_verifier: v.verifier, redirect_uri: redirect }) }),

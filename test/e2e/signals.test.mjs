@@ -3,10 +3,10 @@
 // event; a sign-in is held at a step by the browser's `before` and the provider's `guard`.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { createVerify, randomBytes, sign as signBytes } from 'node:crypto';
+import { createVerify, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { inflateRawSync } from 'node:zlib';
 import * as jose from 'jose';
 import { CertifiedOp, PlainOp, World, people, until } from './harness.mjs';
 import { Browser, signIn } from './browser.mjs';
@@ -14,7 +14,8 @@ import { bindings, certificateOf, keyPair, persistent } from './idps/parts.mjs';
 import { start as startSamlp } from './idps/samlp.mjs';
 import { canonical } from './hostile/saml/c14n.mjs';
 import { SAML, SAMLP, escape } from './hostile/saml/forge.mjs';
-import { algorithms, elements, parse, sign } from './hostile/saml/sign.mjs';
+import { elements, parse } from './hostile/saml/sign.mjs';
+import { enveloped as envelop, instant, query as signedQuery } from './saml_messages.mjs';
 
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
@@ -410,20 +411,14 @@ async function carried(browser, page) {
   }
   throw new Error('carried around in circles');
 }
-const instant = (seconds = 0) => new Date(Date.now() + seconds * 1000).toISOString();
 /** A LogoutRequest's text; it is signed by whoever sends it. */
 function logoutRequest({ name = 'dana', indexes = [], idp = 'corp', id = `_${randomBytes(16).toString('hex')}`, issuer = corp.entityId, destination = sps[idp].slo, issued = instant(), until: end } = {}) {
   return `<samlp:LogoutRequest xmlns:samlp="${SAMLP}" xmlns:saml="${SAML}" ID="${id}" Version="2.0" IssueInstant="${issued}" Destination="${escape(destination)}"${end ? ` NotOnOrAfter="${end}"` : ''}>`
     + `<saml:Issuer>${escape(issuer)}</saml:Issuer><saml:NameID Format="${persistent}">${escape(name)}</saml:NameID>${indexes.map((i) => `<samlp:SessionIndex>${escape(i)}</samlp:SessionIndex>`).join('')}</samlp:LogoutRequest>`;
 }
-const forged = (keys) => ({ privateKey: keys.key, cert: Buffer.from(keys.cert.replace(/-----[^-]+-----|\s/g, ''), 'base64') });
-const enveloped = (xml, keys = corpKeys) => sign(xml, xml.match(/ ID="([^"]+)"/)[1], { key: forged(keys) });
+const enveloped = (xml, keys = corpKeys) => envelop(xml, keys);
 const sendPost = (xml, { idp = 'corp', relay } = {}) => post(sps[idp].slo, { SAMLRequest: Buffer.from(xml).toString('base64'), ...(relay && { RelayState: relay }) });
-/** The query of the redirect binding, with its signature (saml-bindings section 3.4.4.1). */
-function query(xml, { keys = corpKeys, relay, kind = 'SAMLRequest' } = {}) {
-  const octets = [[kind, deflateRawSync(Buffer.from(xml)).toString('base64')], ...(relay ? [['RelayState', relay]] : []), ['SigAlg', algorithms['rsa-sha256'].uri]].map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join('&');
-  return keys ? `${octets}&Signature=${encodeURIComponent(signBytes('sha256', Buffer.from(octets), keys.key).toString('base64'))}` : octets.replace(/&SigAlg.*/, '');
-}
+const query = (xml, { keys = corpKeys, ...more } = {}) => signedQuery(xml, { keys, ...more });
 async function sendRedirect(text, idp = 'corp') {
   const res = await fetch(`${sps[idp].slo}?${text}`, { redirect: 'manual' });
   const body = await res.text();

@@ -72,6 +72,10 @@ async function identifiers() {
     const device = (await t.ask('POST', '/oauth/device_authorization', { form: { client_id: 'daypass-cli' } })).json;
     const pending = await t.begin('corp');
     const log = (await t.api('GET', '/audit', admin.access_token)).json;
+    // Two sign-outs at the provider: one that has not begun there, one that has not come back.
+    const signOut = async () => new URL((await t.api('DELETE', '/session', (await t.signIn('corp', 'dana')).access_token)).json.provider_logout_url).searchParams.get('handle');
+    const handle = await signOut();
+    const there = await t.ask('GET', `/logout?handle=${await signOut()}`);
     const opened = log.records.map((r) => JSON.parse(r)).find((r) => JSON.stringify(r).includes('cx_'));
     return {
       creds, client, pending, admin, person, device, size: log.size,
@@ -79,13 +83,13 @@ async function identifiers() {
         grant: grant.id, account: grant.account, session: person.session, credential: creds.user, password: creds.password, connection: JSON.stringify(opened).match(/cx_[a-z2-7]+/)[0],
         target: `pg/${c.target}`, role: `pg/${c.target}/${c.role}`, idp: c.idp, issuer: t.ops.corp.issuer, principal: `${c.idp}/dana`, person: c.person, email: `${c.email}@example.test`, group: c.group,
         secret: c.sealed, pgGroup: c.pgGroup, database: c.database, policy: c.policy, tenant: t.id, cursor: String(log.size).padStart(12, '0'), deviceCode: device.device_code, userCode: device.user_code,
-        state: pending.state, cookie: pending.cookie, token: person.access_token,
+        state: pending.state, cookie: pending.cookie, token: person.access_token, handle, logoutState: new URL(there.headers.get('location')).searchParams.get('state'),
       },
     };
   };
   const mine = await of(a), theirs = await of(b);
   // A's default values: its own, which work, but for those that are used up by one use.
-  mine.v = { ...mine.ids, target: 'pg/orders', role: 'pg/orders/reader', idp: 'corp', principal: 'corp/dana', files: a.files(), state: ghostOf(mine.ids.state), cookie: mine.ids.cookie, deviceCode: ghostOf(mine.ids.deviceCode), code: ghostOf(mine.ids.state), verifier: ghostOf(mine.ids.state) };
+  mine.v = { ...mine.ids, target: 'pg/orders', role: 'pg/orders/reader', idp: 'corp', principal: 'corp/dana', files: a.files(), state: ghostOf(mine.ids.state), cookie: mine.ids.cookie, deviceCode: ghostOf(mine.ids.deviceCode), code: ghostOf(mine.ids.state), verifier: ghostOf(mine.ids.state), handle: ghostOf(mine.ids.handle), logoutState: ghostOf(mine.ids.logoutState) };
   theirs.files = b.files();
   return { mine, theirs };
 }
@@ -136,7 +140,7 @@ test('an identifier of B is worth as much to A as one that never was, in every o
   await t.test("each place is looked at: A's own identifiers there make a difference", async () => {
     // Not where the state of a sign-in, which is used up, is asked first, nor on the page that only shows the code again, nor where it
     // would end what is needed later.
-    const blind = (name) => name.includes('callback') || name.endsWith('/end') || name === 'GET /t/{tenant}/device';
+    const blind = (name) => name.includes('callback') || name.endsWith('/confirm') || name.endsWith('/end') || name === 'GET /t/{tenant}/device';
     for (const op of table.filter((o) => !blind(o.name))) {
       for (const slot of op.slots.filter((s) => ['grant', 'target', 'role', 'idp', 'principal', 'userCode', 'pgGroup'].includes(s))) {
         const ghost = ghostOf(mine.v[slot]);
@@ -169,7 +173,7 @@ test('an identifier of B is worth as much to A as one that never was, in every o
   });
   await t.test("B's path with A's token, as with a made-up one", async () => {
     // What is used up by one use stays B's; the token is what is tried here.
-    const v = { ...ids, ...Object.fromEntries(['code', 'state', 'deviceCode', 'userCode', 'cookie'].map((kind) => [kind, ghostOf(ids[kind])])), files: theirs.files };
+    const v = { ...ids, ...Object.fromEntries(['code', 'state', 'deviceCode', 'userCode', 'cookie', 'handle', 'logoutState'].map((kind) => [kind, ghostOf(ids[kind])])), files: theirs.files };
     for (const [who, token] of callers) {
       for (const op of table) {
         const ghost = ghostOf(token);
@@ -215,6 +219,8 @@ test('an identifier of B is worth as much to A as one that never was, in every o
     assert.equal(page.status, 303, page.body);
     assert.ok((await b.finish(theirs.pending, 'dana')).code);
     assert.equal((await b.api('GET', '/session', ids.token)).status, 200);
+    assert.equal((await b.ask('GET', `/logout?handle=${ids.handle}`)).status, 303);
+    assert.equal((await b.ask('GET', `/idp/corp/logout?state=${ids.logoutState}`)).status, 200);
   });
 });
 

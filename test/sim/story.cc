@@ -175,8 +175,8 @@ void Story::log_out(std::size_t n, EndReason reason) {
   world_.say(people[n].name + ": log out (" + std::string(core::to_string(reason)) + ")");
   world_.oracle.wants_logout(people[n].session->id);
   world_.engine()->logout(tenant, people[n].session->id, reason, "demo/" + people[n].name,
-                          [this](base::Result<int> ended) {
-                            world_.say(ended.ok() ? "logged out, grants ended: " + std::to_string(*ended)
+                          [this](base::Result<engine::LoggedOut> ended) {
+                            world_.say(ended.ok() ? "logged out, grants ended: " + std::to_string(ended->grants_ended)
                                                   : "logout failed: " + ended.error().check);
                           });
 }

@@ -183,10 +183,10 @@ TEST_F(UseCase, LogoutEndsEverythingOfTheLogin) {
   const core::CredentialId credential = story.people[0].credentials[0];
   EXPECT_TRUE(engine().lookup(credential.str()).has_value());
   world.oracle.wants_logout(ann.id);
-  const auto ended = ask<int>(
+  const auto ended = ask<engine::LoggedOut>(
       [&](auto done) { engine().logout(tenant, ann.id, core::EndReason::logout, "demo/ann", std::move(done)); });
   ASSERT_TRUE(ended.ok());
-  EXPECT_EQ(*ended, 1);
+  EXPECT_EQ(ended->grants_ended, 1);
   world.run_for(seconds(3));
   EXPECT_EQ(world.store.grant(mine.id)->state, core::GrantState::closed);
   EXPECT_EQ(world.store.grant(elsewhere.id)->state, core::GrantState::active) << "another login of the same person";
@@ -194,9 +194,146 @@ TEST_F(UseCase, LogoutEndsEverythingOfTheLogin) {
   EXPECT_TRUE(engine().authenticate(tenant, story.people[2].token).ok());
   EXPECT_FALSE(engine().lookup(credential.str()).has_value());
   EXPECT_EQ(check_of(this->credential(ann, "pg/orders")), "login.ended");
-  const auto again = ask<int>(
+  const auto again = ask<engine::LoggedOut>(
       [&](auto done) { engine().logout(tenant, ann.id, core::EndReason::logout, "demo/ann", std::move(done)); });
-  EXPECT_TRUE(again.ok() && *again == 0) << "told twice is the same";
+  EXPECT_TRUE(again.ok() && again->grants_ended == 0 && again->handle.empty()) << "told twice is the same";
+}
+
+TEST_F(UseCase, ALogoutLeadsOnToTheProviderOnce) {
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+  const auto log_out = [&](std::size_t n, core::EndReason reason = core::EndReason::logout) {
+    const auto who = signed_in(n);
+    world.oracle.wants_logout(who.id);
+    const auto out =
+        ask<engine::LoggedOut>([&](auto done) { engine().logout(tenant, who.id, reason, "demo/x", std::move(done)); });
+    EXPECT_TRUE(out.ok()) << check_of(out);
+    return out.ok() ? out->handle : "";
+  };
+  const auto go = [&](const std::string& handle, const core::TenantId& at = tenant) {
+    return ask<engine::LoginBegun>([&](auto done) {
+      engine().begin_provider_logout(at, handle, "https://daypass.example/t/default", std::move(done));
+    });
+  };
+  const auto came_back = [&](Fields fields, const std::string& idp = "demo", const core::TenantId& at = tenant) {
+    return ask<engine::ProviderLogout>([&](auto done) {
+      engine().finish_provider_logout(at, idp, idp::LogoutMessage{std::move(fields), "", true, ""}, std::move(done));
+    });
+  };
+  const auto key_in = [](const Result<engine::LoginBegun>& begun) {
+    return begun.ok() ? begun->url.substr(begun->url.find("&key=") + 5) : "";
+  };
+  EXPECT_EQ(log_out(1), "") << "bob's provider offers none";
+  EXPECT_EQ(log_out(0, core::EndReason::admin), "") << "an administrator sends nobody's browser anywhere";
+  const std::string handle = log_out(0);
+  ASSERT_EQ(handle.size(), 43U);
+  EXPECT_EQ(check_of(go("made-up")), "logout.handle");
+  EXPECT_EQ(check_of(go("")), "logout.handle");
+  EXPECT_EQ(check_of(go(handle, core::TenantId("acme"))), "logout.handle");
+  const auto begun = go(handle);
+  ASSERT_TRUE(begun.ok()) << check_of(begun);
+  EXPECT_TRUE(
+      begun->url.starts_with("https://idp.example/logout?name=ann&back=https://daypass.example/t/default/idp/demo&"));
+  EXPECT_EQ(check_of(go(handle)), "logout.handle");
+  // Forged, foreign, unasked: nothing is used up by them.
+  const std::string key = key_in(begun);
+  EXPECT_EQ(check_of(came_back({{"key", key}, {"forged", ""}})), "xmldsig.signature");
+  EXPECT_EQ(check_of(came_back({{"key", key}}, "other")), "idp.unknown");
+  EXPECT_EQ(check_of(came_back({{"key", key}}, "demo", core::TenantId("acme"))), "idp.unknown");
+  EXPECT_EQ(check_of(came_back({{"key", "made-up"}})), "logout.state");
+  const auto said = came_back({{"key", key}, {"refused", "not now"}});
+  ASSERT_TRUE(said.ok()) << check_of(said);
+  EXPECT_EQ(said->outcome, idp::LogoutOutcome::refused);
+  EXPECT_EQ(said->why, "not now");
+  EXPECT_EQ(check_of(came_back({{"key", key}})), "logout.state") << "told twice";
+  // Each step has its time.
+  const std::string late = log_out(0);
+  world.run_for(seconds(301));
+  EXPECT_EQ(check_of(go(late)), "logout.handle");
+  const auto slow = go(log_out(0));
+  world.run_for(seconds(601));
+  EXPECT_EQ(check_of(came_back({{"key", key_in(slow)}})), "logout.state");
+}
+
+TEST_F(UseCase, ASignInThatBeganAtTheProviderIsConfirmedWithADevicesCode) {
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+  const auto arrive = [&](Fields fields, const std::string& url = "https://daypass.example/cb", bool posted = true) {
+    return ask<engine::LoginFinished>([&](auto done) {
+      engine().finish_login({tenant, "demo", {std::move(fields), posted}, "", "10.0.0.7", url}, std::move(done));
+    });
+  };
+  const auto confirm = [&](const std::string& handle, const std::string& code, const std::string& idp = "demo") {
+    return check_of(ask<engine::LoginFinished>(
+        [&](auto done) { engine().confirm_login({tenant, idp, handle, code, "10.0.0.7"}, std::move(done)); }));
+  };
+  const auto device = [&] {
+    return ask<engine::DeviceStarted>([&](auto done) { engine().start_device(tenant, std::move(done)); }).value();
+  };
+  const auto poll = [&](const engine::DeviceStarted& d) {
+    return ask<engine::Token>([&](auto done) { engine().poll_device(tenant, d.device_code, std::move(done)); });
+  };
+  const auto now = [&] { return base::to_rfc3339(world.wall()); };
+  const auto off = arrive({{"user", "ann"}, {"signed_in", now()}, {"jti", "0"}});
+  EXPECT_EQ(check_of(off), "login.state");
+  EXPECT_NE(off.error().hint.find("idp_initiated = true"), std::string::npos) << off.error().hint;
+
+  auto files = PolicyText::files(0);
+  for (auto& [name, text] : files)
+    if (const auto at = text.find("issuer = "); at != std::string::npos) text.insert(at, "display = \"unasked\"\n");
+  ASSERT_TRUE(apply(files).ok());
+  world.run_for(seconds(1));
+  EXPECT_EQ(check_of(arrive({{"user", "ann"}}, "https://daypass.example/cb", false)), "login.state") << "by query";
+  EXPECT_EQ(check_of(arrive({{"user", "ann"}}, "https://elsewhere.example/cb")), "saml.recipient");
+  EXPECT_EQ(check_of(arrive({{"error", "1"}})), "oidc.error");
+
+  // Nothing happens until somebody says yes, in the browser that it came to.
+  const auto offered =
+      arrive({{"user", "ann"}, {"RelayState", "https://evil.example"}, {"signed_in", now()}, {"jti", "1"}});
+  ASSERT_TRUE(offered.ok()) << check_of(offered);
+  EXPECT_EQ(offered->redirect, "");
+  EXPECT_EQ(offered->principal, "demo/ann");
+  ASSERT_EQ(offered->confirm.size(), 43U);
+  EXPECT_TRUE(engine().login_sessions(tenant).empty());
+  EXPECT_EQ(check_of(arrive({{"user", "ann"}, {"signed_in", now()}, {"jti", "1"}})), "login.replayed");
+  const auto mine = device();
+  EXPECT_EQ(confirm("made-up", mine.user_code), "login.confirm");
+  EXPECT_EQ(confirm("", mine.user_code), "login.confirm");
+  EXPECT_EQ(confirm(offered->confirm, mine.user_code), "ok");
+  EXPECT_EQ(confirm(offered->confirm, mine.user_code), "login.confirm") << "one use";
+  const auto token = poll(mine);
+  ASSERT_TRUE(token.ok()) << check_of(token);
+  EXPECT_EQ(token->session.who.principal(), "demo/ann");
+  EXPECT_EQ(token->session.client, "device");
+
+  const auto offer = [&](const std::string& jti, const std::string& sid = "s") {
+    const auto r = arrive({{"user", "ann"}, {"sid", sid}, {"sid", sid + "-too"}, {"signed_in", now()}, {"jti", jti}});
+    EXPECT_TRUE(r.ok()) << check_of(r);
+    return r.ok() ? r->confirm : "";
+  };
+  // A wrong code, another provider's address and five minutes use it up.
+  const auto other = device();
+  const std::string wrong = offer("2");
+  EXPECT_EQ(confirm(wrong, "NO-SUCH-CODE"), "device.user_code");
+  EXPECT_EQ(confirm(wrong, other.user_code), "login.confirm");
+  const std::string elsewhere = offer("3");
+  EXPECT_EQ(confirm(elsewhere, other.user_code, "other"), "login.mix_up");
+  EXPECT_EQ(confirm(elsewhere, other.user_code), "login.confirm");
+  const std::string late = offer("4");
+  world.run_for(seconds(301));
+  EXPECT_EQ(confirm(late, other.user_code), "login.confirm");
+  // A logout meanwhile holds, by any name of the session.
+  const auto last = device();
+  const std::string ended = offer("5", "gone");
+  ask<engine::SignalTaken>([&](auto done) {
+    engine().logout_signal(tenant, "demo", idp::LogoutMessage{{{"at", now()}, {"sid", "gone-too"}}, "", true, ""},
+                           std::move(done));
+  }).value();
+  EXPECT_EQ(confirm(ended, last.user_code), "login.signed_out");
+  // And so does a change of the settings.
+  const std::string before = offer("6");
+  ASSERT_TRUE(apply(PolicyText::files(0)).ok());
+  world.run_for(seconds(1));
+  EXPECT_EQ(confirm(before, last.user_code), "login.mix_up");
+  EXPECT_EQ(check_of(poll(last)), "device.pending");
 }
 
 TEST_F(UseCase, APersonWhoHasChangedIsDecidedOnAgain) {

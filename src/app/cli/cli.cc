@@ -73,6 +73,7 @@ struct CommandLine {
   std::function<int()> chosen;
   demo::DemoOptions demo_options;
   LoginOptions login_options;
+  LogoutOptions logout_options;
   WantOptions want;
   bool all = false, closed = false, overdue = false, dry_run = false, yes = false, undo = false, as_json = false,
        only_check = false;
@@ -118,7 +119,11 @@ void CommandLine::people() {
   login_cmd->add_flag("--no-browser", login_options.no_browser, "Print the address, open nothing");
   login_cmd->add_option("--idp", login_options.idp, "Which identity provider, where there are several");
   on(login_cmd, [this] { return login(io, g, login_options); });
-  on(add(&app, "logout", "Log out: everything of this login ends", access_group), [this] { return logout(io, g); });
+  auto* logout_cmd = add(&app, "logout", "Log out: everything of this login ends", access_group);
+  logout_cmd->add_flag("--provider", logout_options.provider, "Then sign out at the identity provider, too");
+  logout_cmd->add_flag("--no-browser", logout_options.no_browser, "Print the address of that, open nothing")
+      ->needs("--provider");
+  on(logout_cmd, [this] { return logout(io, g, logout_options); });
   on(add(&app, "status", "Who is signed in, until when", access_group), [this] { return status(io, g); });
 
   auto* ls_cmd = add(&app, "ls", "What you may have now, and why", access_group);
@@ -304,18 +309,22 @@ void CommandLine::tools() {
   });
   auto* saml = add(&app, "saml", "For people who debug a SAML identity provider", tools_group);
   saml->require_subcommand(1);
-  auto* saml_cmd = add(saml, "verify", "Verify a Response: who it names, or the one check that failed");
+  auto* saml_cmd = add(saml, "verify", "Verify a Response: what it says, or the one check that failed");
   saml_cmd->add_option("--idp-metadata", saml_files.metadata, "File with the provider's metadata")->required();
   auto* response =
       saml_cmd->add_option("--response", saml_files.response, "The Response, XML or base64; - reads stdin");
-  saml_cmd->add_option("--sp-entity-id", saml_files.sp_entity_id, "For whom it must be")->required();
-  saml_cmd->add_option("--acs", saml_files.acs, "The URL that it was posted to")->required();
+  auto* sp_entity_id = saml_cmd->add_option("--sp-entity-id", saml_files.sp_entity_id, "For whom it must be");
+  auto* acs = saml_cmd->add_option("--acs", saml_files.acs, "The URL that it was posted to")->needs(sp_entity_id);
+  auto* slo = saml_cmd->add_option("--slo", saml_files.slo,
+                                   "Our single logout URL: it is a LogoutResponse, XML, base64 "
+                                   "or the query that it came in");
   saml_cmd->add_option("--now", saml_files.now, "At which time: RFC 3339")->required();
   saml_cmd->add_option("--request-id", saml_files.request_id, "The request that it answers; without it: none");
   saml_cmd->add_option("--sp-key", saml_files.sp_key, "PEM file with our private key, to decrypt");
   auto* batch =
       saml_cmd->add_flag("--batch", saml_files.batch, "JSON lines {\"response\": base64} on stdin, one answer each");
-  batch->excludes(response);
+  batch->excludes(response)->excludes(slo);
+  slo->excludes(acs)->excludes(sp_entity_id);
   on(saml_cmd, [this] { return saml_verify(io, g, saml_files); });
   auto* jose = add(&app, "jose", "JSON Web Signatures", tools_group);
   jose->require_subcommand(1);

@@ -15,7 +15,11 @@ struct LoginOptions {
   std::string idp;
 };
 int login(Io& io, const Globals& g, const LoginOptions& o);
-int logout(Io& io, const Globals& g);
+struct LogoutOptions {
+  bool provider = false, no_browser = false;
+};
+/// With `provider`: exit 6 when the identity provider offers no sign-out; the login has ended all the same.
+int logout(Io& io, const Globals& g, const LogoutOptions& o);
 int status(Io& io, const Globals& g);
 
 // access.cc
@@ -92,10 +96,11 @@ int doctor(Io& io, const Globals& g);
 
 // saml.cc: no server needed
 struct SamlVerify {
-  std::string metadata, response, sp_entity_id, acs, now, request_id, sp_key;
+  std::string metadata, response, sp_entity_id, acs, slo, now, request_id, sp_key;
   bool batch = false;
 };
-/// Exit 0: the assertion as JSON. Exit 1: the one check that failed. Exit 2: a file or an option can't be read.
+/// With `slo` a LogoutResponse, else a Response. Exit 0: what it says, as JSON. Exit 1: the one check that failed. Exit
+/// 2: a file or an option can't be read.
 int saml_verify(Io& io, const Globals& g, const SamlVerify& what);
 
 // offline.cc: no server needed

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "app/cli/client.h"
@@ -269,7 +270,28 @@ int login(Io& io, const Globals& g, const LoginOptions& o) {
   return Exit::done;
 }
 
-int logout(Io& io, const Globals& g) {
+namespace {
+
+/// Opens the page of ours that leads on to the provider, and says so. What the server names as such is nowhere else.
+Status sign_out_there(Io& io, const Place& place, const json::Value& answer, bool no_browser) {
+  const std::string url = answer.string_or("provider_logout_url");
+  if (url.empty())
+    return Error{Code::not_found, "logout.provider", "the identity provider of this login offers no sign-out",
+                 "sign out there in your browser"};
+  const bool plain = std::ranges::all_of(url, [](char c) { return c > 0x20 && c < 0x7f; });
+  if (!plain || !url.starts_with(place.server + "/t/" + place.tenant + "/"))
+    return Error{Code::denied, "logout.address", "the server names an address that is not its own",
+                 "compare --server with the public_url of the server"};
+  const auto browser = no_browser ? std::nullopt : browser_of(io);
+  io.err("Sign out at " + answer.string_or("provider", "the identity provider") + " here" +
+         (browser ? ", if no browser opens" : ", within 5 minutes") + ":\n\n  " + url + "\n\n");
+  if (browser) open_browser(*browser, url);
+  return {};
+}
+
+}  // namespace
+
+int logout(Io& io, const Globals& g, const LogoutOptions& o) {
   Client client(io, g);
   const auto stored = load_login(io, client.place());
   if (!stored.ok()) return fail(io, g, stored.error(), "logout failed");
@@ -285,12 +307,24 @@ int logout(Io& io, const Globals& g) {
     return fail(io, g, answer.error(), "logout failed: the login is kept, try again", client.request_id());
   if (const Status forgot = forget_login(io, client.place()); !forgot.ok())
     return fail(io, g, forgot.error(), "the login can't be forgotten");
-  const std::int64_t ended = answer.ok() ? answer->int_or("grants_ended", 0) : 0;
-  if (g.json())
-    print_json(io, {{"grants_ended", ended}});
-  else
-    io.err("Logged out; " + std::to_string(ended) + (ended == 1 ? " grant" : " grants") + " ended.\n");
+  const json::Value said = answer.ok() ? *answer : json::Value(json::Object{});
+  const std::int64_t ended = said.int_or("grants_ended", 0);
+  if (!g.json()) io.err("Logged out; " + std::to_string(ended) + (ended == 1 ? " grant" : " grants") + " ended.\n");
   if (psql_is_set_up(io, client.place())) io.err("The services for psql stay, refused until the next daypass login.\n");
+  if (o.provider)
+    if (const Status led = sign_out_there(io, client.place(), said, o.no_browser); !led.ok())
+      return fail(io, g, led.error(), "logged out of Daypass, but not at the identity provider", client.request_id());
+  const std::string provider = said.string_or("provider");
+  if (!o.provider && !provider.empty())
+    io.err("Your browser may still be signed in at " + provider + ": next time, daypass logout --provider.\n");
+  if (g.json()) {
+    json::Object out{{"grants_ended", ended}};
+    if (!provider.empty()) {
+      out.set("provider", provider);
+      out.set("provider_logout_url", said.string_or("provider_logout_url"));
+    }
+    print_json(io, std::move(out));
+  }
   return Exit::done;
 }
 

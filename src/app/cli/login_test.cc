@@ -193,6 +193,40 @@ TEST_F(LoginTest, LogoutForgetsTheTokenEvenWhenTheServerHas) {
   EXPECT_EQ(read(logins()).find("token-of-a-test"), std::string::npos);
 }
 
+TEST_F(LoginTest, LogoutGoesOnToTheProviderOnlyWhenItIsAskedTo) {
+  const std::string url = server.url() + "/t/default/logout?handle=one";
+  const auto answers = [&](const std::string& to) {
+    log_in();
+    err.clear();
+    server.on("DELETE /t/default/api/v1/session",
+              R"({"grants_ended":1,"provider":"Example Corp","provider_logout_url":")" + to + "\"}");
+  };
+  answers(url);
+  EXPECT_EQ(run({"logout"}), 0);
+  EXPECT_EQ(err.find(url), std::string::npos) << err;
+  EXPECT_NE(err.find("signed in at Example Corp: next time, daypass logout --provider"), std::string::npos) << err;
+  answers(url);
+  EXPECT_EQ(run({"logout", "--provider", "--no-browser"}), 0);
+  EXPECT_NE(err.find("Sign out at Example Corp here, within 5 minutes:\n\n  " + url + "\n"), std::string::npos) << err;
+  answers(url);
+  EXPECT_EQ(run({"logout", "-o", "json"}), 0);
+  EXPECT_EQ(document().string_or("provider_logout_url"), url);
+  // An address elsewhere is opened nowhere, and the login is forgotten all the same.
+  for (const std::string& evil :
+       {std::string("https://evil.example/t/default/logout"), server.url() + "/t/other/logout",
+        server.url() + "/t/default/a b", std::string("--help")}) {
+    answers(evil);
+    EXPECT_EQ(run({"logout", "--provider", "--no-browser"}), Exit::denied) << evil;
+    EXPECT_NE(err.find("logout.address"), std::string::npos) << err;
+    EXPECT_EQ(read(logins()).find("token-of-a-test"), std::string::npos);
+  }
+  log_in();
+  server.on("DELETE /t/default/api/v1/session", R"({"grants_ended":0})");
+  EXPECT_EQ(run({"logout", "--provider"}), Exit::not_found);
+  EXPECT_NE(err.find("not at the identity provider"), std::string::npos) << err;
+  EXPECT_EQ(run({"logout", "--no-browser"}), Exit::usage);
+}
+
 TEST_F(LoginTest, LogoutKeepsTheTokenWhenTheServerIsAway) {
   log_in();
   server.on("DELETE /t/default/api/v1/session", "{}", 503);

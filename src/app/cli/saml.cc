@@ -3,6 +3,7 @@
 #include "app/cli/policy_files.h"
 #include "app/secrets.h"
 #include "base/encoding.h"
+#include "idp/saml/logout.h"
 #include "idp/saml/metadata.h"
 #include "idp/saml/response.h"
 
@@ -62,15 +63,41 @@ Result<Against> against(Io& io, const SamlVerify& what) {
   return out;
 }
 
+/// As the browser posts it, or as it stands in a file.
+bool is_xml(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
+  return first != std::string_view::npos && text[first] == '<';
+}
+
 Result<saml::Assertion> verify(std::string_view response, const Against& all) {
   saml::Expected expected = all.expected;
   expected.keys = all.metadata.signing;
   expected.decryption = all.keys;
-  // As the browser posts it, or as it stands in a file.
-  const std::size_t first = response.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
-  if (first != std::string_view::npos && response[first] == '<') return saml::verify_response(response, expected);
+  if (is_xml(response)) return saml::verify_response(response, expected);
   DP_TRY(const std::string xml, saml::decode_response(response));
   return saml::verify_response(xml, expected);
+}
+
+/// A LogoutResponse: as it is posted, or as the query of the redirect binding.
+Result<json::Object> verify_logout(std::string_view text, const SamlVerify& what, const Against& all) {
+  while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
+  idp::LogoutMessage message;
+  message.posted = text.find("SAMLResponse=") == std::string_view::npos && text.find('&') == std::string_view::npos;
+  if (message.posted)
+    message.fields = {{"SAMLResponse", is_xml(text) ? base::base64_encode(text) : std::string(text)}};
+  else
+    message.raw_query = text;
+  DP_TRY(const saml::LogoutResponse response, saml::verify_logout_response(message, {.issuer = all.expected.issuer,
+                                                                                     .keys = all.metadata.signing,
+                                                                                     .destination = what.slo,
+                                                                                     .now = all.expected.now}));
+  // As the server does: what nobody asked for is worth nothing.
+  if (response.in_response_to != what.request_id)
+    return Error{base::Code::invalid, "logout.state", "this answers another request than --request-id names"};
+  const char* outcome = response.outcome == idp::LogoutOutcome::signed_out ? "signed_out"
+                        : response.outcome == idp::LogoutOutcome::partly   ? "partly"
+                                                                           : "refused";
+  return json::Object{{"in_response_to", response.in_response_to}, {"outcome", outcome}, {"why", response.why}};
 }
 
 // One JSON line for each on stdin, answered before the next is read: {"response": "<base64>"}.
@@ -92,17 +119,26 @@ int verify_batch(Io& io, const Against& all) {
 }  // namespace
 
 int saml_verify(Io& io, const Globals& g, const SamlVerify& what) {
+  if (what.slo.empty() && (what.acs.empty() || what.sp_entity_id.empty()))
+    return wrong_files(io, g,
+                       Error{base::Code::invalid, "saml.options", "nothing says where the message came to",
+                             "--sp-entity-id and --acs for a Response, --slo for a LogoutResponse"},
+                       "can't begin");
   const auto all = against(io, what);
   if (!all.ok()) return wrong_files(io, g, all.error(), "can't begin");
   if (what.batch) return verify_batch(io, *all);
   const auto text = read_text(io, what.response);
   if (!text.ok()) return wrong_files(io, g, text.error(), "can't begin");
-  const auto assertion = verify(*text, *all);
-  if (assertion.ok()) {
-    io.out(json::dump_pretty(to_json(*assertion)));
+  const auto read = [&]() -> Result<json::Object> {
+    if (!what.slo.empty()) return verify_logout(*text, what, *all);
+    DP_TRY(const auto assertion, verify(*text, *all));
+    return to_json(assertion);
+  }();
+  if (read.ok()) {
+    io.out(json::dump_pretty(*read));
     return Exit::done;
   }
-  (void)fail(io, g, assertion.error(), "not believed");
+  (void)fail(io, g, read.error(), "not believed");
   return Exit::failed;
 }
 

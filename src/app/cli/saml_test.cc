@@ -52,9 +52,37 @@ TEST_F(SamlCommand, NamesTheOneCheckThatFailed) {
   EXPECT_EQ(json::parse(out)->pointer("/error/check")->as_string()->substr(), "saml.base64") << out;
 }
 
+TEST_F(SamlCommand, SaysWhatALogoutCameTo) {
+  const std::string slo = "https://daypass.example/t/default/idp/corp/logout";
+  const auto logout = [&](const std::string& message, const std::string& request = "_l1") {
+    return run({"saml", "verify", "--idp-metadata", write("idp.xml", idp.metadata()), "--slo", slo, "--now",
+                "2026-03-01T12:00:00Z", "--request-id", request, "--response", write("r", message)});
+  };
+  idp::saml::testing::SayLogout said;
+  said.now = say.now;
+  for (const std::string& form :
+       {idp.logout_response(said), base::base64_encode(idp.logout_response(said)), idp.logout_query(said) + "\n"}) {
+    ASSERT_EQ(logout(form), 0) << err;
+    EXPECT_EQ(json::parse(out)->string_or("outcome"), "signed_out");
+    EXPECT_EQ(logout(form, "_l2"), 1);
+    EXPECT_NE(err.find("logout.state"), std::string::npos) << err;
+  }
+  said.status = "urn:oasis:names:tc:SAML:2.0:status:Responder";
+  said.second = "urn:oasis:names:tc:SAML:2.0:status:PartialLogout";
+  ASSERT_EQ(logout(idp.logout_response(said)), 0) << err;
+  EXPECT_EQ(json::parse(out)->string_or("outcome"), "partly");
+  said.sign = false;
+  EXPECT_EQ(logout(idp.logout_response(said)), 1);
+  EXPECT_NE(err.find("xmldsig.missing"), std::string::npos) << err;
+}
+
 TEST_F(SamlCommand, CantBeginWithoutWhatItNeeds) {
   const std::string good = write("r", idp.response(say));
   EXPECT_EQ(verify("nowhere"), 2);
+  EXPECT_EQ(verify(good, {"--slo", "https://x"}), 2);
+  EXPECT_EQ(run({"saml", "verify", "--idp-metadata", write("m", idp.metadata()), "--response", good, "--now",
+                 "2026-03-01T12:00:00Z"}),
+            2);
   EXPECT_EQ(verify(good, {"--sp-key", "/nowhere"}), 2);
   EXPECT_EQ(verify(good, {"--sp-key", write("key", "no key")}), 2);
   EXPECT_EQ(run({"saml", "verify", "--idp-metadata", write("m", "<html/>"), "--response", good, "--sp-entity-id", "x",

@@ -150,6 +150,7 @@ Result<Discovery> parse_discovery(std::string_view text, const std::string& issu
   DP_TRY(out.token_endpoint, endpoint(document, "token_endpoint", loopback_http, true));
   DP_TRY(out.jwks_uri, endpoint(document, "jwks_uri", loopback_http, true));
   DP_TRY(out.userinfo_endpoint, endpoint(document, "userinfo_endpoint", loopback_http, false));
+  DP_TRY(out.end_session_endpoint, endpoint(document, "end_session_endpoint", loopback_http, false));
   DP_CHECK(check_offers(document));
   DP_TRY(out.iss_parameter, flag(document, "authorization_response_iss_parameter_supported"));
   DP_TRY(auto methods, strings(document, "token_endpoint_auth_methods_supported"));

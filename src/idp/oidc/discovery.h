@@ -19,6 +19,7 @@ struct Discovery {
   std::string token_endpoint;
   std::string jwks_uri;
   std::string userinfo_endpoint;                 ///< empty when the provider has none
+  std::string end_session_endpoint;              ///< the same
   bool iss_parameter = false;                    ///< promises `iss` in every authorization response (RFC 9207)
   std::vector<std::string> client_auth_methods;  ///< empty: not said
   std::vector<std::string> client_auth_algs;     ///< for private_key_jwt; empty: not said

@@ -38,6 +38,7 @@ Object without(std::string_view name) {
 TEST(Discovery, ReadsWhatALoginNeeds) {
   Object text = document();
   text.set("userinfo_endpoint", "https://other.example/userinfo");
+  text.set("end_session_endpoint", "https://id.example/end?p=1");
   text.set("authorization_response_iss_parameter_supported", true);
   text.set("token_endpoint_auth_methods_supported", Array{"client_secret_basic", "private_key_jwt"});
   text.set("token_endpoint_auth_signing_alg_values_supported", Array{"RS256"});
@@ -49,6 +50,7 @@ TEST(Discovery, ReadsWhatALoginNeeds) {
                            "https://id.example/token",
                            "https://id.example/jwks",
                            "https://other.example/userinfo",
+                           "https://id.example/end?p=1",
                            true,
                            {"client_secret_basic", "private_key_jwt"},
                            {"RS256"}};
@@ -78,6 +80,7 @@ TEST(Discovery, EndpointsMustBeHttps) {
       EXPECT_EQ(check_of(with(name, value)), "discovery.endpoint") << name << " " << base::json::dump(value);
   }
   EXPECT_EQ(check_of(with("userinfo_endpoint", "http://id.example/x")), "discovery.endpoint");
+  EXPECT_EQ(check_of(with("end_session_endpoint", "http://id.example/x")), "discovery.endpoint");
   EXPECT_EQ(check_of(with("jwks_uri", "https://keys.other.example:8443/certs?x=1")), "");
 }
 

@@ -29,6 +29,7 @@ namespace {
 
 constexpr std::size_t max_callback_bytes = std::size_t{16} * 1024;
 constexpr std::size_t max_callback_fields = 64;
+constexpr std::size_t max_logout_hint = 1024;
 constexpr std::size_t max_code = std::size_t{8} * 1024;
 constexpr std::size_t token_bytes = 32;  // 256 bits for state, nonce and verifier each
 constexpr Millis fetch_cap = std::chrono::seconds(15);
@@ -88,6 +89,15 @@ std::string scope(const std::vector<std::string>& scopes) {
     out += " " + one;
   }
   return out;
+}
+
+/// What tells the provider whom to sign out: Entra ID's own hint, else the name of the session there. Empty: neither.
+std::string logout_hint(const Value& id_claims) {
+  for (const char* claim : {"login_hint", "sid"}) {
+    const std::string text = id_claims.string_or(claim);
+    if (!text.empty() && text.size() <= max_logout_hint) return text;
+  }
+  return {};
 }
 
 /// Graph's list of all memberships is a function that is posted to; anything else is a plain resource.
@@ -245,6 +255,41 @@ Result<Finished> Provider::finish_checked(const Callback& callback, const Value&
   DP_TRY(core::Identity identity, make_identity(tenant_, spec_, id_claims, std::move(mapped), shared_->clock.wall()));
   Finished out{std::move(identity), std::move(claims)};
   out.issued_at = base::WallTime(base::Seconds(id_claims.int_or("iat", 0)));
+  if (!discovery->end_session_endpoint.empty())
+    out.logout = Object{{"v", 1}, {"issuer", spec_.issuer}, {"hint", logout_hint(id_claims)}};
+  return out;
+}
+
+Result<LogoutBegun> Provider::begin_logout(const Value& login, const std::string& base, Millis budget) {
+  DP_TRY(const auto discovery, metadata_->discovery(shared_->clock.mono() + budget));
+  const std::string& endpoint = discovery->end_session_endpoint;
+  if (endpoint.empty() || login.int_or("v", 0) != 1 || login.string_or("issuer") != spec_.issuer)
+    return Error{Code::not_found, "idp.no_logout", "the identity provider offers no sign-out any more",
+                 "sign out there yourself"};
+  // RP-Initiated Logout 1.0 section 2. There is no id_token_hint: tokens are not kept. Providers ask the person then.
+  const std::string state = base::random_token(shared_->entropy, token_bytes);
+  const std::string back = base + "/logout";
+  const std::string hint = login.string_or("hint");
+  std::vector<std::pair<std::string_view, std::string_view>> fields = {
+      {"client_id", spec_.client_id}, {"post_logout_redirect_uri", back}, {"state", state}};
+  if (!hint.empty()) fields.emplace_back("logout_hint", hint);
+  LogoutBegun begun;
+  begun.url = endpoint + (endpoint.find('?') == std::string::npos ? '?' : '&') + form(fields);
+  begun.key = state;
+  return begun;
+}
+
+Result<LogoutAnswer> Provider::logout_answer(const LogoutMessage& message, Millis budget) {
+  static_cast<void>(budget);  // nothing is asked
+  LogoutAnswer out;
+  for (const auto& [name, value] : message.fields) {
+    if (name != "state") continue;
+    if (!out.key.empty())
+      return Error{Code::invalid, "oidc.duplicate_parameter",
+                   "the provider's answer has the parameter \"state\" twice"};
+    out.key = value;
+  }
+  if (message.posted || out.key.empty()) return Error{Code::invalid, "oidc.state_missing", "the answer has no state"};
   return out;
 }
 

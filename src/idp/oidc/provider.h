@@ -36,6 +36,9 @@ class Provider final : public IdentityProvider {
 
   base::Result<Begun> begin(const LoginStart& start, Millis budget) override;
   base::Result<Finished> finish(const Callback& callback, const base::json::Value& pending, Millis budget) override;
+  base::Result<LogoutBegun> begin_logout(const base::json::Value& login, const std::string& base,
+                                         Millis budget) override;
+  base::Result<LogoutAnswer> logout_answer(const LogoutMessage& message, Millis budget) override;
   base::Result<SignedOut> signed_out(const LogoutMessage& message, Millis budget) override;
   base::Status probe(Millis budget) override;
 

@@ -302,6 +302,49 @@ TEST(Provider, ASecretThatCannotBeReadStopsBeforeTheNetwork) {
   EXPECT_EQ(w.provider->probe(budget).error().check, "secret.missing");
 }
 
+TEST(Provider, SignsOutAtTheEndSessionEndpoint) {
+  const std::string base = "https://dp.example/t/default/idp/corp";
+  World w;
+  EXPECT_TRUE(w.login()->logout.is_null()) << "the provider has none";
+  EXPECT_EQ(w.provider->begin_logout(Object{{"v", 1}, {"issuer", w.op.issuer}}, base, budget).error().check,
+            "idp.no_logout");
+  w.op.edit_discovery = [](Object& d) { d.set("end_session_endpoint", "https://id.example/end?tenant=a"); };
+  w.clock.advance(hours(2));
+  const auto begin = [&](const Object& claims) {
+    w.op.edit_claims = [claims](Object& c) {
+      for (const auto& [name, value] : claims) c.set(name, value);
+    };
+    const auto finished = w.login();
+    EXPECT_TRUE(finished.ok()) << finished.error().check;
+    return w.provider->begin_logout(finished->logout, base, budget).value();
+  };
+  const LogoutBegun plain = begin({});
+  EXPECT_TRUE(plain.url.starts_with("https://id.example/end?tenant=a&client_id=client-1&")) << plain.url;
+  const auto fields = form_fields(plain.url.substr(plain.url.find('?') + 1));
+  EXPECT_EQ(fields.at("post_logout_redirect_uri"), base + "/logout");
+  EXPECT_EQ(fields.at("state"), plain.key);
+  EXPECT_EQ(base::base64url_decode(plain.key).value().size(), 32U);
+  EXPECT_FALSE(fields.contains("logout_hint"));
+  EXPECT_FALSE(fields.contains("id_token_hint"));
+  const auto hint = [&](const Object& claims) {
+    const LogoutBegun begun = begin(claims);
+    return form_fields(begun.url).at("logout_hint");
+  };
+  EXPECT_EQ(hint({{"sid", "s-1"}}), "s-1");
+  EXPECT_EQ(hint({{"sid", "s-1"}, {"login_hint", "O.x"}}), "O.x") << "what Entra ID asks for";
+
+  const auto answer = [&](std::vector<std::pair<std::string, std::string>> query, bool posted = false) {
+    return w.provider->logout_answer(LogoutMessage{std::move(query), "", posted, base}, budget);
+  };
+  EXPECT_EQ(answer({{"state", "x"}, {"other", "y"}})->key, "x");
+  EXPECT_EQ(answer({{"state", "x"}})->outcome, LogoutOutcome::unsaid);
+  EXPECT_EQ(answer({{"state", "x"}, {"state", "x"}}).error().check, "oidc.duplicate_parameter");
+  EXPECT_EQ(answer({{"state", ""}}).error().check, "oidc.state_missing");
+  EXPECT_EQ(answer({{"SAMLResponse", "x"}}, true).error().check, "oidc.state_missing");
+  const base::json::Value other = Object{{"v", 1}, {"issuer", "https://other.example"}, {"hint", ""}};
+  EXPECT_EQ(w.provider->begin_logout(other, base, budget).error().check, "idp.no_logout");
+}
+
 TEST(Provider, UserinfoFillsInBeneathTheToken) {
   World w;
   w.spec.userinfo = true;

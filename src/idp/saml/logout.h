@@ -1,4 +1,5 @@
-// Single logout, begun by the provider (saml-profiles-2.0-os section 4.4): who says that whom it has signed out.
+// Single logout (saml-profiles-2.0-os section 4.4): whom a provider says that it has signed out, and what it says of a
+// logout that was begun here.
 #pragma once
 
 #include <span>
@@ -11,8 +12,6 @@
 #include "idp/idp.h"
 
 namespace daypass::idp::saml {
-
-constexpr base::Millis max_logout_age = std::chrono::minutes(5);  ///< of a request, by its IssueInstant
 
 struct LogoutExpected {
   std::string issuer;
@@ -33,5 +32,15 @@ struct LogoutRequest {
 /// they came, each parameter once. Unsigned is refused. Errors: "xml.*", "xmldsig.*", "saml.duplicate_parameter",
 /// "saml.too_large", "saml.base64", "saml.deflate", and "saml.logout_" with shape, issuer, destination, expired, name.
 base::Result<LogoutRequest> verify_logout_request(const LogoutMessage& message, const LogoutExpected& expected);
+
+struct LogoutResponse {
+  std::string in_response_to;
+  LogoutOutcome outcome = LogoutOutcome::refused;
+  std::string why;  ///< its status, for `refused`
+};
+
+/// The same of a LogoutResponse (saml-core section 3.7.3). Errors: as above, without name, and
+/// "saml.logout_in_response_to" (it says of no request that it answers it).
+base::Result<LogoutResponse> verify_logout_response(const LogoutMessage& message, const LogoutExpected& expected);
 
 }  // namespace daypass::idp::saml

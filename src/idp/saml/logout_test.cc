@@ -1,4 +1,4 @@
-// Single logout begun by the provider: by POST and by redirect, each promise of it.
+// Single logout, begun by the provider and begun here: by POST and by redirect, each promise of it.
 #include "idp/saml/logout.h"
 
 #include <gtest/gtest.h>
@@ -123,6 +123,103 @@ TEST_F(SamlLogout, ParametersAreThereOnceAndSpelledPlainly) {
   twice.fields.push_back(twice.fields[0]);
   EXPECT_EQ(check(twice), "saml.duplicate_parameter");
   EXPECT_EQ(check({{}, "SAMLRequest=%zz&SigAlg=x&Signature=AAAA", false, {}}), "xmldsig.algorithm");
+}
+
+class SamlLogoutResponse : public ::testing::Test {
+ protected:
+  using Say = testing::SayLogout;
+  const testing::ScriptedIdp idp;
+  [[nodiscard]] static LogoutMessage posted(const std::string& xml) {
+    return {{{"SAMLResponse", base::base64_encode(xml)}}, "", true, {}};
+  }
+  [[nodiscard]] static LogoutMessage visited(std::string query) { return {{}, std::move(query), false, {}}; }
+  [[nodiscard]] base::Result<LogoutResponse> verify(const LogoutMessage& message) const {
+    const std::vector<crypto::xml::Certificate> keys = {idp.key.certificate()};
+    return verify_logout_response(message, {.issuer = "https://idp.example/saml",
+                                            .keys = keys,
+                                            .destination = "https://daypass.example/t/default/idp/corp/logout",
+                                            .now = now});
+  }
+  [[nodiscard]] std::string check(const LogoutMessage& message) const {
+    const auto read = verify(message);
+    return read.ok() ? "ok" : read.error().check;
+  }
+  /// By POST and by redirect it is the same.
+  [[nodiscard]] base::Result<LogoutResponse> read(const std::function<void(Say&)>& change) const {
+    Say say;
+    say.now = now;
+    change(say);
+    auto post = verify(posted(idp.logout_response(say)));
+    const std::string redirect = check(visited(idp.logout_query(say)));
+    EXPECT_EQ(redirect, post.ok() ? "ok" : post.error().check);
+    return post;
+  }
+  [[nodiscard]] std::string said(const std::function<void(Say&)>& change) const {
+    const auto got = read(change);
+    return got.ok() ? "ok" : got.error().check;
+  }
+};
+
+TEST_F(SamlLogoutResponse, SaysWhatTheLogoutCameTo) {
+  const auto outcome = [&](const std::string& status, const std::string& second, const std::string& message = {}) {
+    const auto got = read([&](Say& s) { s.status = status, s.second = second, s.message = message; });
+    EXPECT_TRUE(got.ok()) << got.error().check;
+    EXPECT_EQ(got->in_response_to, "_l1");
+    return *got;
+  };
+  const std::string responder = "urn:oasis:names:tc:SAML:2.0:status:Responder";
+  EXPECT_EQ(outcome(std::string(success), "").outcome, LogoutOutcome::signed_out);
+  EXPECT_EQ(outcome(std::string(success), std::string(partial_logout)).outcome, LogoutOutcome::partly);
+  EXPECT_EQ(outcome(responder, std::string(partial_logout)).outcome, LogoutOutcome::partly);
+  const auto refused = outcome(responder, "urn:oasis:names:tc:SAML:2.0:status:RequestDenied", "not now");
+  EXPECT_EQ(refused.outcome, LogoutOutcome::refused);
+  EXPECT_TRUE(refused.why.starts_with("urn:oasis:names:tc:SAML:2.0:status:RequestDenied: not now")) << refused.why;
+  // Success inside a failure, or with something beside it, is none.
+  EXPECT_EQ(outcome(responder, std::string(success)).outcome, LogoutOutcome::refused);
+  EXPECT_EQ(outcome(std::string(success), "urn:x").outcome, LogoutOutcome::refused);
+  EXPECT_EQ(outcome("urn:oasis:names:tc:SAML:2.0:status:success", "").outcome, LogoutOutcome::refused);
+}
+
+TEST_F(SamlLogoutResponse, EachLieIsRefused) {
+  EXPECT_EQ(said([](Say&) {}), "ok");
+  EXPECT_EQ(said([](Say& s) { s.request.clear(); }), "saml.logout_in_response_to");
+  EXPECT_EQ(said([](Say& s) { s.issuer = "https://evil.example"; }), "saml.logout_issuer");
+  EXPECT_EQ(said([](Say& s) { s.issuer.clear(); }), "saml.logout_issuer");
+  EXPECT_EQ(said([](Say& s) { s.destination = "https://daypass.example/t/default/idp/other/logout"; }),
+            "saml.logout_destination");
+  EXPECT_EQ(said([](Say& s) { s.destination.clear(); }), "saml.logout_destination");
+  EXPECT_EQ(said([](Say& s) { s.version = "1.1"; }), "saml.logout_shape");
+  EXPECT_EQ(said([](Say& s) { s.now = now - minutes(6); }), "saml.logout_expired");
+  EXPECT_EQ(said([](Say& s) { s.now = now + minutes(2); }), "saml.logout_expired");
+  EXPECT_EQ(said([](Say& s) { s.status.clear(); }), "saml.logout_shape");
+  EXPECT_EQ(said([](Say& s) { s.more = "<samlp:Status></samlp:Status>"; }), "saml.logout_shape");
+  EXPECT_EQ(said([](Say& s) { s.element = "Response"; }), "saml.logout_shape");
+  EXPECT_EQ(said([](Say& s) { s.element = "LogoutRequest"; }), "saml.logout_shape");
+}
+
+TEST_F(SamlLogoutResponse, IsSignedByTheProvider) {
+  Say say;
+  say.now = now;
+  say.sign = false;
+  EXPECT_EQ(check(posted(idp.logout_response(say))), "xmldsig.missing");
+  EXPECT_EQ(check(visited(idp.logout_query(say))), "saml.unsigned");
+  say.sign = true;
+  const testing::ScriptedIdp other;
+  EXPECT_EQ(check(posted(other.logout_response(say))), "xmldsig.signature");
+  EXPECT_EQ(check(visited(other.logout_query(say))), "xmldsig.signature");
+  std::string changed = idp.logout_response(say);
+  changed.replace(changed.find("_l1"), 3, "_l2");
+  EXPECT_EQ(check(posted(changed)), "xmldsig.digest");
+  // Signed for one binding is not signed for the other, and neither is a request an answer.
+  const std::string query = idp.logout_query(say);
+  EXPECT_EQ(check(visited(query.substr(0, query.find("&SigAlg")))), "saml.unsigned");
+  EXPECT_EQ(check(visited("SAMLRequest" + query.substr(query.find('=')))), "saml.logout_shape");
+  EXPECT_EQ(check(visited("SAMLRequest=x&" + query)), "saml.logout_shape");
+  EXPECT_EQ(check(visited(query + "&SAMLResponse=x")), "saml.duplicate_parameter");
+  EXPECT_EQ(check(visited(query + "&SAML%52esponse=x")), "saml.duplicate_parameter");
+  EXPECT_EQ(check(visited(query + "&RelayState=x")), "xmldsig.signature") << "it was signed without";
+  EXPECT_EQ(check({{{"SAMLRequest", base::base64_encode(idp.logout_response(say))}}, "", true, {}}),
+            "saml.logout_shape");
 }
 
 }  // namespace

@@ -96,7 +96,29 @@ Carried sign_in(const ServiceProvider& sp, const SignInRequest& request, const E
   return carry(sp, "SAMLRequest", authn_request(sp, request), to, relay_state);
 }
 
-Carried logout_answer(const ServiceProvider& sp, const LogoutAnswer& answer, const Endpoint& to,
+Carried sign_out(const ServiceProvider& sp, const SignOutRequest& request, const Endpoint& to) {
+  DP_ASSERT(!sp.keys.empty());  // saml-profiles section 4.4.3.1: by browser it is signed
+  const auto given = [](std::string_view name, const std::string& value) {
+    return value.empty() ? std::string() : attribute(name, value);
+  };
+  Message out;
+  out.id = request.id;
+  out.xml = "<samlp:LogoutRequest" + attribute("xmlns:samlp", protocol_ns) + attribute("Destination", to.location) +
+            attribute("ID", request.id) + attribute("IssueInstant", base::to_rfc3339(request.now)) +
+            attribute("NotOnOrAfter", base::to_rfc3339(request.now + max_logout_age)) +
+            attribute("Reason", logout_by_user) + attribute("Version", "2.0") + ">" + issuer(sp);
+  out.signature_at = out.xml.size();
+  out.xml += "<saml:NameID" + attribute("xmlns:saml", assertion_ns) + given("Format", request.who.format) +
+             given("NameQualifier", request.who.name_qualifier) +
+             given("SPNameQualifier", request.who.sp_name_qualifier) + ">" + escaped(request.who.name) +
+             "</saml:NameID>";
+  for (const auto& index : request.session_indexes)
+    out.xml += "<samlp:SessionIndex>" + escaped(index) + "</samlp:SessionIndex>";
+  out.xml += "</samlp:LogoutRequest>";
+  return carry(sp, "SAMLRequest", out, to, {});
+}
+
+Carried logout_reply(const ServiceProvider& sp, const LogoutReply& answer, const Endpoint& to,
                       std::string_view relay_state) {
   Endpoint back = to;
   back.location = to.response_location;

@@ -17,6 +17,8 @@ namespace daypass::idp::saml {
 
 using crypto::xml::KeyPair;
 
+constexpr base::Millis max_logout_age = std::chrono::minutes(5);  ///< of a logout message, by its IssueInstant
+
 /// Our own side, for one provider of one tenant.
 struct ServiceProvider {
   std::string entity_id;
@@ -44,14 +46,28 @@ struct Carried {
 Carried sign_in(const ServiceProvider& sp, const SignInRequest& request, const Endpoint& endpoint,
                 std::string_view relay_state);
 
-struct LogoutAnswer {
+/// A NameID as an assertion gave it; empty strings are left out.
+struct NameId {
+  std::string name, format, name_qualifier, sp_name_qualifier;
+};
+
+struct SignOutRequest {
+  std::string id;
+  base::WallTime now;
+  NameId who;
+  std::vector<std::string> session_indexes;  ///< empty: every session of that name
+};
+/// A LogoutRequest (saml-core section 3.7.1), signed and carried as sign_in() does. There must be a key.
+Carried sign_out(const ServiceProvider& sp, const SignOutRequest& request, const Endpoint& endpoint);
+
+struct LogoutReply {
   std::string id;
   base::WallTime now;
   std::string in_response_to;
 };
 /// A LogoutResponse that says success (saml-core section 3.7.3), signed and carried as sign_in() does, to the
 /// endpoint's response location.
-Carried logout_answer(const ServiceProvider& sp, const LogoutAnswer& answer, const Endpoint& endpoint,
+Carried logout_reply(const ServiceProvider& sp, const LogoutReply& answer, const Endpoint& endpoint,
                       std::string_view relay_state);
 
 /// Our metadata, with an encryption key only where a key of ours can decrypt (RSA), signed by the first key.

@@ -8,7 +8,6 @@
 #include "base/encoding.h"
 #include "crypto/digest.h"
 #include "idp/printable.h"
-#include "idp/saml/logout.h"
 #include "idp/saml/names.h"
 #include "idp/url.h"
 
@@ -20,6 +19,7 @@ using base::MonoTime;
 using base::Result;
 using base::Secret;
 using base::Status;
+using base::json::Array;
 using base::json::Object;
 using base::json::Value;
 using std::chrono::hours;
@@ -109,7 +109,8 @@ std::string Shared::random_token() {
 }
 
 struct Provider::Pending {
-  std::string relay_state, request_id, acs, sp_entity_id;
+  std::string relay_state, acs, sp_entity_id;
+  std::optional<std::string> request_id;  ///< nullopt: nobody asked
   base::WallTime began{};
   bool force = false;
 };
@@ -253,7 +254,7 @@ Result<Provider::Pending> Provider::read_pending(const Value& pending) const {
   out.sp_entity_id = pending.string_or("sp_entity_id");
   out.began = base::WallTime(Millis(pending.int_or("began", 0)));
   out.force = pending.bool_or("force", false);
-  if (out.relay_state.empty() || out.request_id.empty() || out.acs.empty() || out.sp_entity_id.empty() ||
+  if (out.relay_state.empty() || out.request_id->empty() || out.acs.empty() || out.sp_entity_id.empty() ||
       out.sp_entity_id != entity_id(base_of(out.acs)))
     return refuse("this login's record is incomplete, or the settings have changed since");
   return out;
@@ -305,15 +306,34 @@ Result<Finished> Provider::finish(const Callback& callback, const Value& pending
     return Error{Code::unauthenticated, "saml.relay_state", "the answer belongs to another login", "sign in again"};
   DP_TRY(const std::string xml, decode_response(answer.response));
   DP_TRY(const Assertion assertion, verify(xml, pending, deadline));
+  if (pending.force && assertion.authn_instant + clock_skew < pending.began)
+    return Error{
+        Code::denied, "saml.stale_login",
+        "a fresh sign-in was asked for, and the person signed in at " + base::to_rfc3339(assertion.authn_instant)};
+  return finished(assertion, deadline);
+}
+
+Result<Finished> Provider::finish_unasked(const Callback& callback, const std::string& redirect_uri, Millis budget) {
+  const MonoTime deadline = shared_->clock.mono() + budget;
+  if (!spec_.saml.idp_initiated)
+    return Error{Code::denied, "idp.unasked", "sign-ins that begin at this identity provider are not taken",
+                 "set idp_initiated = true, or start with daypass login"};
+  // saml-profiles section 4.1.5: RelayState may be whatever the provider likes. Nothing here goes where it says.
+  DP_TRY(const Answer answer, read_answer(callback));
+  DP_TRY(const std::string xml, decode_response(answer.response));
+  Pending nobody;
+  nobody.acs = redirect_uri;
+  nobody.sp_entity_id = entity_id(base_of(redirect_uri));
+  DP_TRY(const Assertion assertion, verify(xml, nobody, deadline));
+  return finished(assertion, deadline);
+}
+
+Result<Finished> Provider::finished(const Assertion& assertion, MonoTime deadline) {
   if (mapping_.subject_claim() == "NameID")
     if (std::string why = unfit(assertion); !why.empty())
       return Error{Code::denied, "saml.name_id", why,
                    "set the identity provider to send a persistent NameID, or set subject to an attribute that names a "
                    "person for ever"};
-  if (pending.force && assertion.authn_instant + clock_skew < pending.began)
-    return Error{
-        Code::denied, "saml.stale_login",
-        "a fresh sign-in was asked for, and the person signed in at " + base::to_rfc3339(assertion.authn_instant)};
   const Value claims = typed(assertion.claims(), spec_);
   DP_TRY(Mapped mapped, mapping_.map(claims));
   DP_TRY(core::Identity identity, identity_of(assertion, std::move(mapped)));
@@ -321,42 +341,91 @@ Result<Finished> Provider::finish(const Callback& callback, const Value& pending
   out.issued_at = assertion.authn_instant;
   out.once.push_back({"saml-assertion " + base::hex_encode(crypto::sha256(assertion.issuer + '\0' + assertion.id)),
                       assertion.not_on_or_after + 2 * clock_skew});
+  DP_TRY(const auto metadata, this->metadata(deadline));
+  // A request to sign out is signed, and names somebody.
+  if (metadata->logout.empty() || spec_.saml.sp_keys.empty() || assertion.name_id.empty()) return out;
+  out.logout = Object{{"v", 1},
+                      {"issuer", spec_.issuer},
+                      {"name_id", assertion.name_id},
+                      {"format", assertion.name_id_format},
+                      {"name_qualifier", assertion.name_qualifier},
+                      {"sp_name_qualifier", assertion.sp_name_qualifier},
+                      {"sessions", Array(assertion.session_indexes.begin(), assertion.session_indexes.end())}};
   return out;
+}
+
+Result<LogoutBegun> Provider::begin_logout(const Value& login, const std::string& base, Millis budget) {
+  const MonoTime deadline = shared_->clock.mono() + budget;
+  const Value* sessions = login.find("sessions");
+  if (login.int_or("v", 0) != 1 || login.string_or("issuer") != spec_.issuer || sessions == nullptr ||
+      sessions->as_array() == nullptr)
+    return Error{Code::unavailable, "saml.logout_settings",
+                 "the settings of this identity provider have changed since the sign-in", "sign out there yourself"};
+  DP_TRY(const auto metadata, this->metadata(deadline));
+  DP_TRY(const auto keys, this->keys());
+  const Endpoint* endpoint = metadata->logout_by(redirect_binding);
+  if (endpoint == nullptr) endpoint = metadata->logout_by(post_binding);
+  if (endpoint == nullptr || keys.empty())
+    return Error{Code::not_found, "idp.no_logout", "the identity provider offers no sign-out any more",
+                 "sign out there yourself"};
+  SignOutRequest request;
+  request.id = shared_->random_id();
+  request.now = shared_->clock.wall();
+  request.who = {login.string_or("name_id"), login.string_or("format"), login.string_or("name_qualifier"),
+                 login.string_or("sp_name_qualifier")};
+  for (const auto& session : *sessions->as_array())
+    if (session.as_string() != nullptr) request.session_indexes.push_back(*session.as_string());
+  const ServiceProvider sp{entity_id(base), base + "/callback", base + "/logout", keys};
+  Carried carried = sign_out(sp, request, *endpoint);
+  return LogoutBegun{std::move(carried.url), std::move(carried.form), std::move(request.id)};
+}
+
+template <class Message>
+Result<Message> Provider::verify_logout(Result<Message> (*verify)(const LogoutMessage&, const LogoutExpected&),
+                                        const LogoutMessage& message, MonoTime deadline) {
+  DP_TRY(const auto metadata, this->metadata(deadline));
+  const auto verified = [&](const MetadataPtr& by) {
+    return verify(message, {.issuer = spec_.issuer,
+                            .keys = by->signing,
+                            .destination = message.base + "/logout",
+                            .now = shared_->clock.wall()});
+  };
+  auto read = verified(metadata);
+  // A key may be newer than what is known of the provider.
+  if (!read.ok() && read.error().check == "xmldsig.signature") {
+    DP_TRY(const auto newer, newer_metadata(metadata, deadline));
+    if (newer != metadata) read = verified(newer);
+  }
+  return read;
+}
+
+Result<LogoutAnswer> Provider::logout_answer(const LogoutMessage& message, Millis budget) {
+  DP_TRY(LogoutResponse response, verify_logout(verify_logout_response, message, shared_->clock.mono() + budget));
+  return LogoutAnswer{std::move(response.in_response_to), response.outcome, std::move(response.why)};
 }
 
 Result<SignedOut> Provider::signed_out(const LogoutMessage& message, Millis budget) {
   const MonoTime deadline = shared_->clock.mono() + budget;
-  DP_TRY(auto metadata, this->metadata(deadline));
+  DP_TRY(const LogoutRequest request, verify_logout(verify_logout_request, message, deadline));
+  DP_TRY(const auto metadata, this->metadata(deadline));
   DP_TRY(const auto keys, this->keys());
-  const auto verified = [&](const MetadataPtr& by) {
-    return verify_logout_request(message, {.issuer = spec_.issuer,
-                                           .keys = by->signing,
-                                           .destination = message.base + "/logout",
-                                           .now = shared_->clock.wall()});
-  };
-  auto request = verified(metadata);
-  if (!request.ok() && request.error().check == "xmldsig.signature") {
-    DP_TRY(const auto newer, newer_metadata(metadata, deadline));
-    if (newer != metadata) request = verified(newer);
-  }
-  if (!request.ok()) return std::move(request).error();
   const bool by_name = mapping_.subject_claim() == "NameID";
-  if (!by_name && request->session_indexes.empty())
+  if (!by_name && request.session_indexes.empty())
     return Error{Code::invalid, "saml.logout_session",
                  "people of this provider are not known by NameID, and it names no session",
                  "let the provider send the SessionIndex, or take the NameID as the subject"};
   SignedOut out;
-  if (by_name) out.subject = request->name_id;
-  out.idp_sessions = request->session_indexes;
-  out.at = request->issued_at;
-  out.once.push_back({"saml-logout " + base::hex_encode(crypto::sha256(spec_.issuer + '\0' + request->id)),
+  if (by_name) out.subject = request.name_id;
+  out.idp_sessions = request.session_indexes;
+  out.at = request.issued_at;
+  out.once.push_back({"saml-logout " + base::hex_encode(crypto::sha256(spec_.issuer + '\0' + request.id)),
                       shared_->clock.wall() + 2 * max_logout_age});
   const Endpoint* endpoint = metadata->logout_by(redirect_binding);
   if (endpoint == nullptr) endpoint = metadata->logout_by(post_binding);
   if (endpoint == nullptr) return out;
   const ServiceProvider sp{entity_id(message.base), message.base + "/callback", message.base + "/logout", keys};
-  Carried answer =
-      logout_answer(sp, {shared_->random_id(), shared_->clock.wall(), request->id}, *endpoint, request->relay_state);
+  Carried answer = logout_reply(sp, {shared_->random_id(), shared_->clock.wall(), request.id}, *endpoint,
+                                       request.relay_state);
   out.answer_url = std::move(answer.url);
   out.answer_form = std::move(answer.form);
   return out;

@@ -13,6 +13,7 @@
 #include "idp/idp.h"
 #include "idp/locked_entropy.h"
 #include "idp/mapping.h"
+#include "idp/saml/logout.h"
 #include "idp/saml/message.h"
 #include "idp/saml/metadata.h"
 #include "idp/saml/response.h"
@@ -40,6 +41,12 @@ class Provider final : public IdentityProvider {
 
   base::Result<Begun> begin(const LoginStart& start, Millis budget) override;
   base::Result<Finished> finish(const Callback& callback, const base::json::Value& pending, Millis budget) override;
+  [[nodiscard]] bool takes_unasked() const override { return spec_.saml.idp_initiated; }
+  base::Result<Finished> finish_unasked(const Callback& callback, const std::string& redirect_uri,
+                                        Millis budget) override;
+  base::Result<LogoutBegun> begin_logout(const base::json::Value& login, const std::string& base,
+                                         Millis budget) override;
+  base::Result<LogoutAnswer> logout_answer(const LogoutMessage& message, Millis budget) override;
   base::Result<SignedOut> signed_out(const LogoutMessage& message, Millis budget) override;
   [[nodiscard]] base::Result<std::string> describe(const std::string& base) const override;
   base::Status probe(Millis budget) override;
@@ -56,6 +63,12 @@ class Provider final : public IdentityProvider {
   [[nodiscard]] base::Result<std::vector<KeyPair>> keys() const;
   [[nodiscard]] std::string entity_id(const std::string& base) const;
   base::Result<Assertion> verify(const std::string& xml, const Pending& pending, base::MonoTime deadline);
+  /// What a verified assertion becomes.
+  base::Result<Finished> finished(const Assertion& assertion, base::MonoTime deadline);
+  /// What came to our logout URL, by the keys in force, or by newer ones.
+  template <class Message>
+  base::Result<Message> verify_logout(base::Result<Message> (*verify)(const LogoutMessage&, const LogoutExpected&),
+                                      const LogoutMessage& message, base::MonoTime deadline);
   base::Result<core::Identity> identity_of(const Assertion& assertion, Mapped mapped) const;
 
   std::shared_ptr<Shared> shared_;

@@ -266,6 +266,111 @@ TEST_F(SamlProvider, TextIsReadAsTheTypeThatWasDeclared) {
   EXPECT_EQ(outcome(with("7", "yes")), "mapping.type");
 }
 
+TEST_F(SamlProvider, ASignInThatNobodyAskedForIsTakenOnlyWhereSwitchedOn) {
+  const auto arrives = [&](const std::function<void(Say&)>& change = {}, const std::string& relay = "/anywhere") {
+    Say say;
+    say.now = clock.wall();
+    say.request = say.response_answers = say.subject_answers = "";
+    if (change) change(say);
+    return made()->finish_unasked(posted(idp.response(say), relay), start.redirect_uri, budget);
+  };
+  const auto check = [&](const std::function<void(Say&)>& change) {
+    const auto r = arrives(change);
+    return r.ok() ? std::string("ok") : r.error().check;
+  };
+  EXPECT_FALSE(made()->takes_unasked());
+  EXPECT_EQ(arrives().error().check, "idp.unasked");
+  spec.saml.idp_initiated = true;
+  EXPECT_TRUE(made()->takes_unasked());
+  const auto taken = arrives();
+  ASSERT_TRUE(taken.ok()) << taken.error().check;
+  EXPECT_EQ(taken->identity.principal(), "corp/e7f1");
+  EXPECT_EQ(taken->once.size(), 1U);
+  EXPECT_TRUE(arrives({}, "").ok());
+  EXPECT_EQ(check([](Say& s) { s.response_answers = "_r1"; }), "saml.in_response_to");
+  EXPECT_EQ(check([](Say& s) { s.subject_answers = "_r1"; }), "saml.in_response_to");
+  EXPECT_EQ(check([](Say& s) { s.audience = "https://other.example"; }), "saml.audience");
+  EXPECT_EQ(check([](Say& s) { s.recipient = "https://other.example"; }), "saml.recipient");
+  EXPECT_EQ(check([](Say& s) { s.destination = "https://other.example"; }), "saml.destination");
+  EXPECT_EQ(check([](Say& s) { s.since = -minutes(5), s.until = -minutes(2); }), "saml.expired");
+  EXPECT_EQ(check([](Say& s) { s.issuer = "https://evil.example"; }), "saml.issuer");
+  EXPECT_EQ(check([](Say& s) { s.sign_response = s.sign_assertion = false; }), "saml.unsigned");
+  EXPECT_EQ(check([](Say& s) { s.name_id_format = transient_format; }), "saml.name_id");
+  // And nobody's pending login is finished by what answers nothing.
+  EXPECT_EQ(outcome([](Say& s) { s.request = s.response_answers = s.subject_answers = ""; }), "saml.in_response_to");
+}
+
+TEST_F(SamlProvider, SignsOutWithWhatTheAssertionGave) {
+  const auto service = [](std::string_view binding, const std::string& url) {
+    return "<md:SingleLogoutService Binding=\"" + std::string(binding) + "\" Location=\"" + url +
+           "\"></md:SingleLogoutService>";
+  };
+  EXPECT_TRUE(login()->logout.is_null()) << "no key and no place";
+  files["file:/sp.pem"] = fresh_pem("P-256");
+  spec.saml.sp_keys = {"file:/sp.pem"};
+  EXPECT_TRUE(login()->logout.is_null()) << "no place";
+  idp.logout_services =
+      service(post_binding, "https://idp.example/slo-post") + service(redirect_binding, "https://idp.example/slo?x=1");
+  files["file:/idp.xml"] = idp.metadata();
+  const auto finished = login([](Say& say) { say.name_id = "e7<f1"; });
+  ASSERT_TRUE(finished.ok()) << finished.error().check;
+  ASSERT_FALSE(finished->logout.is_null());
+  const auto key = KeyPair::from_pem(base::Secret(files["file:/sp.pem"])).value();
+  const std::vector<Certificate> keys = {key.certificate()};
+
+  const auto begun = made()->begin_logout(finished->logout, base, budget);
+  ASSERT_TRUE(begun.ok()) << begun.error().check;
+  EXPECT_TRUE(begun->form.empty());
+  const std::string query = begun->url.substr(begun->url.find('&') + 1);
+  EXPECT_TRUE(begun->url.starts_with("https://idp.example/slo?x=1&SAMLRequest=")) << begun->url;
+  const auto fields = form_fields(query);
+  EXPECT_TRUE(crypto::xml::verify_octets(fields.at("SigAlg"), query.substr(0, query.find("&Signature=")),
+                                         base::base64_decode(fields.at("Signature")).value(), keys)
+                  .ok());
+  EXPECT_FALSE(fields.contains("RelayState"));
+  const std::string xml = inflate(base::base64_decode(fields.at("SAMLRequest")).value(), 100'000).value();
+  EXPECT_EQ(attribute(xml, "ID"), begun->key);
+  EXPECT_EQ(attribute(xml, "Destination"), "https://idp.example/slo?x=1");
+  EXPECT_EQ(attribute(xml, "IssueInstant"), base::to_rfc3339(clock.wall()));
+  EXPECT_EQ(attribute(xml, "NotOnOrAfter"), base::to_rfc3339(clock.wall() + minutes(5)));
+  EXPECT_EQ(attribute(xml, "Format"), persistent_format);
+  EXPECT_NE(xml.find(">e7&lt;f1</saml:NameID><samlp:SessionIndex>_s1</samlp:SessionIndex>"), std::string::npos) << xml;
+  EXPECT_NE(made()->begin_logout(finished->logout, base, budget)->key, begun->key);
+
+  // By POST where there is nothing else; the document is signed as the canonicalizer has it.
+  idp.logout_services = service(post_binding, "https://idp.example/slo-post");
+  files["file:/idp.xml"] = idp.metadata();
+  const auto post = made()->begin_logout(finished->logout, base, budget);
+  ASSERT_TRUE(post.ok());
+  EXPECT_EQ(post->url, "https://idp.example/slo-post");
+  ASSERT_EQ(post->form.size(), 1U);
+  const auto document = crypto::xml::Document::parse(base::base64_decode(post->form[0].second).value()).value();
+  EXPECT_TRUE(crypto::xml::verify_enveloped(document, document.root(), keys).ok());
+  EXPECT_EQ(document.root().child(assertion_ns, "NameID")->text, "e7<f1");
+
+  idp.logout_services.clear();
+  files["file:/idp.xml"] = idp.metadata();
+  EXPECT_EQ(made()->begin_logout(finished->logout, base, budget).error().check, "idp.no_logout");
+  EXPECT_EQ(made()->begin_logout(base::json::Object{}, base, budget).error().check, "saml.logout_settings");
+  spec.issuer = "https://idp.example/new";
+  EXPECT_EQ(made()->begin_logout(finished->logout, base, budget).error().check, "saml.logout_settings");
+}
+
+TEST_F(SamlProvider, ReadsWhatTheLogoutCameTo) {
+  testing::SayLogout say;
+  say.now = clock.wall();
+  say.request = "_ours";
+  const LogoutMessage message{{{"SAMLResponse", base::base64_encode(idp.logout_response(say))}}, "", true, base};
+  const auto answer = made()->logout_answer(message, budget);
+  ASSERT_TRUE(answer.ok()) << answer.error().check;
+  EXPECT_EQ(answer->key, "_ours");
+  EXPECT_EQ(answer->outcome, LogoutOutcome::signed_out);
+  LogoutMessage elsewhere = message;
+  elsewhere.base = "https://daypass.example/t/other/idp/corp";
+  EXPECT_EQ(made()->logout_answer(elsewhere, budget).error().check, "saml.logout_destination");
+  EXPECT_EQ(made()->signed_out(message, budget).error().check, "saml.logout_shape") << "an answer is no signal";
+}
+
 TEST_F(SamlProvider, GroupsThatAreElsewhereAreNoGroups) {
   spec.groups_from = "http://schemas.microsoft.com/ws/2008/06/identity/claims/groups";
   EXPECT_EQ(outcome([](Say& say) {

@@ -339,12 +339,13 @@ Status read_subject(const Element& subject, const Expected& expected, Assertion&
       return bad("name_id", "a NameID that is empty or too long");
     const auto read = [&](std::string_view attribute) {
       const std::string* value = name->attribute(attribute);
-      return value == nullptr ? std::string() : value->substr(0, max_name);
+      return value == nullptr ? std::string() : *value;
     };
     out.name_id_format = read("Format");
-    if (out.name_id_format.empty()) out.name_id_format = unspecified_format;
     out.name_qualifier = read("NameQualifier");
     out.sp_name_qualifier = read("SPNameQualifier");
+    for (const auto* part : {&out.name_id_format, &out.name_qualifier, &out.sp_name_qualifier})
+      if (part->size() > max_name) return bad("name_id", "a NameID with a Format or a qualifier that is too long");
   }
   Error why = bad("subject_confirmation", "the assertion has no bearer confirmation");
   for (const Element& child : subject.children) {
@@ -495,7 +496,7 @@ json::Value Assertion::claims() const {
   out.erase("NameID.Format");
   if (!name_id.empty()) {
     out.set("NameID", name_id);
-    out.set("NameID.Format", name_id_format);
+    out.set("NameID.Format", name_id_format.empty() ? unspecified_format : std::string_view(name_id_format));
   }
   return out;
 }

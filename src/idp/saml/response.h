@@ -43,8 +43,8 @@ struct Assertion {
   std::string id;
   std::string issuer;
   std::string name_id;
-  std::string name_id_format;  ///< the unspecified one when it names none
-  std::string name_qualifier;  ///< empty when not there, as the next
+  std::string name_id_format;  ///< empty when not there, as the next two
+  std::string name_qualifier;
   std::string sp_name_qualifier;
   std::vector<std::string> session_indexes;  ///< of all AuthnStatements; empty: it has no name for its session
   base::WallTime authn_instant{};

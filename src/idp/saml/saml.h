@@ -1,4 +1,4 @@
-// The SAML 2.0 service provider as a driver of the idp port: web browser single sign-on, begun here.
+// The SAML 2.0 service provider as a driver of the idp port: web browser single sign-on and single logout.
 #pragma once
 
 #include <memory>
@@ -26,6 +26,9 @@ namespace daypass::idp::saml {
 ///   "saml.name_id"       the subject's name is one that changes hands or changes every time
 ///   "saml.stale_login"   a fresh sign-in was asked for, and this one is older
 ///   "mapping.*"
+/// finish_unasked(): "idp.unasked" (not switched on), and the same without the first and "saml.relay_state".
+/// begin_logout(): "saml.logout_settings" (they have changed since the sign-in), "idp.no_logout", "key.*", "secret.*"
+/// and those of the metadata. logout_answer(): the metadata's, and those of verify_logout_response().
 std::unique_ptr<Driver> make_saml_driver(const base::Clock& clock, base::Entropy& entropy, const base::Log& log,
                                          Fetch fetch, SecretSource secrets);
 

@@ -15,6 +15,7 @@
 #include "idp/saml/message.h"
 #include "idp/saml/names.h"
 #include "idp/test_support.h"
+#include "idp/url.h"
 
 namespace daypass::idp::saml::testing {
 
@@ -52,12 +53,24 @@ struct Say {
   std::optional<Encrypting> encrypting;
 };
 
+/// What one LogoutResponse says; the defaults are an honest answer to `request`. Empty strings leave the thing out.
+struct SayLogout {
+  std::string request = "_l1";
+  std::string issuer = "https://idp.example/saml";
+  std::string destination = "https://daypass.example/t/default/idp/corp/logout";
+  std::string status = std::string(success), second, message;
+  std::string id = "_lr1", version = "2.0", element = "LogoutResponse", more;  ///< `more`: XML behind the status
+  base::WallTime now{};
+  bool sign = true;
+};
+
 class ScriptedIdp {
  public:
   ScriptedIdp() : key(fresh_key("P-256")) {}
 
   crypto::xml::KeyPair key;
   std::string sso = "https://idp.example/sso";
+  std::string logout_services;  ///< XML
 
   [[nodiscard]] std::string metadata(std::string_view more = {},
                                      std::string_view entity = "https://idp.example/saml") const {
@@ -66,9 +79,9 @@ class ScriptedIdp {
            "><md:IDPSSODescriptor protocolSupportEnumeration=\"urn:oasis:names:tc:SAML:2.0:protocol\">" +
            "<md:KeyDescriptor use=\"signing\"><ds:KeyInfo xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"><ds:X509Data>"
            "<ds:X509Certificate>" +
-           key.certificate().to_base64() +
-           "</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor><md:SingleSignOnService Binding=\"" +
-           std::string(redirect_binding) + "\" Location=\"" + sso + "\"/></md:IDPSSODescriptor></md:EntityDescriptor>";
+           key.certificate().to_base64() + "</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>" +
+           logout_services + "<md:SingleSignOnService Binding=\"" + std::string(redirect_binding) + "\" Location=\"" +
+           sso + "\"/></md:IDPSSODescriptor></md:EntityDescriptor>";
   }
 
   [[nodiscard]] std::string assertion(const Say& say) const {
@@ -126,7 +139,44 @@ class ScriptedIdp {
     return say.sign_response ? crypto::xml::sign_enveloped(key, out, say.response_id, signature) : out;
   }
 
+  [[nodiscard]] std::string logout_response(const SayLogout& say) const {
+    std::size_t signature = 0;
+    const std::string out = unsigned_logout(say, signature);
+    return say.sign ? crypto::xml::sign_enveloped(key, out, say.id, signature) : out;
+  }
+  /// The same by redirect: the query.
+  [[nodiscard]] std::string logout_query(const SayLogout& say) const {
+    std::size_t signature = 0;
+    std::string out = "SAMLResponse=" + form_encode(base::base64_encode(deflate(unsigned_logout(say, signature))));
+    if (!say.sign) return out;
+    out += "&SigAlg=" + form_encode(key.algorithm());
+    return out + "&Signature=" + form_encode(base::base64_encode(key.sign(out)));
+  }
+
   std::optional<crypto::xml::Certificate> encrypt_for;
+
+ private:
+  [[nodiscard]] static std::string unsigned_logout(const SayLogout& say, std::size_t& signature) {
+    const auto attribute = [](std::string_view name, const std::string& value) {
+      return value.empty() ? std::string() : " " + std::string(name) + "=\"" + escaped(value) + "\"";
+    };
+    const auto code = [](const std::string& value, const std::string& inside) {
+      return "<samlp:StatusCode Value=\"" + value + "\">" + inside + "</samlp:StatusCode>";
+    };
+    const std::string root = "samlp:" + say.element;
+    std::string out = "<" + root + " xmlns:samlp=\"" + std::string(protocol_ns) + "\"" +
+                      attribute("Destination", say.destination) + attribute("ID", say.id) +
+                      attribute("InResponseTo", say.request) + attribute("IssueInstant", base::to_rfc3339(say.now)) +
+                      attribute("Version", say.version) + ">";
+    if (!say.issuer.empty())
+      out += "<saml:Issuer xmlns:saml=\"" + std::string(assertion_ns) + "\">" + escaped(say.issuer) + "</saml:Issuer>";
+    signature = out.size();
+    if (!say.status.empty())
+      out += "<samlp:Status>" + code(say.status, say.second.empty() ? "" : code(say.second, "")) +
+             (say.message.empty() ? "" : "<samlp:StatusMessage>" + escaped(say.message) + "</samlp:StatusMessage>") +
+             "</samlp:Status>";
+    return out + say.more + "</" + root + ">";
+  }
 };
 
 }  // namespace daypass::idp::saml::testing

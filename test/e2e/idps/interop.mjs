@@ -92,6 +92,21 @@ async function leave(browser, provider) {
   if (!frames.length && page.forms.length) await carried(await browser.submit(page.forms[0]));
 }
 
+/** Signs out with `daypass logout --provider`: through whatever the provider shows, up to our last page. */
+async function signOutThere(w, home, browser) {
+  const out = await w.cli(home, ['logout', '--provider', '--no-browser']);
+  fact(out.code === 0, out.err);
+  same((await w.cli(home, ['status'])).code, 4, 'status before the provider is asked: exit code');
+  let page = await browser.open(out.err.match(/^ {2}(http:\S+)$/m)[1]);
+  for (let step = 0; step < 8; step += 1) {
+    const carrier = page.forms.find((f) => 'SAMLRequest' in f.fields || 'SAMLResponse' in f.fields) ?? page.forms[0];
+    if (page.url.startsWith(w.url) && !carrier) return page;
+    if (!carrier) throw new Error(`the logout ends elsewhere: ${said(page)}`);
+    page = await browser.submit(carrier, carrier.action.endsWith('/session/end/confirm') ? { logout: 'yes' } : {});
+  }
+  throw new Error(`the logout goes on and on: ${said(page)}`);
+}
+
 const roles = async (w, home) => JSON.parse((await w.cli(home, ['ls', '-o', 'json'])).out).roles.map((r) => r.role);
 const connect = (w, home, role, sql) => w.cli(home, ['connect', 'pg/orders', '--role', role, '--', '-X', '-At', '-c', sql]);
 const sleeping = async (pg) => (await pg.sql("SELECT query FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%' ORDER BY 1")).map((r) => r.query);
@@ -141,10 +156,18 @@ async function story(w, provider) {
     same((await w.cli('dana-corp', ['status'])).code, 4, 'status after the logout at the provider: exit code');
     same((await w.cli('sam-corp', ['status'])).code, 0, 'status of sam after that: exit code');
   }
+  // Begun here, and then there: after that the provider asks for the password again.
+  await login(w, 'dana-corp', 'corp', dana, browser);
+  const end = await signOutThere(w, 'dana-corp', browser);
+  const heading = end.body.match(/<h1>([^<]*)</)?.[1];
+  fact(heading === (provider.protocol === 'saml' ? 'Signed out' : 'Back from the identity provider'), `after daypass logout --provider: ${said(end)}`);
+  const asked = browser.sent.length;
+  await login(w, 'dana-corp', 'corp', dana, browser);
+  fact(browser.sent.slice(asked).some((s) => Object.values(s.fields ?? {}).includes(dana.password)), 'the provider asked for no password after the sign-out');
   for (const home of ['dana-corp', 'dana', 'sam-corp']) await w.cli(home, ['logout']);
   await elsewhere;
   await until(async () => (await w.pg.roles()).length === 0, 'no account of ours on the server');
-  return `logout, cut after ${took} ms${there === undefined ? '' : `; logout at the provider, cut after ${there} ms`}`;
+  return `logout, cut after ${took} ms${there === undefined ? '' : `; logout at the provider, cut after ${there} ms`}; logout there from here`;
 }
 
 /** Two tenants, a SAML and an OpenID provider each under the same names: all four at once, and one of them ends. */

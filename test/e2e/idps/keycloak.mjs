@@ -96,7 +96,7 @@ export async function startOidc({ scratch, clients, users }) {
   const { realm, shared } = await serve(scratch, users, clients.map((c) => ({
     clientId: c.clientId, secret: c.clientSecret, protocol: 'openid-connect', enabled: true, publicClient: false, standardFlowEnabled: true, implicitFlowEnabled: false, directAccessGrantsEnabled: false,
     redirectUris: [c.redirectUri], frontchannelLogout: false,
-    attributes: { 'pkce.code.challenge.method': 'S256', ...(c.backchannel && { 'backchannel.logout.url': c.backchannel, 'backchannel.logout.session.required': 'true' }) },
+    attributes: { 'pkce.code.challenge.method': 'S256', 'post.logout.redirect.uris': c.redirectUri.replace(/callback$/, 'logout'), ...(c.backchannel && { 'backchannel.logout.url': c.backchannel, 'backchannel.logout.session.required': 'true' }) },
     protocolMappers: [
       ...attributes.map((a) => mapper('openid-connect', 'oidc-usermodel-attribute-mapper', a, { 'user.attribute': a, 'claim.name': a, 'jsonType.label': 'String', 'id.token.claim': 'true' })),
       mapper('openid-connect', 'oidc-group-membership-mapper', 'groups', { 'claim.name': 'groups', 'full.path': 'false', 'id.token.claim': 'true' }),

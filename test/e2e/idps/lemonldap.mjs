@@ -101,7 +101,7 @@ export async function startOidc({ scratch, clients, users }) {
     issuerDBOpenIDConnectActivation: 1, oidcServiceMetaDataIssuer: issuer,
     oidcServicePrivateKeySig: keys.key, oidcServicePublicKeySig: keys.cert, oidcServiceKeyIdSig: 'one',
     oidcRPMetaDataOptions: each((c) => ({
-      oidcRPMetaDataOptionsClientID: c.clientId, oidcRPMetaDataOptionsClientSecret: c.clientSecret, oidcRPMetaDataOptionsRedirectUris: c.redirectUri, oidcRPMetaDataOptionsDisplayName: 'Daypass',
+      oidcRPMetaDataOptionsClientID: c.clientId, oidcRPMetaDataOptionsClientSecret: c.clientSecret, oidcRPMetaDataOptionsRedirectUris: c.redirectUri, oidcRPMetaDataOptionsPostLogoutRedirectUris: c.redirectUri.replace(/callback$/, 'logout'), oidcRPMetaDataOptionsDisplayName: 'Daypass',
       oidcRPMetaDataOptionsBypassConsent: 1, oidcRPMetaDataOptionsIDTokenSignAlg: 'RS256', oidcRPMetaDataOptionsUserIDAttr: 'uid',
       // Without these two the provider compares no code verifier, and keeps claims out of the ID token.
       oidcRPMetaDataOptionsRequirePKCE: 1, oidcRPMetaDataOptionsIDTokenForceClaims: 1,

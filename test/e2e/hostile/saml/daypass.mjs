@@ -58,7 +58,8 @@ export class Daypass {
     return this.known.get(content);
   }
 
-  parameters({ metadata, spKey, requestId = world.request, spEntityId = world.sp, acs = world.acs, now = world.now }) {
+  parameters({ metadata, spKey, requestId = world.request, spEntityId = world.sp, acs = world.acs, slo, now = world.now }) {
+    if (slo) return ['--idp-metadata', this.file(metadata, '.xml'), '--slo', slo, '--now', now, '--request-id', world.logout];
     return ['--idp-metadata', this.file(metadata, '.xml'), '--sp-entity-id', spEntityId, '--acs', acs, '--now', now,
       ...(requestId === null ? [] : ['--request-id', requestId]), ...(spKey ? ['--sp-key', this.file(spKey, '.pem')] : [])];
   }

@@ -19,6 +19,8 @@ export const world = {
   acs: 'https://daypass.example/t/acme/idp/corp/callback',
   now: '2026-03-01T12:00:00Z',
   request: '_request-7d1f',
+  slo: 'https://daypass.example/t/acme/idp/corp/logout',
+  logout: '_logout-3b9e',
 };
 
 /** An instant `seconds` away from the world's. */
@@ -101,6 +103,21 @@ export class Forge {
     let xml = responseXml(o, body);
     if (o.sign === 'response' || o.sign === 'both') xml = sign(xml, o.responseId, this.signer(o, 'response'));
     return o.declaration + xml;
+  }
+
+  /** The same for the answer to a logout; `sign`: whether it is. */
+  logoutOptions(changes = {}) {
+    return {
+      sign: true, key: 'idp', algorithm: 'rsa-sha256', digest: 'sha256', signature: {}, id: `_l${this.random(16).toString('hex')}`, issuer: world.idp, destination: world.slo, inResponseTo: world.logout, issueInstant: at(-5),
+      version: '2.0', status: 'urn:oasis:names:tc:SAML:2.0:status:Success', statusInner: '', statusExtra: '', more: '', element: 'LogoutResponse', ...changes,
+    };
+  }
+  logout(changes = {}) {
+    const o = this.logoutOptions(changes);
+    const status = o.status === null ? '' : `<samlp:Status><samlp:StatusCode Value="${o.status}">${o.statusInner}</samlp:StatusCode>${o.statusExtra}</samlp:Status>`;
+    const xml = `<samlp:${o.element} xmlns:samlp="${SAMLP}" xmlns:saml="${SAML}"${attribute('Destination', o.destination)}${attribute('ID', o.id)}${attribute('InResponseTo', o.inResponseTo)} IssueInstant="${o.issueInstant}"${attribute('Version', o.version)}>`
+      + `${o.issuer === null ? '' : `<saml:Issuer>${escape(o.issuer)}</saml:Issuer>`}${status}${o.more}</samlp:${o.element}>`;
+    return o.sign ? sign(xml, o.id, { ...this.signer(o, 'logout'), ...(o.secret && { secret: this.keys[o.key].certPem }) }) : xml;
   }
 
   /** What a service provider must have read from `response(changes)`, for the ids that the changes fix. */

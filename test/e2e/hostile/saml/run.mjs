@@ -18,10 +18,11 @@ const forge = new Forge();
 const chosen = attacks.filter((a) => !args.only || a.name.includes(args.only));
 
 /** The options of one call: the metadata and the command line, each with what the attack or its twin changes. */
-const options = (metadata, cli) => ({ metadata: forge.metadata(metadata), spKey: 'spKey' in cli ? cli.spKey : forge.keys.sp.keyPem, requestId: 'requestId' in cli ? cli.requestId : world.request });
+const options = (metadata, cli, logout) => ({ ...(logout && { slo: world.slo }), metadata: forge.metadata(metadata), spKey: 'spKey' in cli ? cli.spKey : forge.keys.sp.keyPem, requestId: 'requestId' in cli ? cli.requestId : world.request });
 
 /** Why an accepted identity is not the twin's; null if it is. */
-function misread(identity, wanted, { anyAttributes, anyId } = {}) {
+function misread(identity, wanted, { anyAttributes, anyId, logout, outcome = 'signed_out' } = {}) {
+  if (logout) return identity.in_response_to === world.logout && identity.outcome === outcome ? null : `it is taken for ${JSON.stringify(identity)}`;
   for (const name of ['issuer', 'name_id', 'session_indexes', ...(anyId ? [] : ['assertion_id'])]) {
     if (JSON.stringify(identity[name]) !== JSON.stringify(wanted[name])) return `${name} is ${JSON.stringify(identity[name])} and not ${JSON.stringify(wanted[name])}`;
   }
@@ -48,18 +49,18 @@ async function main(verdict) {
   for (const attack of chosen) {
     if (attack.needsServer || unable(attack)) continue;
     const { options: made, twin, variants } = prepare(attack, forge);
-    const wanted = forge.identity(made);
-    const twinCall = options(attack.metadata, attack.cli);
+    const wanted = attack.logout ? null : forge.identity(made);
+    const twinCall = options(attack.metadata, attack.cli, attack.logout);
     // Many attacks share a twin but for its random IDs; it is asked about once.
-    const key = JSON.stringify([attack.twin, attack.metadata, attack.cli]);
+    const key = JSON.stringify([attack.logout, attack.twin, attack.metadata, attack.cli]);
     if (!took.has(key)) {
       const v = await verdict(field({}, twin), twinCall, attack);
-      const why = v.ok ? misread(v.identity, wanted) : v.broken ?? `refused by ${v.check}: ${v.message}`;
+      const why = v.ok ? misread(v.identity, wanted, { logout: attack.logout }) : v.broken ?? `refused by ${v.check}: ${v.message}`;
       took.set(key, !why);
       if (why) fail(`valid twin of ${attack.name}`, why, field({}, twin), twinCall);
       else twins += 1;
     }
-    const call = options({ ...attack.metadata, ...attack.attackMetadata }, { ...attack.cli, ...attack.attackCli });
+    const call = options({ ...attack.metadata, ...attack.attackMetadata }, { ...attack.cli, ...attack.attackCli }, attack.logout);
     const answers = new Set();
     let bad = 0;
     for (const [i, variant] of variants.entries()) {
@@ -96,7 +97,7 @@ if (args.daypass) {
   const { NodeSaml, atTime } = await import('./peer_node.mjs');
   atTime(world.now);
   // What node-saml does not know at all says nothing about the table.
-  unable = ({ twin, metadata, raw }) => /ecdsa|sha384|aes192|oaep256/.test(JSON.stringify(twin)) || raw || metadata.signing?.some((n) => n.startsWith('p'));
+  unable = ({ twin, metadata, raw, logout }) => logout || /ecdsa|sha384|aes192|oaep256/.test(JSON.stringify(twin)) || raw || metadata.signing?.some((n) => n.startsWith('p'));
   verdict = async (posted, call, attack) => {
     const signing = { ...attack.metadata, ...attack.attackMetadata }.signing ?? ['idp'];
     if (!signing.length || posted.length > 4 << 20) return { ok: false, message: 'not tried' };
