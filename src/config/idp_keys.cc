@@ -129,6 +129,15 @@ void scopes(Reader& r, const Node& node, I& out) {
   out.scopes = std::move(*list);
 }
 
+void id_token_alg(Reader& r, const Node& node, I& out) {
+  const std::string* s = r.string(node);
+  if (s == nullptr) return;
+  constexpr auto known = std::to_array<std::string_view>({"RS256", "PS256", "ES256", "ES384", "EdDSA"});
+  out.id_token_alg = *s;
+  if (std::find(known.begin(), known.end(), *s) == known.end())
+    r.complain(node, "can't be " + shown(*s), did_you_mean(*s, known));
+}
+
 void groups(Reader& r, const Node& node, I& out) {
   if (node.kind == Node::Kind::table) {
     const std::string outer = std::exchange(r.where, "\"groups\" of " + r.where);
@@ -252,6 +261,9 @@ constexpr auto keys = std::to_array<Key<I>>({
      "[\"profile\", \"email\", \"groups\"]",
      scopes,
      "What is asked for beside `openid`, which is always sent. Presets may add to the default."},
+    {"id_token_signed_response_alg", "word", none, "\"ES256\"", id_token_alg,
+     "The one algorithm that ID tokens and logout tokens are signed with, as registered at the provider: `RS256`, "
+     "`PS256`, `ES256`, `ES384` or `EdDSA`. Without it: what the provider's keys are for."},
     {"groups", "claim or table", none, "\"groups\"", groups,
      "The claim that holds the groups: a name, or a JSON Pointer when it begins with /. A table says more, see below. "
      "`\"\"`: no groups."},
@@ -346,8 +358,9 @@ void fill_defaults(const Node& table, I& out) {
     if (p.name == entry->value.text) (saml ? p.fill_saml : p.fill)(out);
 }
 
-constexpr auto oidc_only = std::to_array<std::string_view>(
-    {"client_id", "client_auth", "client_secret", "scopes", "overage", "overage_url", "userinfo"});
+constexpr auto oidc_only =
+    std::to_array<std::string_view>({"client_id", "client_auth", "client_secret", "scopes",
+                                     "id_token_signed_response_alg", "overage", "overage_url", "userinfo"});
 constexpr auto saml_only = std::to_array<std::string_view>(
     {"metadata", "metadata_sha256", "metadata_signer", "sp_keys", "sp_entity_id", "name_id_format", "idp_initiated"});
 

@@ -48,6 +48,7 @@ void members(V& v, Ref<V, core::IdpSpec> idp) {
   v("client_auth", idp.client_auth, client_auths);
   v("client_secret", idp.client_secret.ref);
   v("scopes", idp.scopes);
+  v("id_token_signed_response_alg", idp.id_token_alg);
   v("attributes", idp.attributes);
   v("groups_from", idp.groups_from);
   v("groups_pattern", idp.groups_pattern);

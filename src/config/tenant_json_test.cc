@@ -77,7 +77,7 @@ class Maker {
     core::IdpSpec out;
     for (std::string* s :
          {&out.name, &out.display, &out.protocol, &out.issuer, &out.client_id, &out.client_secret.ref, &out.groups_from,
-          &out.groups_pattern, &out.overage_url, &out.ca_file, &out.subject_from, &out.display_from})
+          &out.groups_pattern, &out.overage_url, &out.ca_file, &out.subject_from, &out.display_from, &out.id_token_alg})
       *s = text();
     out.client_auth = static_cast<core::ClientAuth>(pick(4));
     out.overage = static_cast<core::Overage>(pick(2));

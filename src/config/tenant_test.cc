@@ -92,6 +92,7 @@ client_id = "id"
 client_auth = "private_key_jwt"
 client_secret = "file:/k.pem"
 scopes = ["openid", "a", "b"]
+id_token_signed_response_alg = "ES256"
 groups = { from = "roles", pattern = "d-(.+)", required = true }
 overage = "fetch"
 overage_url = "https://graph.example/groups"
@@ -116,6 +117,7 @@ contractor = { from = "contractor", type = "bool" }
   expected.client_auth = core::ClientAuth::private_key_jwt;
   expected.client_secret.ref = "file:/k.pem";
   expected.scopes = {"a", "b"};
+  expected.id_token_alg = "ES256";
   expected.groups_from = "roles";
   expected.groups_pattern = "d-(.+)";
   expected.groups_required = true;
@@ -431,6 +433,8 @@ TEST(Idp, BadValues) {
       {"userinfo = \"yes\"", "true or false, not a string"},
       {"overage = \"ignore\"", "known are: refuse, fetch"},
       {"client_auth = \"basci\"", "did you mean \"basic\"?"},
+      {"id_token_signed_response_alg = \"ES265\"", "did you mean \"ES256\"?"},
+      {"id_token_signed_response_alg = \"none\"", "known are: RS256, PS256, ES256, ES384, EdDSA"},
       {"display = \"a\\nb\"", "control character"},
       {"attributes = 1", "must be a table"},
       {"[idp.attributes]\ngroups = \"g\"", "Daypass itself says"},

@@ -58,6 +58,7 @@ struct IdpSpec {
   ClientAuth client_auth = ClientAuth::basic;
   SecretRef client_secret;          ///< or the PEM key of private_key_jwt
   std::vector<std::string> scopes;  ///< "openid" is always sent
+  std::string id_token_alg;         ///< as JOSE spells it; empty: what the issuer's keys are for
   std::vector<MappingRule> attributes;
   std::string groups_from;     ///< JSON Pointer or claim name; empty: no groups
   std::string groups_pattern;  ///< anchored RE2 with at most one capture, over each group

@@ -53,6 +53,7 @@ Result<std::string> name_claim(const Value& claims, const std::string& name) {
 
 Result<LogoutToken> verify_logout_token(std::string_view token, const crypto::KeySet& keys, const Expect& expect) {
   DP_TRY(const auto jws, crypto::verify_jws(token, keys));
+  if (auto status = check_alg(jws.alg, expect); !status.ok()) return renamed(std::move(status).error());
   if (!is_type(jws.header)) return failed("typ", "it is another kind of token");
   const auto parsed = base::json::parse(jws.payload);
   if (!parsed.ok() || parsed->as_object() == nullptr) return failed("syntax", "its payload is no JSON object");

@@ -19,9 +19,9 @@ struct LogoutToken {
   base::WallTime expires_at{};
 };
 
-/// Verifies a logout token (section 2.6). Of `expect`, issuer, client_id and now count.
-/// Errors: "jws.*", and "logout_token." with typ, syntax, iss, aud, azp, exp_missing, exp, iat_missing, iat, nbf, nonce
-/// (it has one), events, jti, sub, sid, subject (names neither).
+/// Verifies a logout token (section 2.6). Of `expect`, issuer, client_id, now and alg count.
+/// Errors: "jws.*", and "logout_token." with alg, typ, syntax, iss, aud, azp, exp_missing, exp, iat_missing, iat, nbf,
+/// nonce (it has one), events, jti, sub, sid, subject (names neither).
 base::Result<LogoutToken> verify_logout_token(std::string_view token, const crypto::KeySet& keys, const Expect& expect);
 
 }  // namespace daypass::idp::oidc

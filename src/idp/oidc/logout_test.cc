@@ -83,6 +83,18 @@ TEST_F(LogoutTokens, AreRefusedByName) {
   EXPECT_EQ(with("sid", Array{"s1"}), "logout_token.sid");
 }
 
+TEST_F(LogoutTokens, AreSignedWithTheRegisteredAlgorithm) {
+  Expect expect;
+  expect.issuer = "https://id.example";
+  expect.client_id = "client-1";
+  expect.now = base::WallTime(base::Seconds(now));
+  const std::string token = key.sign(base::json::dump(honest()), "logout+jwt");
+  expect.alg = Alg::es256;
+  EXPECT_TRUE(verify_logout_token(token, keys, expect).ok());
+  expect.alg = Alg::rs256;
+  EXPECT_EQ(verify_logout_token(token, keys, expect).error().check, "logout_token.alg");
+}
+
 TEST_F(LogoutTokens, AreNoOtherToken) {
   EXPECT_TRUE(verify(honest(), "JWT").ok());
   EXPECT_TRUE(verify(honest(), "").ok());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "crypto/jose.h"
 #include "idp/mapping.h"
 #include "idp/oidc/discovery.h"
 #include "idp/oidc/provider.h"
@@ -87,6 +88,8 @@ class OidcDriver final : public Driver {
       return bad("client_secret", "client_secret is missing",
                  "refer to it as file:/path or env:NAME, or set client_auth = \"none\"");
     DP_CHECK(check_scopes(spec.scopes));
+    if (!spec.id_token_alg.empty() && !crypto::parse_alg(spec.id_token_alg))
+      return bad("id_token_alg", "id_token_signed_response_alg is none of RS256, PS256, ES256, ES384, EdDSA");
     if (spec.session_max <= Millis(0)) return bad("session_max", "session_max must be longer than nothing");
     DP_TRY(auto mapping, Mapping::compile(spec));
     DP_CHECK(check_overage(spec, mapping));

@@ -15,7 +15,8 @@ namespace daypass::idp::oidc {
 /// thread; `clock`, `entropy` and `log` outlive it, and so do the providers that it made.
 ///
 /// validate() errors: "idp.protocol", "idp.issuer", "idp.issuer_template" (a multi-tenant issuer), "idp.client_id",
-/// "idp.client_secret", "idp.scopes", "idp.overage_url", "idp.session_max", and those of Mapping::compile.
+/// "idp.client_secret", "idp.scopes", "idp.id_token_alg", "idp.overage_url", "idp.session_max", and those of
+/// Mapping::compile.
 ///
 /// begin() errors: "discovery.*", "oidc.redirect_uri".
 /// finish() errors, in the order of the checks:

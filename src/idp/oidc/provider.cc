@@ -301,6 +301,7 @@ Result<SignedOut> Provider::signed_out_checked(const LogoutMessage& message, Mil
   Expect expect;
   expect.issuer = spec_.issuer;
   expect.client_id = spec_.client_id;
+  expect.alg = crypto::parse_alg(spec_.id_token_alg);
   DP_TRY(auto keys, metadata_->keys(crypto::peek_kid(token), deadline));
   expect.now = shared_->clock.wall();
   DP_TRY(const LogoutToken logout, verify_logout_token(token, *keys, expect));
@@ -347,6 +348,7 @@ Result<Value> Provider::verify(const Tokens& tokens, const Pending& pending, Mon
   Expect expect;
   expect.issuer = spec_.issuer;
   expect.client_id = spec_.client_id;
+  expect.alg = crypto::parse_alg(spec_.id_token_alg);
   expect.nonce = pending.nonce;
   expect.access_token = tokens.access_token.reveal();
   if (pending.force) expect.authenticated_since = pending.began;

@@ -181,6 +181,20 @@ TEST(Provider, ATokenOfAnotherAlgorithmOrKeyIsRefused) {
   EXPECT_EQ(w.check(), "jws.kid_unknown");
 }
 
+TEST(Provider, TheAlgorithmThatIsRegisteredIsTheOnlyOne) {
+  World w;  // its provider signs with ES256
+  w.spec.id_token_alg = "ES256";
+  w.make();
+  EXPECT_EQ(w.check(), "");
+  w.op.key = SigningKey::generate(Alg::rs256);
+  w.op.published.push_back(w.op.key.public_jwk());
+  w.clock.advance(seconds(10));
+  EXPECT_EQ(w.check(), "id_token.alg");
+  w.spec.id_token_alg.clear();
+  w.make();
+  EXPECT_EQ(w.check(), "");
+}
+
 TEST(Provider, TheAnswerIsCheckedInOrder) {
   World w;
   const Begun begun = w.begin();
@@ -678,6 +692,8 @@ TEST(Driver, ValidatesSettings) {
   EXPECT_EQ(check([](S& s) { s.scopes = {"a b"}; }), "idp.scopes");
   EXPECT_EQ(check([](S& s) { s.scopes = {""}; }), "idp.scopes");
   EXPECT_EQ(check([](S& s) { s.scopes.assign(33, "a"); }), "idp.scopes");
+  EXPECT_EQ(check([](S& s) { s.id_token_alg = "none"; }), "idp.id_token_alg");
+  EXPECT_EQ(check([](S& s) { s.id_token_alg = "ES256"; }), "");
   EXPECT_EQ(check([](S& s) { s.session_max = Millis(0); }), "idp.session_max");
   EXPECT_EQ(check([](S& s) { s.subject_from = "email"; }), "mapping.subject_from");
   EXPECT_EQ(check([](S& s) { s.overage = core::Overage::fetch; }), "idp.overage_url");

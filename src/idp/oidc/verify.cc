@@ -184,6 +184,14 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
+Status check_alg(crypto::Alg alg, const Expect& expect) {
+  if (!expect.alg || *expect.alg == alg) return {};
+  return failed("alg",
+                "it is signed with " + std::string(crypto::to_string(alg)) + ", expected " +
+                    std::string(crypto::to_string(*expect.alg)),
+                "id_token_signed_response_alg must be what the provider has registered for this client");
+}
+
 Status check_issued_for_us(const Value& claims, const Expect& expect) {
   DP_CHECK(check_iss(claims, expect));
   DP_CHECK(check_aud(claims, expect));
@@ -192,6 +200,7 @@ Status check_issued_for_us(const Value& claims, const Expect& expect) {
 
 Result<Value> verify_id_token(std::string_view token, const crypto::KeySet& keys, const Expect& expect) {
   DP_TRY(const auto jws, crypto::verify_jws(token, keys));
+  DP_CHECK(check_alg(jws.alg, expect));
   DP_CHECK(check_typ(jws.header));
   auto parsed = base::json::parse(jws.payload, {.bytes = crypto::max_jws_bytes});
   if (!parsed.ok() || parsed->as_object() == nullptr)

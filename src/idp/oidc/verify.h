@@ -19,6 +19,8 @@ struct Expect {
   /// As sent in the authorization request. The login always sets it; only the command line may leave it out.
   std::optional<std::string> nonce;
   base::WallTime now{};
+  /// When set, the token is signed with it and nothing else (3.1.3.7, step 7).
+  std::optional<crypto::Alg> alg;
   /// When set and the token has `at_hash`, they must fit (OpenID Connect Core 3.1.3.6).
   std::optional<std::string_view> access_token;
   /// When set, `auth_time` must be there and not older (plus the leeway).
@@ -32,6 +34,7 @@ constexpr base::Seconds max_token_age{24 * 3600};  ///< an ID token comes straig
 
 /// Verifies an ID token (OpenID Connect Core 3.1.3.7) and gives its claims as they are.
 /// Errors: "jws.*" of crypto::verify_jws, then in this order
+///   "id_token.alg"          signed with another algorithm than the expected one
 ///   "id_token.typ"          the header says it is another kind of token (RFC 8725 section 3.11)
 ///   "id_token.syntax"       the payload is not a JSON object
 ///   "id_token.iss"          missing, or not the issuer
@@ -47,6 +50,9 @@ constexpr base::Seconds max_token_age{24 * 3600};  ///< an ID token comes straig
 /// Times are whole seconds; a number with a fraction fails the check of its claim.
 base::Result<base::json::Value> verify_id_token(std::string_view token, const crypto::KeySet& keys,
                                                 const Expect& expect);
+
+/// Whether it is signed with the algorithm that is expected. Error: "id_token.alg".
+base::Status check_alg(crypto::Alg alg, const Expect& expect);
 
 /// Whether claims are of the issuer, for us, and of now: what every signed token of a provider must be. Errors: those
 /// of verify_id_token from iss to nbf.

@@ -42,7 +42,6 @@ export const notHere = new Map([
   ...because('Daypass sends the access token in the header alone; `userinfo-bearer-header` is the other of the two', ...prefixed('o', ['userinfo-bearer-body'])),
   ...because('implicit and hybrid flows: Daypass asks for a code and nothing else', ...prefixed('o', ['nonce-unless-code-flow', 'missing-chash', 'invalid-chash'])),
   ...because('form_post: never asked for; a posted answer is refused, `callback`: a posted answer', ...prefixed('o', ['form-post-error'])),
-  ...because('Daypass does not know which algorithm is registered: each key fixes its own, `keys`: an algorithm that the key is not for', ...prefixed('o', ['rp-backchannel-rpinitlogout-wrong-alg']), ...prefixed('f', ['invalid-alternate-alg'])),
   ...because('mutual TLS: Daypass proves itself by a secret or a signed assertion', ...prefixed('o', ['mtls-endpoint-aliases']), ...prefixed('f', ['happy-path-no-mtls-endpoint-aliases'])),
   ...because('DPoP: Daypass uses an access token once, for userinfo, and takes none that is bound', ...prefixed('f', ['rs-dpop-auth-scheme-case-insensitivity', 'happy-path-no-dpop-nonce'])),
   ...because('FAPI 2 as a whole: it wants pushed requests and tokens bound by DPoP or mutual TLS, which Daypass has not. Its modules are tried without', ...prefixed('f', ['happy-path'])),

@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { World, freePort } from '../../harness.mjs';
 import { HostileOp } from './provider.mjs';
-import { key, random } from './forge.mjs';
+import { random } from './forge.mjs';
 
 const redirect = 'http://127.0.0.1:9/callback';
 const idpsOfATenant = 31;  // one less than a tenant may have: "home" is its administrators'
@@ -183,4 +183,3 @@ export class HostileWorld extends World {
     fs.rmSync(this.folder, { recursive: true, force: true });
   }
 }
-export { key };

@@ -1,6 +1,6 @@
 // Owns what the endpoints answer: discovery documents, and HTTP that is wrong, huge, packed or leads elsewhere.
 import { gzipSync } from 'node:zlib';
-import { accepted, answer, key, only, refused } from './tools.mjs';
+import { accepted, answer, refused } from './tools.mjs';
 
 const document = (name, sends, check, change, more = {}) => refused(name, sends, check, { discovery: (d, issuer) => ({ ...d, ...change(d, issuer) }) }, { fresh: true, ...more });
 const fetched = ['authorization_endpoint', 'token_endpoint', 'jwks_uri', 'userinfo_endpoint'];

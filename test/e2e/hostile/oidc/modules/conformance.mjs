@@ -64,6 +64,7 @@ export const comprehensive = [
 const paired = (more, azp) => ({ claims: (c) => ({ ...c, aud: more, ...(azp && { azp }) }) });
 export const fapi = [
   refused('aud of another beside ours', 'a second `aud` that is not trusted', 'id_token.azp', paired(['daypass', 'daypass1']), { of: suite('f:invalid-secondary-aud') }),
+  refused('another algorithm', 'RS256 by a key of the issuer, where ES256 is registered', 'id_token.alg', { key: key('rsa') }, { keys: [key('p256'), key('rsa')], idp: 'id_token_signed_response_alg = "ES256"\n', of: suite('f:invalid-alternate-alg') }),
   refused('expired', 'an `exp` five minutes ago', 'id_token.exp', claim('exp', () => now() - 300), { of: suite('f:invalid-expired-exp') }),
   refused('no exp', 'no `exp`', 'id_token.exp_missing', claim('exp'), { of: suite('f:invalid-missing-exp') }),
   refused('no iss', 'no `iss`', 'id_token.iss', claim('iss'), { of: suite('f:invalid-missing-iss') }),

@@ -41,15 +41,16 @@ const posting = (what) => async (world, place, lied) => {
   const honest = () => logoutToken(place.issuer, person);
   return told(world, place, lied ? what(place.issuer, person, honest) : { logout_token: honest() }, token);
 };
-const wrong = (name, sends, check, what, more = {}) => refused(`logout: ${name}`, sends, check, {}, { drive: posting(what), ...more });
+const wrong = (name, sends, check, what, more = {}) => refused(name, sends, check, {}, { drive: posting(what), ...more });
 const saying = (name, sends, check, change, more) => wrong(name, sends, check, (issuer, person) => ({ logout_token: logoutToken(issuer, person, change) }), more);
 const claims = (change) => ({ claims: (c) => ({ ...c, ...(typeof change === 'function' ? change(c) : change) }) });
 
 export const logout = [
-  accepted('logout', 'a right logout token', {}, { drive: posting((issuer, person) => ({ logout_token: logoutToken(issuer, person) })), of: suite('') }),
+  accepted('a right one', 'a right logout token', {}, { drive: posting((issuer, person) => ({ logout_token: logoutToken(issuer, person) })), of: suite('') }),
   saying('alg none', 'an unsigned logout token', 'jws.alg_not_allowed', { header: { alg: 'none' } }, { of: suite('-alg-none') }),
   saying('no event', 'no `events`', 'logout_token.events', claims({ events: undefined }), { of: suite('-no-event') }),
   saying('a nonce', 'a `nonce`', 'logout_token.nonce', claims({ nonce: 'n' }), { of: suite('-with-nonce') }),
+  saying('another algorithm', 'ES256 by a key of the issuer, where RS256 is registered', 'logout_token.alg', { header: { alg: 'ES256' }, k: key('p256') }, { keys: [key('rsa'), key('p256')], idp: 'id_token_signed_response_alg = "RS256"\n', of: suite('-wrong-alg') }),
   saying('aud of another', 'an `aud` that is another client', 'logout_token.aud', claims({ aud: 'daypass1' }), { of: suite('-wrong-aud') }),
   saying('another event', 'another event', 'logout_token.events', claims({ events: { 'http://schemas.openid.net/event/foobar': {} } }), { of: suite('-wrong-event') }),
   saying('iss of another', 'an `iss` that is not the issuer', 'logout_token.iss', claims((c) => ({ iss: `${c.iss}1` })), { of: suite('-wrong-iss') }),
@@ -67,7 +68,7 @@ export const logout = [
   wrong('twice in one request', 'two logout tokens', 'http.form_duplicate', (issuer, person, honest) => [['logout_token', honest()], ['logout_token', honest()]]),
   wrong('under another name', 'the token as `token`', 'logout_token.missing', (issuer, person, honest) => ({ token: honest() })),
   wrong('a token of 100 KiB', 'a logout token longer than 64 KiB', 'jws.too_large', (issuer) => ({ logout_token: `${b64('{"alg":"RS256"}')}.${'A'.repeat(100_000)}.AAAA` })),
-  refused('logout: again', 'a logout token that was told before', 'signal.replayed', {}, { drive: async (world, place, lied) => {
+  refused('again', 'a logout token that was told before', 'signal.replayed', {}, { drive: async (world, place, lied) => {
     const { person, token } = await signedIn(world, place);
     const logout = logoutToken(place.issuer, person);
     const first = await told(world, place, { logout_token: logout }, token);

@@ -21,5 +21,4 @@ export const header = (change) => ({ header: (h, issuer) => ({ ...h, ...(typeof 
 export const answer = (path, body, { status = 200, type = 'application/json', headers = {} } = {}) => ({
   at: { [path]: (req, res, issuer) => { res.writeHead(status, { ...(type && { 'content-type': type }), ...headers }); res.end(typeof body === 'function' ? body(issuer) : body); } },
 });
-export const only = (k, change = {}) => [{ ...k, jwk: { ...k.jwk, ...change } }];
 export { key };
