@@ -67,6 +67,7 @@ export const logout = [
   wrong('an ID token', 'the ID token of the sign-in', 'logout_token.nonce', (issuer) => ({ logout_token: issuer.idToken('n', 'at') })),
   wrong('twice in one request', 'two logout tokens', 'http.form_duplicate', (issuer, person, honest) => [['logout_token', honest()], ['logout_token', honest()]]),
   wrong('under another name', 'the token as `token`', 'logout_token.missing', (issuer, person, honest) => ({ token: honest() })),
+  wrong('a sign-out comes back without state', 'a visit of the logout URL that says nothing', 'logout_token.missing', () => null, { of: named('o:rp-init-logout-no-state') }),
   wrong('a token of 100 KiB', 'a logout token longer than 64 KiB', 'jws.too_large', (issuer) => ({ logout_token: `${b64('{"alg":"RS256"}')}.${'A'.repeat(100_000)}.AAAA` })),
   refused('again', 'a logout token that was told before', 'signal.replayed', {}, { drive: async (world, place, lied) => {
     const { person, token } = await signedIn(world, place);
