@@ -35,6 +35,17 @@ awaitable<HttpResponse> Api::end_session(Call call) {
   co_return HttpResponse::json(200, json::Object{{"grants_ended", ended->grants_ended}});
 }
 
+awaitable<HttpResponse> Api::revalidate_session(Call call) {
+  auto* io = co_await net::current_io();
+  std::move_only_function<void(engine::Done<engine::Revalidated>)> start =
+      [this, call](engine::Done<engine::Revalidated> done) mutable {
+        engine_.revalidate(call.tenant, core::SessionId(call.args.at(0)), std::move(done));
+      };
+  const auto answer = co_await net::ask<engine::Revalidated>(*io, std::move(start), std::chrono::seconds(30));
+  if (!answer.ok()) co_return problem(answer.error(), call);
+  co_return HttpResponse::json(200, view(*answer));
+}
+
 namespace {
 
 /// The texts of a folder, by name.

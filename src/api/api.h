@@ -120,6 +120,7 @@ class Api {
   // admin.cc
   awaitable<HttpResponse> sessions(Call call);
   awaitable<HttpResponse> end_session(Call call);
+  awaitable<HttpResponse> revalidate_session(Call call);
   awaitable<HttpResponse> apply(Call call);
   awaitable<HttpResponse> simulate(Call call);
   awaitable<HttpResponse> policy_schema(Call call);

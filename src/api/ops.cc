@@ -53,6 +53,12 @@ awaitable<HttpResponse> Api::metrics(Call) {
   metric(out, "daypass_idp_login_total", "counter", "Sign-ins at identity providers.", "{result=\"ok\"}",
          d(m.logins_ok));
   metric(out, "daypass_idp_login_total", "counter", "", "{result=\"failed\"}", d(m.logins_failed));
+  metric(out, "daypass_login_sessions_stale", "gauge",
+         "Login sessions whose identity provider can't be asked: they get nothing new.", "", d(m.sessions_stale));
+  metric(out, "daypass_idp_revalidation_total", "counter", "Identity providers asked after a login session.",
+         "{result=\"ok\"}", d(m.revalidations_ok));
+  metric(out, "daypass_idp_revalidation_total", "counter", "", "{result=\"over\"}", d(m.revalidations_over));
+  metric(out, "daypass_idp_revalidation_total", "counter", "", "{result=\"failed\"}", d(m.revalidations_failed));
   metric(out, "daypass_grants_opened_total", "counter", "Grants opened.", "", d(m.grants_opened));
   metric(out, "daypass_denials_total", "counter", "Requests that policy refused.", "", d(m.denials));
   metric(out, "daypass_revocations_total", "counter", "Grants ended.", "", d(m.revocations));

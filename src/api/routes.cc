@@ -102,6 +102,8 @@ const std::vector<Route>& route_table() {
       {"GET", "/t/{tenant}/api/v1/sessions", Need::administer, &Api::sessions, "Live login sessions", "", "Sessions"},
       {"POST", "/t/{tenant}/api/v1/sessions/{id}/end", Need::administer, &Api::end_session,
        "End a login session and every grant of it", "", "Ended"},
+      {"POST", "/t/{tenant}/api/v1/sessions/{id}/revalidate", Need::administer, &Api::revalidate_session,
+       "Ask the identity provider now whether a login session may go on", "", "Revalidated"},
       {"POST", "/t/{tenant}/api/v1/apply", Need::administer, &Api::apply,
        "Apply a tenant's folder, or show what it would change", "Apply", "Applied"},
       {"POST", "/t/{tenant}/api/v1/policy/simulate", Need::administer, &Api::simulate,
@@ -254,12 +256,18 @@ json::Object schemas() {
                            {"client", text()},
                            {"started_at", time()},
                            {"ends_at", time()},
+                           {"checked_at", time()},
+                           {"stale_since", time()},
                            {"administers", flag()}},
                           {"id", "principal", "ends_at"}));
   s.set("Sessions", object({{"sessions", list(ref("Session"))}}, {"sessions"}));
   s.set("LoggedOut",
         object({{"grants_ended", number()}, {"provider", text()}, {"provider_logout_url", text()}}, {"grants_ended"}));
   s.set("Ended", object({{"grants_ended", number()}}, {"grants_ended"}));
+  s.set("Revalidated", object({{"state", json::Object{{"enum", json::Array{"unchanged", "changed", "ended"}}}},
+                               {"grants_ended", number()},
+                               {"why", text()}},
+                              {"state", "grants_ended"}));
   s.set("Offer", object({{"policy", text()}, {"duration", text()}, {"idle", text()}, {"connections", number()}}));
   s.set("Role", object({{"role", text()},
                         {"target", text()},

@@ -17,19 +17,29 @@ json::Array names(const std::vector<core::RoleId>& roles) {
 }
 }  // namespace
 
+json::Value view(const engine::Revalidated& answer) {
+  constexpr std::string_view states[] = {"unchanged", "changed", "ended"};
+  json::Object out{{"state", states[static_cast<std::size_t>(answer.state)]}, {"grants_ended", answer.grants_ended}};
+  if (!answer.why.empty()) out.set("why", answer.why);
+  return out;
+}
+
 json::Value view(const engine::LoginSession& s) {
   json::Array groups;
   for (const auto& group : s.who.groups) groups.emplace_back(group);
-  return json::Object{{"id", s.id.str()},
-                      {"tenant", s.who.tenant.str()},
-                      {"principal", s.who.principal()},
-                      {"display", s.who.display},
-                      {"idp", s.who.idp},
-                      {"groups", std::move(groups)},
-                      {"attributes", core::to_json(s.who.attributes)},
-                      {"client", s.client},
-                      {"started_at", base::to_rfc3339(s.started_at)},
-                      {"ends_at", base::to_rfc3339(s.ends_at)}};
+  json::Object out{{"id", s.id.str()},
+                   {"tenant", s.who.tenant.str()},
+                   {"principal", s.who.principal()},
+                   {"display", s.who.display},
+                   {"idp", s.who.idp},
+                   {"groups", std::move(groups)},
+                   {"attributes", core::to_json(s.who.attributes)},
+                   {"client", s.client},
+                   {"started_at", base::to_rfc3339(s.started_at)},
+                   {"ends_at", base::to_rfc3339(s.ends_at)}};
+  if (s.revalidation) out.set("checked_at", base::to_rfc3339(s.revalidation->checked_at));
+  if (s.is_stale()) out.set("stale_since", base::to_rfc3339(*s.revalidation->stale_since));
+  return out;
 }
 
 json::Value view(const core::Offers& offers) {

@@ -7,6 +7,7 @@
 
 namespace daypass::api {
 
+base::json::Value view(const engine::Revalidated& answer);
 base::json::Value view(const engine::LoginSession& session);
 base::json::Value view(const core::Grant& grant, base::WallTime now);
 base::json::Value view(const core::RoleDecision& decision, const core::RoleSpec* spec);

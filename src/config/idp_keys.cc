@@ -307,6 +307,19 @@ constexpr auto keys = std::to_array<Key<I>>({
      "\"8h\"",
      duration<&I::session_max, minute_ms, 30 * day_ms>,
      "The longest that one sign-in lasts, 1m to 30d. Grants end with it."},
+    {"revalidate",
+     "duration",
+     {"\"5m\""},
+     "\"2m\"",
+     duration<&I::revalidate, minute_ms, 60 * minute_ms>,
+     "How often the provider is asked whether somebody who is signed in still may be, 1m to 1h. Only where it gave a "
+     "refresh token, which the scope `offline_access` asks for."},
+    {"consent",
+     "boolean",
+     {"false"},
+     "true",
+     boolean<&I::consent>,
+     "Send `prompt=consent`. For providers that give a refresh token only after the person was asked."},
     {"attributes", "table", none, "{ department = \"department\" }", attributes,
      "What policies see as `principal.<name>`, see `[idp.attributes]`."},
 });
@@ -358,9 +371,9 @@ void fill_defaults(const Node& table, I& out) {
     if (p.name == entry->value.text) (saml ? p.fill_saml : p.fill)(out);
 }
 
-constexpr auto oidc_only =
-    std::to_array<std::string_view>({"client_id", "client_auth", "client_secret", "scopes",
-                                     "id_token_signed_response_alg", "overage", "overage_url", "userinfo"});
+constexpr auto oidc_only = std::to_array<std::string_view>({"client_id", "client_auth", "client_secret", "scopes",
+                                                            "id_token_signed_response_alg", "overage", "overage_url",
+                                                            "userinfo", "revalidate", "consent"});
 constexpr auto saml_only = std::to_array<std::string_view>(
     {"metadata", "metadata_sha256", "metadata_signer", "sp_keys", "sp_entity_id", "name_id_format", "idp_initiated"});
 

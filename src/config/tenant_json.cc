@@ -61,6 +61,8 @@ void members(V& v, Ref<V, core::IdpSpec> idp) {
   v("display_from", idp.display_from);
   v("allowed_hosts", idp.allowed_hosts);
   v("session_max_ms", idp.session_max);
+  v.later("revalidate_ms", idp.revalidate);
+  v.later("consent", idp.consent);
   if (idp.protocol == "saml") members(v, idp.saml);
 }
 template <class V>
@@ -106,6 +108,10 @@ class Writer {
   using Argument = const T&;
   explicit Writer(json::Object& out) : out_(out) {}
 
+  template <class T>
+  void later(const char* name, const T& value) {
+    (*this)(name, value);
+  }
   void operator()(const char* name, const std::string& s) { out_.insert_new(name, s); }
   void operator()(const char* name, const bool& b) { out_.insert_new(name, b); }
   void operator()(const char* name, const std::int64_t& i) { out_.insert_new(name, i); }
@@ -155,6 +161,12 @@ class ShapeReader {
   ShapeReader(const json::Value& from, std::string path, std::string& failed)
       : from_(from), path_(std::move(path)), failed_(failed) {
     if (from.as_object() == nullptr) fail("", "is no object");
+  }
+
+  /// A member that older stores do not have: its default stands in.
+  template <class T>
+  void later(const char* name, T& value) {
+    if (from_.find(name) != nullptr) (*this)(name, value);
   }
 
   void operator()(const char* name, std::string& s) {

@@ -70,6 +70,8 @@ TEST(Tenant, ReadsAMinimalOne) {
   EXPECT_EQ(i.groups_from, "");
   EXPECT_EQ(i.subject_from, "sub");
   EXPECT_EQ(i.session_max, std::chrono::hours(12));
+  EXPECT_EQ(i.revalidate, std::chrono::minutes(5));
+  EXPECT_FALSE(i.consent);
   ASSERT_EQ(spec.targets.size(), 1U);
   EXPECT_EQ(spec.targets[0].id.str(), "pg/orders");
   EXPECT_EQ(spec.targets[0].limits, core::DefaultLimits{});
@@ -102,6 +104,8 @@ subject = "/oid"
 display_from = "nick"
 allowed_hosts = ["sso.corp", "10.0.0.1"]
 session_max = "90m"
+revalidate = "2m"
+consent = true
 [idp.attributes]
 dept = "department"
 level = { from = "/org/level", type = "long", required = true }
@@ -129,6 +133,8 @@ contractor = { from = "contractor", type = "bool" }
   expected.display_from = "nick";
   expected.allowed_hosts = {"sso.corp", "10.0.0.1"};
   expected.session_max = std::chrono::minutes(90);
+  expected.revalidate = std::chrono::minutes(2);
+  expected.consent = true;
   expected.attributes = {{"dept", "department", core::AttributeType::string, false, ""},
                          {"level", "/org/level", core::AttributeType::integer, true, ""},
                          {"teams", "teams", core::AttributeType::string_set, false, "t-(.*)"},
@@ -427,6 +433,10 @@ TEST(Idp, BadValues) {
       {"session_max = \"12\"", "must be a duration"},
       {"session_max = \"30s\"", "must be from 1m to 30d"},
       {"session_max = \"31d\"", "must be from 1m to 30d"},
+      {"revalidate = \"59s\"", "must be from 1m to 1h"},
+      {"revalidate = \"61m\"", "must be from 1m to 1h"},
+      {"revalidate = \"0s\"", "must be from 1m to 1h"},
+      {"consent = 1", "not an integer"},
       {"allowed_hosts = [\"https://a\"]", "host names"},
       {"allowed_hosts = [\"A.example\"]", "host names"},
       {"ca_file = \"ca.pem\"", "absolute path"},

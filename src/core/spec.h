@@ -71,6 +71,8 @@ struct IdpSpec {
   std::string display_from;                ///< default "name", then "email", then the subject
   std::vector<std::string> allowed_hosts;  ///< private addresses that egress may reach for this provider
   Millis session_max = std::chrono::hours(12);
+  Millis revalidate = std::chrono::minutes(5);  ///< how often a refresh token is used to ask after somebody
+  bool consent = false;                         ///< prompt=consent: some give a refresh token only then
   SamlSpec saml;
   bool operator==(const IdpSpec&) const = default;
 };

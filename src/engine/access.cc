@@ -78,6 +78,10 @@ void Engine::issue_credential(LoginSession session, WantCredential want, Done<Cr
       std::move(done), [&impl, session, want, issued, credential](Turn& turn) -> Result<CredentialIssued> {
         const auto alive = impl.session(session.id);
         if (!alive || alive->ends_at <= turn.now) return login_ended();
+        if (auto stale = impl.stale(turn, *alive)) {
+          turn.keep = true;
+          return *std::move(stale);
+        }
         const auto tenant = impl.tenant(session.who.tenant);
         if (tenant == nullptr) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
         turn.actor = session.who.principal();
@@ -252,6 +256,7 @@ Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, 
         [this, id = existing->id, credential_id, peer, done] { waiters[id].push_back({credential_id, peer, done}); });
     return {};
   }
+  if (auto why = stale(turn, *s)) return deny(*std::move(why));
   if (!time.trusted())
     return Error{Code::unavailable, "clock.untrusted",
                  "the server's clock stepped; no new access is given until it is confirmed"};

@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/encoding.h"
 #include "crypto/digest.h"
@@ -261,6 +262,8 @@ void Engine::Impl::pay_owed(std::vector<Event>& events) {
     };
     first.push_back(std::move(event));
   }
+  std::ranges::move(owed_events, std::back_inserter(first));
+  owed_events.clear();
   events.insert(events.begin(), std::make_move_iterator(first.begin()), std::make_move_iterator(first.end()));
 }
 
@@ -339,13 +342,15 @@ void Engine::Impl::commit_failed(std::vector<Event>& events, const Error& why, c
                                 .retry = std::make_shared<Event>(std::move(event))});
   };
   for (auto& event : events) {
-    if (event.grant_event || event.again)
+    if (event.grant_event)
       retry_later(std::move(event));
+    else if (event.again)
+      owed_events.push_back(std::move(event));
     else if (event.failed)
       event.failed(why);
   }
   // What is owed wakes us too.
-  if (!owed_ends.empty() || !owed_logouts.empty()) {
+  if (!owed_ends.empty() || !owed_logouts.empty() || !owed_events.empty()) {
     Event nothing;
     nothing.run = [](Turn&) -> Status { return {}; };
     retry_later(std::move(nothing));
@@ -525,6 +530,9 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
         events.push_back(std::move(event));
         break;
       }
+      case Timer::Kind::revalidate:
+        revalidation_due(timer.session, due);
+        break;
       case Timer::Kind::closing_timeout:
         if (*timer.done)
           std::exchange(*timer.done,

@@ -2,6 +2,7 @@
 //
 //   login.cc    sign-in, tokens, sessions          access.cc     credentials, admit, connections (the gate's side)
 //   login_unasked.cc    sign-ins that began at the provider     provider_logout.cc  logout, here and at the provider
+//   revalidate.cc  asks after those who are signed in
 //   renew.cc    what is known of a person now takes the place of what was known at the sign-in
 //   grants.cc   extend, end, list                  reload.cc     apply a tenant's folder, decide live grants again
 //   tenants.cc  made and deleted at runtime       secrets.cc    what a tenant keeps here     reach.cc  what it may name
@@ -32,6 +33,14 @@
 
 namespace daypass::engine {
 
+/// Of a login whose provider gave a refresh token: what came of asking after it.
+struct Revalidation {
+  base::Millis every{};
+  base::WallTime checked_at{};                ///< when the provider last said that they may go on
+  std::optional<base::WallTime> stale_since;  ///< since when it can't be asked
+  std::string why;                            ///< of that
+};
+
 /// A sign-in as it lives in memory and in the store.
 struct LoginSession {
   core::SessionId id;
@@ -39,6 +48,8 @@ struct LoginSession {
   base::WallTime started_at{};
   base::WallTime ends_at{};
   std::string client;  ///< "cli", "device"
+  std::optional<Revalidation> revalidation;
+  [[nodiscard]] bool is_stale() const { return revalidation && revalidation->stale_since; }
 };
 
 struct BeginLogin {
@@ -93,6 +104,12 @@ struct ProviderLogout {
 struct Renewal {
   bool changed = false;
   std::size_t grants_ended = 0;
+};
+/// What the provider said when it was asked after somebody who is signed in.
+struct Revalidated {
+  enum class State : std::uint8_t { unchanged, changed, ended } state = State::unchanged;
+  std::size_t grants_ended = 0;
+  std::string why;  ///< it has ended
 };
 /// What became of a provider's logout, and where a browser that brought it goes on.
 struct SignalTaken {
@@ -161,6 +178,8 @@ struct Applied {
 struct Metrics {
   std::atomic<std::int64_t> grants_active{0}, grants_revoking{0}, revocations_overdue{0}, connections{0}, sessions{0};
   std::atomic<std::uint64_t> orphans_detected{0}, logins_ok{0}, logins_failed{0}, grants_opened{0}, denials{0};
+  std::atomic<std::uint64_t> revalidations_ok{0}, revalidations_over{0}, revalidations_failed{0};
+  std::atomic<std::int64_t> sessions_stale{0};
   std::atomic<std::uint64_t> revocations{0}, revocation_us_sum{0}, audit_appends{0}, audit_us_sum{0}, turns{0};
   /// Upper bounds 10 ms, 50 ms, 100 ms, 500 ms, 1 s, 5 s, 30 s, +Inf of daypass_revocation_latency_seconds.
   std::atomic<std::uint64_t> revocation_buckets[8]{};
@@ -243,6 +262,10 @@ class Engine final : public Access {
   /// What a verifier says now of the person of a login session; see Impl::renew_session. Errors: "session.unknown",
   /// "login.subject".
   void renew(core::TenantId tenant, core::SessionId session, core::Identity who, std::string actor, Done<Renewal> done);
+
+  /// Asks the login's provider now. Errors: "session.unknown", "session.no_refresh", "login.stale" (it could not be
+  /// asked).
+  void revalidate(core::TenantId tenant, core::SessionId session, Done<Revalidated> done);
 
   // -- what one may have (any thread; never blocks) ----------------------------------------------------------------
   Result<std::vector<core::RoleDecision>> list_roles(const LoginSession& session, core::AccessRequest request);

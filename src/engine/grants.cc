@@ -83,6 +83,10 @@ void Engine::extend_grant(LoginSession session, GrantId id, base::Millis by, std
     const auto world = impl.tenant(session.who.tenant);
     if (!alive || world == nullptr || alive->ends_at <= turn.now)
       return Error{Code::unauthenticated, "login.ended", "the login has ended", "daypass login"};
+    if (auto stale = impl.stale(turn, *alive)) {
+      turn.keep = true;
+      return *std::move(stale);
+    }
     core::AccessRequest request{grant.target, grant.roles, "extend", by, client_address};
     core::Decision decision = decide(*world, alive->who, request, turn.now);
     if (decision.verdict != core::Verdict::allow) {

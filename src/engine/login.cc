@@ -79,11 +79,20 @@ std::shared_ptr<idp::IdentityProvider> provider_of(Engine::Impl& impl, const cor
 }
 
 std::string session_body(const LoginSession& s) {
-  return json::dump(json::Object{{"v", 1},
-                                 {"identity", core::to_json(s.who)},
-                                 {"started_at", base::to_rfc3339(s.started_at)},
-                                 {"ends_at", base::to_rfc3339(s.ends_at)},
-                                 {"client", s.client}});
+  json::Object out{{"v", 1},
+                   {"identity", core::to_json(s.who)},
+                   {"started_at", base::to_rfc3339(s.started_at)},
+                   {"ends_at", base::to_rfc3339(s.ends_at)},
+                   {"client", s.client}};
+  if (const auto& v = s.revalidation) {
+    json::Object asked{{"every_ms", std::int64_t{v->every.count()}}, {"checked_at", base::to_rfc3339(v->checked_at)}};
+    if (v->stale_since) {
+      asked.set("stale_since", base::to_rfc3339(*v->stale_since));
+      asked.set("why", v->why);
+    }
+    out.set("revalidation", std::move(asked));
+  }
+  return json::dump(std::move(out));
 }
 
 Result<LoginSession> session_from(const store::Document& document) {
@@ -96,6 +105,16 @@ Result<LoginSession> session_from(const store::Document& document) {
   DP_TRY(s.started_at, base::parse_rfc3339(body.string_or("started_at")));
   DP_TRY(s.ends_at, base::parse_rfc3339(body.string_or("ends_at")));
   s.client = body.string_or("client");
+  if (const json::Value* asked = body.find("revalidation")) {
+    Revalidation& v = s.revalidation.emplace();
+    v.every = base::Millis(asked->int_or("every_ms", 0));
+    if (v.every <= base::Millis(0)) return Error{Code::internal, "session.shape", "a stored login session is damaged"};
+    DP_TRY(v.checked_at, base::parse_rfc3339(asked->string_or("checked_at")));
+    if (asked->find("stale_since") != nullptr) {
+      DP_TRY(v.stale_since, base::parse_rfc3339(asked->string_or("stale_since")));
+    }
+    v.why = asked->string_or("why");
+  }
   return s;
 }
 
@@ -210,6 +229,10 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
         turn.now + code_for, 0));
     finished.redirect = redirect + "?code=" + code + "&state=" + then.string_or("state");
   }
+  if (!verified.refresh.empty()) {
+    s.revalidation = Revalidation{impl.revalidate_every(who), turn.now, {}, {}};
+    DP_CHECK(impl.keep_refresh(turn, s, verified.refresh));
+  }
   DP_CHECK(turn.put_document(what.tenant, doc_session, s.id.str(), session_body(s), s.ends_at, 0));
   if (!verified.logout.is_null())
     DP_CHECK(put_sealed(impl, turn, what.tenant, doc_provider_logout, s.id.str(), verified.logout, s.ends_at));
@@ -228,6 +251,7 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
     impl.sessions.insert_or_assign(s.id, s);
     impl.metrics.sessions = static_cast<std::int64_t>(impl.sessions.size());
     impl.watch_end(s);
+    impl.watch_validity(s);
   });
   impl.metrics.logins_ok.fetch_add(1, std::memory_order_relaxed);
   return finished;
@@ -322,8 +346,10 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
                     if (!r.ok()) return fail(r.error());
                     (*answer)(std::move(r));
                   },
-                  [&impl, what, then = taken.then, arrived = taken.arrived, verified = *finished, session_max](
-                      Turn& turn) { return conclude(impl, turn, what, then, verified, session_max, arrived); });
+                  [&impl, what, then = taken.then, arrived = taken.arrived, verified = std::move(*finished),
+                   session_max](Turn& turn) {
+                    return conclude(impl, turn, what, then, verified, session_max, arrived);
+                  });
             },
             fail);
       },
@@ -513,6 +539,7 @@ Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, co
   // Credentials and tokens stop in memory before anything is written: no new connection slips through.
   {
     const std::unique_lock lock(shared);
+    metrics.sessions_stale -= s->is_stale() && sessions.contains(id) ? 1 : 0;
     sessions.erase(id);
     metrics.sessions = static_cast<std::int64_t>(sessions.size());
     std::erase_if(tokens, [&](const auto& item) { return item.second == id; });
@@ -529,6 +556,7 @@ Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, co
   DP_TRY([[maybe_unused]] const bool gone, turn.tx.remove(tenant_id, doc_session, id.str()));
   DP_TRY(auto at_provider, take(turn, tenant_id, doc_provider_logout, id.str()));
   if (ended != nullptr && at_provider) ended->provider_logout = std::move(at_provider->body);
+  DP_TRY([[maybe_unused]] const bool forgotten, turn.tx.remove(tenant_id, doc_refresh, id.str()));
   std::vector<core::CredentialId> mine;
   {
     const std::shared_lock lock(shared);
@@ -543,6 +571,8 @@ Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, co
   logged_out.insert(id);
   turn.after.emplace_back([this, id, mine] {
     owed_logouts.erase(id);
+    // One that is being asked after is let go when the answer is here.
+    if (const auto r = renewing.find(id); r != renewing.end() && !r->second.asked) renewing.erase(r);
     const std::unique_lock lock(shared);
     for (const auto& cid : mine) credentials.erase(cid);
   });

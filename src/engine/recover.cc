@@ -71,7 +71,11 @@ Status Engine::recover() {
   if (!read.ok()) return read;
   impl.metrics.sessions = static_cast<std::int64_t>(impl.sessions.size());
 
-  for (const auto& [id, s] : impl.sessions) impl.watch_end(s);
+  for (const auto& [id, s] : impl.sessions) {
+    impl.watch_end(s);
+    impl.watch_validity(s, true);
+    impl.metrics.sessions_stale += s.is_stale() ? 1 : 0;
+  }
   for (const auto& grant : grants) {
     Grant& known = impl.live.insert_or_assign(grant.id, grant).first->second;
     // A restart counts as activity from here on, not from when the store takes Recovered: other news of the grant may

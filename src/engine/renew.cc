@@ -33,48 +33,62 @@ json::Array differences(const core::Identity& before, const core::Identity& afte
 
 }  // namespace
 
+Result<Renewal> Engine::Impl::replace_person(Turn& turn, LoginSession& s, core::Identity who) {
+  if (who.tenant != s.who.tenant || who.idp != s.who.idp || who.subject != s.who.subject)
+    return Error{Code::unauthenticated, "login.subject",
+                 "the identity provider speaks of another person than the one who signed in"};
+  Renewal out;
+  const json::Array changes = differences(s.who, who);
+  if (changes.empty()) return out;
+  out.changed = true;
+  s.who = std::move(who);
+  // Only ever earlier: a login lasts as long as was said when it began, or less.
+  if (s.who.not_after) s.ends_at = std::min(s.ends_at, *s.who.not_after);
+  const auto world = tenant(s.who.tenant);
+  for (const auto& grant : giving(turn, [&](const Grant& g) { return g.session == s.id; })) {
+    if (world == nullptr)
+      DP_CHECK(turn.apply(grant, core::event::End{core::EndReason::policy, "tenant.unknown"}));
+    else
+      DP_CHECK(redecide(turn, *world, grant, &s.who, s.ends_at, &out.grants_ended));
+  }
+  json::Object facts{{"principal", s.who.principal()},
+                     {"changed", changes},
+                     {"grants_ended", out.grants_ended},
+                     {"ends_at", base::to_rfc3339(s.ends_at)}};
+  if (std::ranges::find(changes, json::Value("groups")) != changes.end()) {
+    json::Array groups;
+    for (const auto& group : s.who.groups) groups.emplace_back(group);
+    facts.set("groups", std::move(groups));
+  }
+  DP_CHECK(turn.audit(s.who.tenant, "login.renewed", s.id.str(), "ok", std::move(facts)));
+  return out;
+}
+
+Status Engine::Impl::keep_session(Turn& turn, const LoginSession& s) {
+  DP_CHECK(turn.put_document(s.who.tenant, doc_session, s.id.str(), session_body(s), s.ends_at));
+  // Whoever asks behind this must see it.
+  turn.last = true;
+  turn.after.emplace_back([this, s] {
+    bool earlier = false;
+    {
+      const std::unique_lock lock(shared);
+      const auto it = sessions.find(s.id);
+      if (it == sessions.end()) return;
+      earlier = s.ends_at < it->second.ends_at;
+      metrics.sessions_stale += (s.is_stale() ? 1 : 0) - (it->second.is_stale() ? 1 : 0);
+      it->second = s;
+    }
+    if (earlier) watch_end(s);
+  });
+  return {};
+}
+
 Result<Renewal> Engine::Impl::renew_session(Turn& turn, const core::SessionId& id, core::Identity who) {
   auto s = session(id);
   if (!s || s->ends_at <= turn.now || logged_out.contains(id))
     return Error{Code::not_found, "session.unknown", "there is no such login session, or it has ended"};
-  if (who.tenant != s->who.tenant || who.idp != s->who.idp || who.subject != s->who.subject)
-    return Error{Code::unauthenticated, "login.subject",
-                 "the identity provider speaks of another person than the one who signed in"};
-  Renewal out;
-  const json::Array changes = differences(s->who, who);
-  if (changes.empty()) return out;
-  out.changed = true;
-  s->who = std::move(who);
-  // Only ever earlier: a login lasts as long as was said when it began, or less.
-  const WallTime before = s->ends_at;
-  if (s->who.not_after) s->ends_at = std::min(s->ends_at, *s->who.not_after);
-  DP_CHECK(turn.put_document(s->who.tenant, doc_session, id.str(), session_body(*s), s->ends_at));
-  const auto world = tenant(s->who.tenant);
-  for (const auto& grant : giving(turn, [&](const Grant& g) { return g.session == id; })) {
-    if (world == nullptr)
-      DP_CHECK(turn.apply(grant, core::event::End{core::EndReason::policy, "tenant.unknown"}));
-    else
-      DP_CHECK(redecide(turn, *world, grant, &s->who, s->ends_at, &out.grants_ended));
-  }
-  json::Object facts{{"principal", s->who.principal()},
-                     {"changed", changes},
-                     {"grants_ended", out.grants_ended},
-                     {"ends_at", base::to_rfc3339(s->ends_at)}};
-  if (std::ranges::find(changes, json::Value("groups")) != changes.end()) {
-    json::Array groups;
-    for (const auto& group : s->who.groups) groups.emplace_back(group);
-    facts.set("groups", std::move(groups));
-  }
-  DP_CHECK(turn.audit(s->who.tenant, "login.renewed", id.str(), "ok", std::move(facts)));
-  // Whoever asks behind this is decided on as the person that they are now.
-  turn.last = true;
-  turn.after.emplace_back([this, s = *s, earlier = s->ends_at < before] {
-    {
-      const std::unique_lock lock(shared);
-      if (const auto it = sessions.find(s.id); it != sessions.end()) it->second = s;
-    }
-    if (earlier) watch_end(s);
-  });
+  DP_TRY(const Renewal out, replace_person(turn, *s, std::move(who)));
+  if (out.changed) DP_CHECK(keep_session(turn, *s));
   return out;
 }
 

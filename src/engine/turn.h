@@ -90,7 +90,7 @@ struct Engine::Impl {
   std::unordered_map<GrantId, std::vector<Waiter>> waiters;
   std::unordered_map<GrantId, std::vector<std::shared_ptr<Done<Grant>>>> closing;  ///< wait_closed
   struct Timer {
-    enum class Kind { grant_tick, intent, session_end, closing_timeout, reconcile, sweep, retry } kind;
+    enum class Kind { grant_tick, intent, session_end, revalidate, closing_timeout, reconcile, sweep, retry } kind;
     GrantId grant;
     std::uint32_t seq = 0;
     core::TenantId tenant;
@@ -121,6 +121,24 @@ struct Engine::Impl {
   };
   std::map<core::SessionId, OwedLogout> owed_logouts;
   std::set<core::SessionId> logged_out;  ///< by this batch
+  std::deque<Event> owed_events;         ///< `again`, and not committed yet: first in the next batch
+  // Asking after logins (revalidate.cc): those of one provider in the order in which they are due.
+  using ProviderKey = std::pair<core::TenantId, std::string>;
+  struct Asking {
+    std::deque<core::SessionId> due;
+    unsigned in_flight = 0;
+    unsigned failures = 0;  ///< of the provider, in a row
+    WallTime not_before{}, wakes_at{};
+  };
+  std::map<ProviderKey, Asking> asking;
+  struct Renewing {
+    WallTime due{}, asked_at{};
+    bool waiting = false;  ///< in `Asking::due`
+    bool asked = false;    ///< a worker has its token: nobody else may use it
+    unsigned failures = 0;
+    std::vector<Done<Revalidated>> askers;
+  };
+  std::unordered_map<core::SessionId, Renewing> renewing;
   WallTime high_water_saved{}, gauges_at{};
 
   // -- shared: written by the engine thread, read by any
@@ -187,6 +205,28 @@ struct Engine::Impl {
   /// grant of the login again. Nothing happens when nothing has changed. Errors: "session.unknown", "login.subject"
   /// (`who` is another person, or of another provider or tenant).
   Result<Renewal> renew_session(Turn& turn, const core::SessionId& session, core::Identity who);
+  /// The same on a session in the hand, which is not stored yet.
+  Result<Renewal> replace_person(Turn& turn, LoginSession& session, core::Identity who);
+  /// Stores it, and after the commit it is what everybody sees.
+  Status keep_session(Turn& turn, const LoginSession& session);
+  // revalidate.cc
+  /// Keeps what the provider can be asked with, sealed, as long as the session lasts.
+  Status keep_refresh(Turn& turn, const LoginSession& session, const base::Secret& refresh);
+  base::Millis revalidate_every(const core::Identity& who) const;
+  /// Has it asked after when it is due. Engine thread.
+  void watch_validity(const LoginSession& session, bool restart = false);
+  /// Why nothing new may be given to a login; nullopt: something may.
+  std::optional<Error> stale(Turn& turn, const LoginSession& session);
+  void ask_at(const LoginSession& session, WallTime due);
+  void revalidation_due(const core::SessionId& session, WallTime due);
+  void ask_next(const ProviderKey& provider);
+  void ask(const ProviderKey& provider, const core::SessionId& session);
+  idp::Renewed ask_provider(const core::TenantId& tenant, const core::SessionId& session,
+                            idp::IdentityProvider* driver) const;
+  Status revalidated(Turn& turn, const ProviderKey& provider, const core::SessionId& session,
+                     const idp::Renewed& answer);
+  void answered_for(const ProviderKey& provider, const core::SessionId& session, std::optional<Error> unknown,
+                    const Revalidated& outcome = {});
   // login.cc
   /// Ends it when its time is up. Engine thread.
   void watch_end(const LoginSession& session);
@@ -278,7 +318,7 @@ inline constexpr std::string_view doc_session = "session", doc_token = "token", 
                                   doc_clock = "clock", doc_tenant = "tenant", doc_tombstone = "tombstone",
                                   doc_server = "server", doc_unasked = "unasked",
                                   doc_provider_logout = "provider_logout", doc_logout_handle = "logout_handle",
-                                  doc_logout = "logout", doc_secret = "secret";
+                                  doc_logout = "logout", doc_secret = "secret", doc_refresh = "refresh";
 /// Documents that belong to no tenant live under this name, which parse_tenant refuses.
 inline const core::TenantId system_tenant{"_system"};
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -95,6 +96,17 @@ struct Finished {
   std::vector<OneUse> once = {};  ///< to be marked as used in the transaction that makes the login
   base::WallTime issued_at{};     ///< when the provider said it
   base::json::Value logout = {};  ///< what begin_logout() needs, to be kept sealed; null: the provider offers none
+  base::Secret refresh = {};  ///< what renew() takes; the driver's own, kept sealed. Empty: the provider gave nothing
+};
+
+/// What a provider says of somebody who is signed in.
+struct Renewed {
+  /// Takes the place of the one that was used up, also when the rest failed. Empty: that one stays.
+  base::Secret refresh = {};
+  /// Who they are now; nullopt: they may go on, and nothing new is known of them. Errors: Code::ended when it is over
+  /// ("idp.over": the provider says so; or the check for which a sign-in would be refused now). Every other: nobody
+  /// could be asked, or the answer is not to be believed.
+  base::Result<std::optional<core::Identity>> who = std::optional<core::Identity>{};
 };
 
 class IdentityProvider {
@@ -123,6 +135,14 @@ class IdentityProvider {
   virtual base::Result<LogoutAnswer> logout_answer(const LogoutMessage& message, Millis budget) {
     static_cast<void>(message), static_cast<void>(budget);
     return base::Error{base::Code::not_found, "idp.no_logout", "the identity provider offers no sign-out"};
+  }
+  /// Asks after somebody who is signed in: are they still, and who are they now? Never twice at once with one secret:
+  /// the provider may take the second for a thief's. Error: "idp.no_renewal".
+  virtual Renewed renew(const base::Secret& refresh, Millis budget) {
+    static_cast<void>(refresh), static_cast<void>(budget);
+    return {
+        {},
+        base::Error{base::Code::not_found, "idp.no_renewal", "this identity provider is not asked after a sign-in"}};
   }
   /// Verifies what came to our logout URL. Error: "idp.no_logout", or the check that failed.
   virtual base::Result<SignedOut> signed_out(const LogoutMessage& message, Millis budget) {

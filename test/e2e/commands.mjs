@@ -19,6 +19,7 @@ export const commands = {
   'grants extend': (v) => [['grants', 'extend', v.grant, '--for', '10m']],
   'grants end': (v) => [['grants', 'end', v.grant]],
   'sessions end': (v) => [['sessions', 'end', v.session]],
+  'sessions revalidate': (v) => [['sessions', 'revalidate', v.session]],
   'policy explain': (v) => [['policy', 'explain', v.principal, 'pg/orders/reader'], ['policy', 'explain', v.person, 'pg/orders/reader'], ['policy', 'explain', 'corp/dana', v.role]],
   'secrets ls': (v) => [['secrets', 'ls', '--tenant', v.tenant]],
   'secrets set': 'keeps something new of its own; operations.mjs tries names of another tenant',

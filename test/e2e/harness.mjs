@@ -125,13 +125,16 @@ export class CertifiedOp {
     await self.rotate();
     return self;
   }
+  /** For those who want other settings of it, or another answer to its questions. */
+  adjust(settings) { return settings; }
+  answer() { return { login: { accountId: this.next } }; }
   async rotate() {
     const { privateKey } = await jose.generateKeyPair('ES256', { extractable: true });
     const jwk = { ...(await jose.exportJWK(privateKey)), use: 'sig', alg: 'ES256', kid: `key-${Math.random().toString(36).slice(2)}` };
     if (this.server) { this.server.closeAllConnections(); this.server.close(); await once(this.server, 'close'); }
     const self = this;
     this.signing = { privateKey, kid: jwk.kid };
-    const provider = this.provider = new Provider(this.issuer, {
+    const provider = this.provider = new Provider(this.issuer, this.adjust({
       clients: [{ client_id: 'daypass', client_secret: this.secret, redirect_uris: this.redirects ?? ['http://127.0.0.1/none'], post_logout_redirect_uris: (this.redirects ?? []).map((u) => u.replace(/callback$/, 'logout')), response_types: ['code'], grant_types: ['authorization_code'], id_token_signed_response_alg: 'ES256', token_endpoint_auth_method: 'client_secret_basic', ...(this.backchannel && { backchannel_logout_uri: this.backchannel, backchannel_logout_session_required: true, require_auth_time: true }) }],
       jwks: { keys: [jwk] },
       claims: { openid: ['sub'], profile: ['name', 'groups', 'department', 'email'] },
@@ -150,12 +153,12 @@ export class CertifiedOp {
         return grant;
       },
       ttl: { AuthorizationCode: 60, IdToken: 600, AccessToken: 600, Session: 600, Interaction: 600, Grant: 600 },
-    });
+    }));
     const handle = provider.callback();
     this.server = createServer(async (req, res) => {
       await self.guard?.(req, res);
       if (!req.url.startsWith('/interaction/')) return handle(req, res);
-      return provider.interactionFinished(req, res, { login: { accountId: self.next } }, { mergeWithLastSubmission: false });
+      return provider.interactionFinished(req, res, self.answer(), { mergeWithLastSubmission: false });
     });
     this.server.listen(this.port, '127.0.0.1');
     await once(this.server, 'listening');
@@ -215,9 +218,10 @@ export class PlainOp {
 export class World {
   /**
    * Everything up: PostgreSQL with an orders database, `op`, a server with a tenant applied. `host` is how the public URL
-   * names this machine. `prepare` is called before the server starts, to write more files of the tenant.
+   * names this machine. `prepare` is called before the server starts, to write more files of the tenant. `idp`: what its
+   * provider's settings say beside the usual.
    */
-  static async start({ op = CertifiedOp, policies, roles = '', host = '127.0.0.1', prepare } = {}) {
+  static async start({ op = CertifiedOp, policies, roles = '', host = '127.0.0.1', prepare, idp = 'scopes = ["profile"]' } = {}) {
     const self = new World();
     self.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'daypass-e2e-'));
     fs.chmodSync(self.folder, 0o711);
@@ -237,7 +241,7 @@ export class World {
     w('client-secret', self.op.secret + '\n');
     w('admin-password', 'admin-of-a-test\n');
     self.tenant = path.join(self.folder, 'tenant');
-    w('tenant/tenant.toml', `[[idp]]\nname = "demo"\nissuer = "${self.op.issuer}"\nclient_id = "daypass"\nclient_secret = "file:${self.folder}/client-secret"\nscopes = ["profile"]\ngroups = "groups"\n[idp.attributes]\ndepartment = "department"\n\n[[target]]\nname = "pg/orders"\nhost = "127.0.0.1"\nport = ${self.pg.port}\ndatabase = "orders"\nadmin_user = "daypass_admin"\nadmin_password = "file:${self.folder}/admin-password"\ntls = "loopback"\n\n[[role]]\nname = "pg/orders/reader"\ngroup = "orders_reader"\n\n[[role]]\nname = "pg/orders/writer"\ngroup = "orders_writer"\nelevated = true\n${roles}`);
+    w('tenant/tenant.toml', `[[idp]]\nname = "demo"\nissuer = "${self.op.issuer}"\nclient_id = "daypass"\nclient_secret = "file:${self.folder}/client-secret"\n${idp}\ngroups = "groups"\n[idp.attributes]\ndepartment = "department"\n\n[[target]]\nname = "pg/orders"\nhost = "127.0.0.1"\nport = ${self.pg.port}\ndatabase = "orders"\nadmin_user = "daypass_admin"\nadmin_password = "file:${self.folder}/admin-password"\ntls = "loopback"\n\n[[role]]\nname = "pg/orders/reader"\ngroup = "orders_reader"\n\n[[role]]\nname = "pg/orders/writer"\ngroup = "orders_writer"\nelevated = true\n${roles}`);
     w('tenant/policies/main.cedar', policies ?? `@id("data-read") @duration("1h") @idle("10m") @connections("250")
 permit(principal in Group::"demo/data", action == Action::"assume", resource == Role::"pg/orders/reader");
 @id("data-write") @duration("30m") @idle("10m") @connections("20")

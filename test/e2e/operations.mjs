@@ -50,6 +50,7 @@ export const operations = {
   'POST /t/{tenant}/api/v1/grants/{id}/end': (v) => ({ at: `/api/v1/grants/${p(v.grant)}/end` }),
   'GET /t/{tenant}/api/v1/sessions': () => ({ at: '/api/v1/sessions' }),
   'POST /t/{tenant}/api/v1/sessions/{id}/end': (v) => ({ at: `/api/v1/sessions/${p(v.session)}/end` }),
+  'POST /t/{tenant}/api/v1/sessions/{id}/revalidate': (v) => ({ at: `/api/v1/sessions/${p(v.session)}/revalidate` }),
   'POST /t/{tenant}/api/v1/apply': (v) => ({ at: '/api/v1/apply', json: { ...folder(withRole(v)), dry_run: true }, slow: true }),
   'POST /t/{tenant}/api/v1/policy/simulate': (v) => ({ at: '/api/v1/policy/simulate', json: folder(v), slow: true }),
   'GET /t/{tenant}/api/v1/policy/schema': () => ({ at: '/api/v1/policy/schema' }),

@@ -29,10 +29,12 @@ void Oracle::red(const std::string& checker, const std::string& what) {
 
 // ------------------------------------------------------------------------------------------------------------- people
 
-void Oracle::signed_in(const core::SessionId& session, const std::string& person, const std::string& token) {
+void Oracle::signed_in(const core::SessionId& session, const std::string& person, const std::string& token,
+                       const std::string& sign_in) {
   Session& s = sessions_[session];
   s.person = person;
   s.token = token;
+  s.sign_in = sign_in;
   s.began = world_.now();
 }
 
@@ -53,8 +55,13 @@ void Oracle::wants_policy(int variant) {
   for (auto& [id, life] : lives_) life.variants.insert(variant);
 }
 
-void Oracle::moved_out(const core::SessionId& session) {
-  sessions_[session].out = world_.now();
+void Oracle::wants_change(const std::string& person) {
+  for (auto& [id, s] : sessions_)
+    if (s.person == person) s.changes = true;
+}
+
+MonoTime Oracle::now() const {
+  return world_.now();
 }
 
 void Oracle::policy_applied(int variant) {
@@ -104,6 +111,9 @@ void Oracle::grant_saved(const core::Grant& g, const Commit& commit, std::map<st
       red("crossing", g.id.id + " belongs to a session of somebody else");
     if (owner != sessions_.end() && owner->second.ended)
       red("after the end", g.id.id + " opened under a login that had ended");
+    if (owner != sessions_.end() && !owner->second.sign_in.empty() && !owner->second.clock_fault &&
+        plus(confirmed_[owner->second.sign_in], 2 * PolicyText::revalidate + grace) < world_.turn_began())
+      red("asked after", g.id.id + " opened under a login that its provider was not asked after for too long");
     if (g.ends_at - g.opened_at > PolicyText::longest)
       red("deadline", g.id.id + " may last longer than any policy permits");
     return;
@@ -210,6 +220,9 @@ void Oracle::judge_end(Life& life, const core::Grant& g) {
     case EndReason::signal: {
       const auto told = sessions_.find(g.session);
       if (told != sessions_.end() && told->second.logout_wanted) break;
+      if (told != sessions_.end() && !told->second.sign_in.empty() &&
+          world_.provider.sign_ins.at(told->second.sign_in).over)
+        break;
       const ModelAccount* account = world_.servers.at(g.target.str()).find(g.account);
       if (account != nullptr && !life.blurred) early("its account is there");
       break;
@@ -228,6 +241,14 @@ void Oracle::committed(const Commit& commit) {
     if (record.action.starts_with("grant.") || record.action == "connection.opened")
       ++found[record.action + " " + record.object];
     if (record.action == "login.ended") sessions_[core::SessionId(record.object)].ended = true;
+    if (record.action == "login.renewed") {
+      auto& out = sessions_[core::SessionId(record.object)].out;
+      const auto* groups = record.facts.find("groups");
+      if (groups != nullptr && groups->as_array()->empty())
+        out = world_.now();
+      else if (groups != nullptr)
+        out.reset();
+    }
     if (record.tenant != tenant && !others_.contains(record.tenant))
       red("crossing", "a record in the log of " + record.tenant.str());
     // Time as the engine tells it must not go back, and must not stand still while the boot clock runs.
@@ -378,6 +399,7 @@ void Oracle::suspended(Millis how_long) {
   }
   for (auto& [id, s] : sessions_)
     if (s.out) s.out = plus(*s.out, how_long);
+  for (auto& [sign_in, at] : confirmed_) at = plus(at, how_long);
 }
 
 // ------------------------------------------------------------------------------------------------------------- checks
@@ -446,6 +468,12 @@ void Oracle::at_rest() {
         !server.accounts.contains("dp_sim001_" + std::string(26, 'o')))
       red("touches only its own", "an unknown account was removed before its own end");
   }
+}
+
+void Oracle::none_outlives_its_provider() {
+  for (const auto& [id, s] : sessions_)
+    if (!s.ended && !s.sign_in.empty() && world_.provider.sign_ins.at(s.sign_in).over)
+      red("asked after", id.str() + " goes on, though its provider has ended it");
 }
 
 void Oracle::at_the_end() {

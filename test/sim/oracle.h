@@ -34,6 +34,7 @@ struct PolicyText {
   static bool permits(int variant, const std::string& person, const std::string& role);
   /// Session, and the longest any grant may last under any variant.
   static constexpr base::Millis session_max = std::chrono::minutes(16);
+  static constexpr base::Millis revalidate = std::chrono::minutes(1);
   static constexpr base::Millis longest = std::chrono::minutes(12);
 };
 
@@ -49,14 +50,18 @@ class Oracle {
 
   // -- what people did
   // -------------------------------------------------------------------------------------------------
-  void signed_in(const core::SessionId& session, const std::string& person, const std::string& token);
+  /// `sign_in`: by what the provider knows it, when it gave tokens to ask after it.
+  void signed_in(const core::SessionId& session, const std::string& person, const std::string& token,
+                 const std::string& sign_in = {});
+  /// The provider says that whoever signed in so may go on.
+  void confirmed(const std::string& sign_in) { confirmed_[sign_in] = now(); }
   void has_credential(const core::CredentialId& credential, const core::SessionId& session, const std::string& person);
   [[nodiscard]] core::CredentialId somebody_elses(const core::CredentialId& mine) const;
   void wants_logout(const core::SessionId& session) { sessions_[session].logout_wanted = true; }
   /// The person is told of anew: policies may end what they have.
   void wants_change(const core::SessionId& session) { sessions_[session].changes = true; }
-  /// They are in no group any more, and the engine knows.
-  void moved_out(const core::SessionId& session);
+  /// Everybody of this name, wherever they are signed in.
+  void wants_change(const std::string& person);
   void wants_end(const core::GrantId& grant) { lives_[grant].end_wanted = true; }
   /// Another tenant, whose log may have records.
   void knows(const core::TenantId& other) { others_.insert(other); }
@@ -90,6 +95,8 @@ class Oracle {
   void check_deadlines();
   /// Nothing more is due at this instant.
   void at_rest();
+  /// The provider answers, and has for a while: no login is left that it has ended.
+  void none_outlives_its_provider();
   /// Everything that ended must be gone now.
   void at_the_end();
   [[nodiscard]] const Table& table() const { return table_; }
@@ -110,10 +117,10 @@ class Oracle {
     std::set<int> variants;
   };
   struct Session {
-    std::string person, token;
+    std::string person, token, sign_in;
     base::MonoTime began{};
     bool logout_wanted = false, ended = false, clock_fault = false, changes = false;
-    std::optional<base::MonoTime> out;
+    std::optional<base::MonoTime> out;  ///< in no group any more, and the engine has written that down
   };
   struct Ticket {
     core::CredentialId credential;
@@ -125,6 +132,7 @@ class Oracle {
   void grant_saved(const core::Grant& grant, const Commit& commit, std::map<std::string, int>& expected);
   void judge_end(Life& life, const core::Grant& grant);
   [[nodiscard]] base::MonoTime due(const Life& life) const;
+  [[nodiscard]] base::MonoTime now() const;
   void check_connections();
   void check_accounts();
   void check_people();
@@ -133,6 +141,7 @@ class Oracle {
   std::string checker_, what_;
   std::map<core::GrantId, Life> lives_;
   std::map<core::SessionId, Session> sessions_;
+  std::map<std::string, base::MonoTime> confirmed_;  ///< by sign-in
   std::map<core::CredentialId, std::pair<core::SessionId, std::string>> credentials_;
   std::map<std::uint64_t, Ticket> tickets_;
   std::uint64_t next_ticket_ = 1;

@@ -40,7 +40,13 @@ const std::vector<Deed>& deeds() {
       {"end by admin", [](Story& s, World&) { s.end_grant(EndReason::admin); }},
       {"log out", [](Story& s, World&) { s.log_out(0, EndReason::logout); }},
       {"log out twice", [](Story& s, World&) { s.log_out(0, EndReason::logout), s.log_out(0, EndReason::logout); }},
-      {"the person changes", [](Story& s, World&) { s.connect(0), s.move_out(0), s.connect(0); }},
+      {"the provider has ended it", [](Story& s, World&) { s.end_at_provider(0), s.revalidate(0), s.connect(0); }},
+      {"the person has changed",
+       [](Story& s, World&) { s.move(0, true), s.connect(0), s.revalidate(0), s.connect(0); }},
+      {"the provider's answer is lost",
+       [](Story& s, World& w) { w.provider.lose_next = true, s.revalidate(0), w.run_for(std::chrono::seconds(30)); }},
+      {"asked after while the store breaks",
+       [](Story& s, World& w) { w.fail_commits(3, "store.io"), s.move(0, true), s.revalidate(0), s.connect(0); }},
       {"policy shrinks", [](Story& s, World&) { s.apply(1); }},
       {"policy forbids", [](Story& s, World&) { s.apply(3); }},
       {"policy fails to evaluate", [](Story& s, World&) { s.apply(4); }},
@@ -76,6 +82,7 @@ std::uint64_t live(const Deed& deed, const Script& script, bool history = false)
   World world({.seed = 7, .history = history, .steady = true});
   Story story(world);
   story.people.resize(2);
+  story.refreshing = 1000;
   world.start();
   story.apply(0);
   world.run_for(std::chrono::seconds(2));
@@ -209,7 +216,8 @@ INSTANTIATE_TEST_SUITE_P(
         Spoken{Mutant::lost_answer, "answered once", {"eventually", "useful again"}},
         Spoken{Mutant::undying_login, "after the end"}, Spoken{Mutant::late_validity, "deadline"},
         Spoken{Mutant::gate_dawdles, "progress", {"deadline"}}, Spoken{Mutant::idp_generous, "policy"},
-        Spoken{Mutant::store_revives, "law"}, Spoken{Mutant::target_sulks, "useful again"}),
+        Spoken{Mutant::store_revives, "law"}, Spoken{Mutant::idp_indulgent, "asked after"},
+        Spoken{Mutant::target_sulks, "useful again"}),
     [](const auto& info) {
       std::string name = std::string(to_string(info.param.mutant)) + "_" + info.param.checker;
       for (char& c : name)

@@ -44,6 +44,7 @@ client_id = "daypass"
 client_secret = "env:SECRET"
 groups = "groups"
 session_max = "16m"
+revalidate = "1m"
 
 [[target]]
 name = "pg/orders"
@@ -92,7 +93,7 @@ constexpr const char* redirect = "http://127.0.0.1:7777/";
 
 Story::Story(World& world) : world_(world) {
   for (const char* name : {"ann", "bob", "ann", "eve"})
-    people.push_back({.name = name, .session = {}, .token = {}, .credentials = {}});
+    people.push_back({.name = name, .session = {}, .token = {}, .credentials = {}, .sign_in = {}});
 }
 
 void Story::apply(int wanted) {
@@ -125,21 +126,28 @@ void Story::sign_in(std::size_t n) {
       const std::string state = begun->url.substr(begun->url.find("state=") + 6);
       world_.in_process(world_.delay(500, 4000), [this, n, browser, state] {
         engine::FinishLogin finish{tenant, "demo", {{{"state", state}, {"user", people[n].name}}}, browser, "10.0.0.7"};
+        std::string sign_in;
+        if (world_.dice.chance(static_cast<int>(refreshing))) {
+          sign_in = "sign-in-" + std::to_string(++sign_ins_);
+          finish.callback.query.emplace_back("refresh", sign_in);
+        }
         if (!world_.settings.steady && !winding_up_ && world_.dice.chance(20))
           finish.callback.query.emplace_back("error", "access_denied");
-        world_.engine()->finish_login(std::move(finish), [this, n](base::Result<engine::LoginFinished> done) {
+        world_.engine()->finish_login(std::move(finish), [this, n, sign_in](base::Result<engine::LoginFinished> done) {
           if (!done.ok()) return world_.say("sign-in failed: " + done.error().check);
           const std::size_t at = done->redirect.find("code=") + 5;
           const std::string code = done->redirect.substr(at, done->redirect.find('&') - at);
-          world_.in_process(world_.delay(5, 100), [this, n, code] {
-            world_.engine()->redeem_code(tenant, code, pkce, redirect, [this, n](base::Result<engine::Token> token) {
-              if (!token.ok()) return world_.say("no token: " + token.error().check);
-              people[n].session = token->session;
-              people[n].token = std::string(token->token.reveal());
-              people[n].credentials.clear();
-              world_.oracle.signed_in(token->session.id, people[n].name, people[n].token);
-              world_.say(people[n].name + ": signed in as " + token->session.id.str());
-            });
+          world_.in_process(world_.delay(5, 100), [this, n, code, sign_in] {
+            world_.engine()->redeem_code(
+                tenant, code, pkce, redirect, [this, n, sign_in](base::Result<engine::Token> token) {
+                  if (!token.ok()) return world_.say("no token: " + token.error().check);
+                  people[n].session = token->session;
+                  people[n].token = std::string(token->token.reveal());
+                  people[n].credentials.clear();
+                  people[n].sign_in = sign_in;
+                  world_.oracle.signed_in(token->session.id, people[n].name, people[n].token, sign_in);
+                  world_.say(people[n].name + ": signed in as " + token->session.id.str());
+                });
           });
         });
       });
@@ -181,18 +189,27 @@ void Story::log_out(std::size_t n, EndReason reason) {
                           });
 }
 
-void Story::move_out(std::size_t n) {
+void Story::move(std::size_t n, bool out) {
+  const std::string& name = people[n].name;
+  world_.say(name + (out ? ": is in no group any more" : ": is in the groups again"));
+  world_.oracle.wants_change(name);
+  if (out)
+    world_.provider.moved_out.insert(name);
+  else
+    world_.provider.moved_out.erase(name);
+}
+
+void Story::end_at_provider(std::size_t n) {
+  if (people[n].sign_in.empty()) return;
+  world_.say(people[n].name + ": the provider ends " + people[n].sign_in);
+  world_.provider.sign_ins.at(people[n].sign_in).over = true;
+}
+
+void Story::revalidate(std::size_t n) {
   if (world_.engine() == nullptr || !people[n].session) return;
-  world_.say(people[n].name + ": is in no group any more");
-  core::Identity now = people[n].session->who;
-  now.groups.clear();
-  world_.oracle.wants_change(people[n].session->id);
-  world_.engine()->renew(tenant, people[n].session->id, std::move(now), "demo",
-                         [this, id = people[n].session->id](base::Result<engine::Renewal> r) {
-                           world_.say(r.ok() ? "renewed, grants ended: " + std::to_string(r->grants_ended)
-                                             : "not renewed: " + r.error().check);
-                           if (r.ok()) world_.oracle.moved_out(id);
-                         });
+  world_.engine()->revalidate(tenant, people[n].session->id, [this](const base::Result<engine::Revalidated>& r) {
+    world_.say(r.ok() ? "asked: " + std::to_string(static_cast<int>(r->state)) : "not asked: " + r.error().check);
+  });
 }
 
 void Story::extend(std::size_t n) {
@@ -242,7 +259,34 @@ void Story::hang_up() {
 
 void Story::deed() {
   const auto n = static_cast<std::size_t>(world_.dice.between(0, static_cast<std::int64_t>(people.size()) - 1));
-  switch (world_.dice.between(0, 24)) {
+  switch (world_.dice.between(0, 27)) {
+    case 25: {
+      // The provider is away for a while, longer than anybody's word is good for, or not.
+      if (!faults_) break;
+      world_.say("the provider is down");
+      world_.provider.up = false;
+      world_.later(world_.delay(5000, 400'000), [this] {
+        world_.say("the provider is up");
+        world_.provider.up = true;
+      });
+      world_.run_for(world_.delay(1000, 200'000));
+      connect(n);
+      break;
+    }
+    case 26:
+      if (world_.dice.chance(400)) world_.provider.lose_next = faults_;
+      if (world_.dice.chance(500)) end_at_provider(n);
+      if (world_.dice.chance(500)) revalidate(n);
+      world_.run_for(world_.delay(0, 90'000));
+      connect(n);
+      break;
+    case 27:
+      move(n, world_.dice.chance(650));
+      if (world_.dice.chance(500)) revalidate(n);
+      world_.run_for(world_.delay(0, 90'000));
+      if (world_.dice.chance(500)) get_credential(n, "pg/orders", {});
+      connect(n);
+      break;
     case 0:
     case 1:
       sign_in(n);
@@ -387,6 +431,7 @@ void Story::mishap() {
 }
 
 void Story::play() {
+  refreshing = 500;
   world_.start();
   apply(0);
   world_.run_for(std::chrono::seconds(2));
@@ -421,6 +466,9 @@ void Story::wind_up() {
   winding_up_ = true;
   world_.calm();
   if (world_.engine() == nullptr) world_.run_for(std::chrono::seconds(61));
+  world_.run_for(2 * PolicyText::revalidate + std::chrono::seconds(15));
+  if (!world_.oracle.ever_ahead_at_start()) world_.oracle.none_outlives_its_provider();
+  world_.provider.moved_out.clear();
   // Everything has an end of its own: the logins', at the latest. Comparing with the targets comes every three minutes.
   world_.run_for(PolicyText::session_max + std::chrono::minutes(5));
   world_.oracle.at_the_end();
@@ -429,7 +477,7 @@ void Story::wind_up() {
   world_.crash(std::chrono::seconds(1));
   world_.run_for(std::chrono::seconds(3));
   people.resize(1);
-  people[0] = {.name = "ann", .session = {}, .token = {}, .credentials = {}};
+  people[0] = {.name = "ann", .session = {}, .token = {}, .credentials = {}, .sign_in = {}};
   apply(0);
   world_.run_for(std::chrono::seconds(2));
   for (int i = 0; i < 3 && people[0].token.empty(); ++i) {

@@ -15,6 +15,7 @@ struct Person {
   std::optional<engine::LoginSession> session;
   std::string token;
   std::vector<core::CredentialId> credentials;
+  std::string sign_in;  ///< what the provider knows it by, when it gave tokens to ask after it
 };
 
 class Story {
@@ -28,8 +29,12 @@ class Story {
                       std::optional<base::Millis> wanted = {});
   void connect(std::size_t person);
   void log_out(std::size_t person, core::EndReason reason);
-  /// The provider says that they are in no group any more.
-  void move_out(std::size_t person);
+  /// At the provider they are in no group any more, or are again; it says so when it is asked.
+  void move(std::size_t person, bool out);
+  /// The provider ends the sign-in.
+  void end_at_provider(std::size_t person);
+  /// Somebody has the provider asked now.
+  void revalidate(std::size_t person);
   void extend(std::size_t person);
   void end_grant(core::EndReason reason);
   void talk();
@@ -44,6 +49,8 @@ class Story {
   void wind_up();
 
   std::vector<Person> people;
+  /// Of a thousand sign-ins, how many the provider gives tokens for.
+  std::int64_t refreshing = 0;
 
  private:
   void deed();
@@ -59,6 +66,7 @@ class Story {
   void scene_of_life(Move move, Fault fault, std::size_t person, std::size_t spot);
 
   World& world_;
+  int sign_ins_ = 0;
   bool faults_ = false;
   bool winding_up_ =
       false;         ///< nobody changes their mind any more, so that whoever cannot get in is told of by a checker

@@ -368,7 +368,6 @@ TEST_F(UseCase, APersonWhoHasChangedIsDecidedOnAgain) {
   ASSERT_TRUE(changed.ok()) << check_of(changed);
   EXPECT_TRUE(changed->changed);
   EXPECT_EQ(changed->grants_ended, 1U);
-  world.oracle.moved_out(ann.id);
   world.run_for(seconds(3));
   EXPECT_EQ(world.store.grant(mine.id)->state, core::GrantState::closed);
   EXPECT_EQ(world.store.grant(mine.id)->end_reason, core::EndReason::policy);
@@ -423,6 +422,194 @@ TEST_F(UseCase, AnEarlierEndOfTheLoginIsTheEndOfItsGrants) {
   world.run_for(minutes(2));
   EXPECT_FALSE(engine().authenticate(tenant, story.people[0].token).ok());
   EXPECT_EQ(world.store.grant(g.id)->state, core::GrantState::closed);
+}
+
+/// Logins whose provider gave tokens to ask after them.
+class Asked : public UseCase {
+ protected:
+  Asked() { story.refreshing = 1000; }
+  int questions(std::size_t n) { return world.provider.sign_ins.at(story.people[n].sign_in).used; }
+  [[nodiscard]] std::optional<engine::LoginSession> known(const core::SessionId& id) {
+    for (auto& s : engine().login_sessions(tenant))
+      if (s.id == id) return s;
+    return std::nullopt;
+  }
+  std::string revalidate(const core::SessionId& id, const core::TenantId& of = tenant) {
+    constexpr std::string_view states[] = {"unchanged", "changed", "ended"};
+    const auto answer = ask<engine::Revalidated>([&](auto done) { engine().revalidate(of, id, std::move(done)); });
+    return answer.ok() ? std::string(states[static_cast<std::size_t>(answer->state)]) : check_of(answer);
+  }
+  bool kept(const core::SessionId& id) {
+    return (*world.store.snapshot())->get(tenant, "refresh", id.str(), world.wall())->has_value();
+  }
+};
+
+TEST_F(Asked, EveryMinuteAndWithEachTokenOnce) {
+  const auto ann = signed_in(0);
+  ASSERT_TRUE(ann.revalidation.has_value());
+  EXPECT_TRUE(kept(ann.id));
+  world.run_for(minutes(10));
+  EXPECT_GE(questions(0), 10);
+  EXPECT_LE(questions(0), 12);
+  EXPECT_LT(world.wall() - known(ann.id)->revalidation->checked_at, minutes(1));
+  EXPECT_EQ(engine().metrics().revalidations_ok.load(), static_cast<std::uint64_t>(questions(0)));
+  // A restart takes up where it was.
+  const int before = questions(0);
+  world.crash(seconds(30));
+  world.run_for(minutes(3));
+  EXPECT_GE(questions(0), before + 2);
+  EXPECT_TRUE(engine().authenticate(tenant, story.people[0].token).ok());
+}
+
+TEST_F(Asked, WhatTheProviderHasEndedEnds) {
+  const auto ann = signed_in(0);
+  const core::Grant g = granted(0, {});
+  story.end_at_provider(0);
+  world.run_for(minutes(1));
+  world.run_for(seconds(3));
+  EXPECT_FALSE(engine().authenticate(tenant, story.people[0].token).ok());
+  EXPECT_EQ(world.store.grant(g.id)->state, core::GrantState::closed);
+  EXPECT_EQ(world.store.grant(g.id)->end_reason, core::EndReason::signal);
+  EXPECT_FALSE(kept(ann.id));
+  EXPECT_EQ(engine().metrics().revalidations_over.load(), 1U);
+  EXPECT_EQ(revalidate(ann.id), "session.unknown");
+}
+
+TEST_F(Asked, WhoHasChangedIsDecidedOnAgain) {
+  const auto ann = signed_in(0);
+  const core::Grant g = granted(0, {});
+  story.move(0, true);
+  world.run_for(minutes(1));
+  world.run_for(seconds(3));
+  EXPECT_EQ(world.store.grant(g.id)->state, core::GrantState::closed);
+  EXPECT_EQ(world.store.grant(g.id)->end_reason, core::EndReason::policy);
+  EXPECT_EQ(check_of(credential(ann, "pg/orders")), "policy.denied");
+  story.move(0, false);
+  EXPECT_EQ(revalidate(ann.id), "changed");
+  EXPECT_EQ(check_of(credential(ann, "pg/orders")), "ok");
+}
+
+TEST_F(Asked, NothingNewIsGivenWhileTheProviderIsAway) {
+  const auto ann = signed_in(0);
+  const core::Grant g = granted(0, minutes(8));
+  const auto writer = credential(ann, "pg/orders", {core::RoleId("pg/orders/writer")});
+  ASSERT_TRUE(writer.ok());
+  world.oracle.has_credential(writer->user, ann.id, "ann");
+  world.provider.up = false;
+  EXPECT_EQ(check_of(credential(ann, "pg/orders")), "ok") << "nobody has noticed";
+  world.run_for(minutes(1));
+  const auto refused = credential(ann, "pg/orders");
+  EXPECT_EQ(check_of(refused), "login.stale");
+  EXPECT_NE(refused.error().hint.find(base::to_rfc3339(world.store.grant(g.id)->ends_at)), std::string::npos);
+  EXPECT_EQ(check_of(extend(ann, g.id, minutes(9))), "login.stale");
+  const std::size_t in = world.gate.admitted;
+  world.gate.connect(writer->user);
+  world.run_for(seconds(2));
+  EXPECT_EQ(world.gate.admitted, in) << "a new grant";
+  EXPECT_EQ(world.gate.refusals["login.stale"], 1U);
+  story.connect(0);
+  world.run_for(seconds(2));
+  EXPECT_EQ(world.gate.admitted, in + 1) << "another connection under the grant that lives";
+  EXPECT_EQ(world.store.grant(g.id)->state, core::GrantState::active);
+  EXPECT_EQ(engine().metrics().sessions_stale.load(), 1);
+  // A restart forgets nothing.
+  world.crash(seconds(1));
+  world.run_for(seconds(5));
+  EXPECT_EQ(check_of(credential(ann, "pg/orders")), "login.stale");
+  EXPECT_EQ(engine().metrics().sessions_stale.load(), 1);
+  EXPECT_EQ(revalidate(ann.id), "login.stale");
+  world.provider.up = true;
+  world.run_for(minutes(2));
+  EXPECT_EQ(check_of(credential(ann, "pg/orders")), "ok") << "the first answer ends it";
+  EXPECT_EQ(engine().metrics().sessions_stale.load(), 0);
+  EXPECT_FALSE(known(ann.id)->is_stale());
+}
+
+TEST_F(Asked, ALoginThatNobodyWasAskedAfterGetsNothingNew) {
+  const auto ann = signed_in(0);
+  world.provider.up = false;
+  world.crash(minutes(5));  // nobody was there to notice
+  world.run_for(minutes(5) + seconds(1));
+  ASSERT_NE(world.engine(), nullptr);
+  EXPECT_FALSE(known(ann.id)->is_stale());
+  EXPECT_EQ(check_of(credential(ann, "pg/orders")), "login.stale");
+}
+
+TEST_F(Asked, AnAnswerThatWasLostEndsTheLogin) {
+  const auto ann = signed_in(0);
+  world.provider.lose_next = true;
+  EXPECT_EQ(revalidate(ann.id), "login.stale");
+  world.run_for(minutes(1));
+  EXPECT_FALSE(engine().authenticate(tenant, story.people[0].token).ok()) << "its token was used: fail closed";
+}
+
+TEST_F(Asked, AnAnswerIsWrittenDownThoughTheStoreRefusesAtFirst) {
+  const auto ann = signed_in(0);
+  const core::Grant g = granted(0, {});
+  story.move(0, true);
+  const auto book = world.provider.confirmed;
+  world.provider.confirmed = [&](const std::string& sign_in) {
+    book(sign_in);
+    world.fail_commits(12, "store.full");
+  };
+  std::string answer = "none";
+  engine().revalidate(tenant, ann.id, [&](const Result<engine::Revalidated>& r) { answer = check_of(r); });
+  world.run_for(Millis(200));
+  world.provider.confirmed = book;
+  // Nobody who comes meanwhile is decided on as the person that they were.
+  story.connect(0);
+  world.run_for(seconds(20));
+  EXPECT_EQ(answer, "ok");
+  EXPECT_EQ(world.store.grant(g.id)->state, core::GrantState::closed);
+  EXPECT_TRUE(known(ann.id)->who.groups.empty());
+  EXPECT_EQ(revalidate(ann.id), "unchanged") << "the token that came with it serves";
+}
+
+TEST_F(Asked, AnAdministratorAsksNow) {
+  const auto ann = signed_in(0);
+  EXPECT_EQ(revalidate(core::SessionId("ls_none")), "session.unknown");
+  EXPECT_EQ(revalidate(ann.id, core::TenantId("acme")), "session.unknown");
+  EXPECT_EQ(revalidate(ann.id), "unchanged");
+  const int before = questions(0);
+  int answers = 0;
+  for (int i = 0; i < 3; ++i)
+    engine().revalidate(tenant, ann.id, [&](const Result<engine::Revalidated>& r) { answers += r.ok() ? 1 : 0; });
+  world.run_for(seconds(1));
+  EXPECT_EQ(answers, 3);
+  EXPECT_EQ(questions(0), before + 1) << "one question answers all who ask at the same time";
+  story.refreshing = 0;
+  const auto bob = signed_in(1);
+  EXPECT_EQ(revalidate(bob.id), "session.no_refresh");
+  // Logged out while the question is under way: nothing comes back to life.
+  std::string answer = "none";
+  world.oracle.wants_logout(ann.id);
+  engine().revalidate(tenant, ann.id, [&](const Result<engine::Revalidated>& r) {
+    answer = r.ok() && r->state == engine::Revalidated::State::ended ? "ended" : "other";
+  });
+  engine().logout(tenant, ann.id, core::EndReason::logout, "demo/ann", [](const Result<engine::LoggedOut>&) {});
+  world.run_for(seconds(2));
+  EXPECT_EQ(answer, "ended");
+  EXPECT_FALSE(kept(ann.id));
+}
+
+TEST_F(Asked, ManyAreNotAskedAfterInOneMoment) {
+  constexpr std::size_t many = 40;
+  const Person ann = story.people[0];
+  story.people.assign(many, ann);
+  for (std::size_t n = 0; n < many; ++n) story.sign_in(n);
+  world.run_for(seconds(10));
+  ASSERT_EQ(engine().login_sessions(tenant).size(), many);
+  world.crash(minutes(3));
+  world.run_for(minutes(3) + Millis(500));
+  const auto asked = [&] {
+    std::size_t n = 0;
+    for (const auto& [name, s] : world.provider.sign_ins) n += s.life == world.life() ? 1U : 0U;
+    return n;
+  };
+  EXPECT_LT(asked(), many / 4);
+  world.run_for(seconds(40));
+  EXPECT_EQ(asked(), many) << "all are overdue, and asked after soon";
+  EXPECT_EQ(engine().login_sessions(tenant).size(), many);
 }
 
 TEST_F(UseCase, ATokenEndsWithItsLogin) {

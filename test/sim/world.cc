@@ -12,7 +12,7 @@ constexpr std::array<std::string_view, mutant_count> mutant_names{
     "none",         "commits-late",  "gate-ignores-cut", "gate-ignores-lease", "gate-reopens",  "verify-blind",
     "list-blind",   "revoke-sweeps", "audit-forgets",    "audit-rewrites",     "wrong-door",    "hasty-clock",
     "frozen-clock", "two-hands",     "lost-job",         "lost-answer",        "undying-login", "late-validity",
-    "gate-dawdles", "idp-generous",  "store-revives",    "target-sulks"};
+    "gate-dawdles", "idp-generous",  "store-revives",    "idp-indulgent",      "target-sulks"};
 
 const core::TenantId tenant("default");
 constexpr std::string_view instance = "sim001";
@@ -43,7 +43,13 @@ World::World(Settings s)
   crash_countdown_ = s.crash_at;
   auto sealer = crypto::Sealer::make(base::Secret(std::string(32, 'k')), entropy_);
   sealer_.emplace(std::move(*sealer));
-  idp_ = std::make_shared<ModelIdpDriver>(entropy_, s.mutant == Mutant::idp_generous);
+  idp_ = std::make_shared<ModelIdpDriver>(entropy_, s.mutant == Mutant::idp_generous, provider);
+  provider.indulgent = s.mutant == Mutant::idp_indulgent;
+  provider.life = [this] { return life_; };
+  provider.confirmed = [this](const std::string& sign_in) { oracle.confirmed(sign_in); };
+  provider.used_twice = [this](const std::string& sign_in) {
+    oracle.red("one hand", "a token of " + sign_in + " was used twice");
+  };
   target_driver_ = std::make_shared<ModelTargetDriver>(servers);
   prepare_servers();
   store.hooks.at_verb = [this](const char* verb) { at_verb(verb); };
@@ -310,6 +316,8 @@ void World::calm() {
   slow_ = Millis(0);
   crash_countdown_ = 0;
   next_fault.reset();
+  provider.up = true;
+  provider.lose_next = false;
   set_wall_offset(Millis(0));
 }
 

@@ -49,9 +49,10 @@ enum class Mutant {
   gate_dawdles,   ///< the gate knows that a lease is over, and does nothing about it
   idp_generous,   ///< the identity provider says that everybody is in the group "data"
   store_revives,  ///< the store hands out grants that are being revoked as active ones
+  idp_indulgent,  ///< the identity provider says that all is well, whether or not it is there
   target_sulks,   ///< the targets make no account any more, though all faults are over
 };
-constexpr std::size_t mutant_count = 22;
+constexpr std::size_t mutant_count = 23;
 std::string_view to_string(Mutant mutant) noexcept;
 std::optional<Mutant> mutant_from(std::string_view name) noexcept;
 
@@ -125,6 +126,7 @@ class World final : public base::Clock {
   Settings settings;
   Dice dice;
   Oracle oracle;
+  ModelProvider provider;
   ModelStore store;
   std::map<std::string, ModelServer> servers;
   ModelGate gate;

@@ -151,6 +151,25 @@ int sessions_end(Io& io, const Globals& g, const std::string& id) {
   return Exit::done;
 }
 
+int sessions_revalidate(Io& io, const Globals& g, const std::string& id) {
+  Client client(io, g);
+  const auto answer = client.call("POST", "/sessions/" + id + "/revalidate");
+  if (!answer.ok()) return fail(io, g, answer.error(), "session " + id + " can't be revalidated", client.request_id());
+  if (g.json()) {
+    print_json(io, *answer->as_object());
+    return Exit::done;
+  }
+  const std::string state = answer->string_or("state"), why = answer->string_or("why");
+  const std::string ended = std::to_string(answer->int_or("grants_ended", 0)) + " grants ended with it.\n";
+  if (state == "ended")
+    io.err("Ended" + (why.empty() ? std::string() : ": " + why) + "; " + ended);
+  else if (state == "changed")
+    io.err("Goes on; what the identity provider says of the person has changed; " + ended);
+  else
+    io.err("Goes on; nothing has changed.\n");
+  return Exit::done;
+}
+
 namespace {
 
 struct Log {

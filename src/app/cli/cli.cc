@@ -216,6 +216,9 @@ void CommandLine::grants_and_sessions() {
   auto* session_end = add(sessions, "end", "End one, and every grant of it");
   session_end->add_option("id", id, "As sessions ls shows it")->required();
   on(session_end, [this] { return sessions_end(io, g, id); });
+  auto* revalidate = add(sessions, "revalidate", "Ask the identity provider now whether one may go on");
+  revalidate->add_option("id", id, "As sessions ls shows it")->required();
+  on(revalidate, [this] { return sessions_revalidate(io, g, id); });
 }
 
 void CommandLine::policies() {

@@ -34,6 +34,7 @@ class Cli : public testing_support::User {
         "GET" + api + "/sessions",
         R"({"sessions":[{"id":"ls_1","principal":"demo/dana","display":"Dana","client":"cli","started_at":"2026-03-01T11:00:00Z","ends_at":"2026-03-01T13:00:00Z"}]})");
     server.on("POST" + api + "/sessions/ls_1/end", R"({"grants_ended":1})");
+    server.on("POST" + api + "/sessions/ls_1/revalidate", R"({"state":"changed","grants_ended":1})");
     server.on("POST" + api + "/apply",
               R"({"version":3,"plan":["role pg/orders/reader: new"],"problems":[],"warnings":["w"],"grants_ended":0})");
     server.on(
@@ -71,6 +72,7 @@ class Cli : public testing_support::User {
             {"grants", "end", "gr_1"},
             {"sessions", "ls"},
             {"sessions", "end", "ls_1"},
+            {"sessions", "revalidate", "ls_1"},
             {"policy", "explain", "pg/orders/reader"},
             {"policy", "explain", "demo/sam", "pg/orders/reader", "--at", "2026-03-01T00:00:00Z"},
             {"policy", "simulate", folder},

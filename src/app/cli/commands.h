@@ -68,6 +68,7 @@ int apply(Io& io, const Globals& g, const std::string& folder, bool dry_run, boo
 int target_check(Io& io, const Globals& g, const std::string& target);
 int sessions_ls(Io& io, const Globals& g);
 int sessions_end(Io& io, const Globals& g, const std::string& id);
+int sessions_revalidate(Io& io, const Globals& g, const std::string& id);
 int audit_tail(Io& io, const Globals& g, std::size_t n);
 int audit_export(Io& io, const Globals& g);
 int audit_verify(Io& io, const Globals& g, const std::string& file, const std::string& root);

@@ -98,13 +98,17 @@ Result<Value> parse_userinfo(const Reply& reply, std::string_view sub) {
   return body;
 }
 
+bool tokens_own(std::string_view claim, std::string_view subject_claim) {
+  return claim == "_claim_names" || claim == "_claim_sources" || claim == "session_expiry" || claim == subject_claim ||
+         std::ranges::find(token_only, claim) != token_only.end();
+}
+
 Value merge_userinfo(Value id_claims, const Value& userinfo, std::string_view subject_claim) {
   Object* into = id_claims.as_object();
   const Object* from = userinfo.as_object();
   if (into == nullptr || from == nullptr) return id_claims;
   for (const auto& [key, value] : *from) {
-    if (key == "_claim_names" || key == "_claim_sources" || key == "session_expiry" || key == subject_claim) continue;
-    if (std::ranges::find(token_only, key) == token_only.end()) into->insert(key, value);
+    if (!tokens_own(key, subject_claim)) into->insert(key, value);
   }
   merge_references(id_claims, userinfo, "_claim_names");
   merge_references(id_claims, userinfo, "_claim_sources");

@@ -23,6 +23,9 @@ constexpr std::size_t max_groups_bytes = std::size_t{1} << 20U;
 /// is read; a signed or encrypted answer is refused), "userinfo.syntax", "userinfo.sub" (another person's).
 base::Result<base::json::Value> parse_userinfo(const Reply& reply, std::string_view sub);
 
+/// Whether a claim is taken from the ID token alone: about the token, the person's key and the authentication.
+bool tokens_own(std::string_view claim, std::string_view subject_claim);
+
 /// The ID token's claims, and beneath them those of userinfo that the ID token does not have. The token is signed for
 /// this login and userinfo is not, so a claim that is in both is the token's, and claims about the token, the person's
 /// key and the authentication (iss sub aud exp iat nbf nonce azp at_hash c_hash acr amr auth_time sid jti oid tid

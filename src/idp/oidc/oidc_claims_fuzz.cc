@@ -8,6 +8,7 @@
 #include "base/encoding.h"
 #include "idp/mapping.h"
 #include "idp/oidc/claims.h"
+#include "idp/oidc/renew.h"
 #include "idp/oidc/token.h"
 
 namespace idp = daypass::idp;
@@ -51,6 +52,23 @@ void check_mapped(const idp::Mapped& mapped, const core::IdpSpec& spec) {
   }
 }
 
+/// `first` are the claims of a sign-in, `second` those of a later token.
+void check_later(const core::IdpSpec& spec, const idp::Mapping& mapping, const json::Value& first,
+                 std::string_view second) {
+  const auto kept = oidc::read_sign_in(
+      spec, oidc::keep_sign_in(spec, mapping.subject_claim(), daypass::base::Secret(std::string_view("t")), first, {}));
+  DP_ASSERT(kept.ok() && kept->refresh_token.reveal() == "t");
+  auto later = json::parse(second, {.bytes = 65536});
+  if (!later.ok() || later->as_object() == nullptr) return;
+  const auto claims = oidc::same_sign_in(*later, kept->claims, daypass::base::WallTime{});
+  if (!claims.ok()) return;
+  DP_ASSERT(claims->string_or("sub") == first.string_or("sub"));
+  for (const char* name : {"auth_time", "sid"}) {
+    const json::Value *now = claims->find(name), *then = first.find(name);
+    DP_ASSERT(then == nullptr || (now != nullptr && *now == *then));
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -71,6 +89,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   (void)oidc::parse_token_reply({200, "application/json", std::string(text)});
   (void)oidc::parse_token_reply({400, "application/json", std::string(text)});
+  (void)oidc::parse_refresh_reply({200, "application/json", std::string(text)});
+  if (const auto later = oidc::parse_refresh_reply({400, "application/json", std::string(text)});
+      later.error().code == daypass::base::Code::ended)
+    DP_ASSERT(later.error().check == "idp.over" && json::parse(text)->string_or("error") == "invalid_grant");
+  if (const auto kept = oidc::read_sign_in(spec, daypass::base::Secret(text)); kept.ok())
+    DP_ASSERT(!kept->refresh_token.empty());
   const auto groups = oidc::parse_groups_reply({200, "application/json", std::string(second)});
 
   auto claims = json::parse(first, {.bytes = 65536});
@@ -86,6 +110,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (held != nullptr && (data[0] & 2U) == 0) held = held->find("roles");
     if (mapping.groups_overage(*claims)) DP_ASSERT(held != nullptr || mapping.groups_overage(merged));
   }
+  check_later(spec, mapping, *claims, second);
   const auto mapped = mapping.map(*claims);
   if (mapping.groups_overage(*claims)) {
     DP_ASSERT(!mapped.ok());

@@ -10,6 +10,7 @@
 #include "crypto/jose.h"
 #include "idp/oidc/claims.h"
 #include "idp/oidc/logout.h"
+#include "idp/oidc/renew.h"
 #include "idp/oidc/verify.h"
 #include "idp/printable.h"
 #include "idp/url.h"
@@ -80,10 +81,18 @@ Error idp_error(const Answer& answer) {
                hint};
 }
 
-std::string scope(const std::vector<std::string>& scopes) {
+constexpr std::string_view offline = "offline_access";
+
+/// Google knows no scope for refresh tokens, and refuses those that it does not know: a parameter asks for them there.
+bool google_offline(const core::IdpSpec& spec) {
+  return spec.issuer == "https://accounts.google.com" && std::ranges::find(spec.scopes, offline) != spec.scopes.end();
+}
+
+std::string scope(const core::IdpSpec& spec) {
   std::string out = "openid";
   std::vector<std::string> seen = {"openid"};
-  for (const auto& one : scopes) {
+  if (google_offline(spec)) seen.emplace_back(offline);
+  for (const auto& one : spec.scopes) {
     if (std::ranges::find(seen, one) != seen.end()) continue;
     seen.push_back(one);
     out += " " + one;
@@ -173,7 +182,7 @@ Result<Begun> Provider::begin_checked(const LoginStart& start, Millis budget) {
   const std::string nonce = base::random_token(shared_->entropy, token_bytes);
   const std::string verifier =
       base::random_token(shared_->entropy, token_bytes);  // 43 characters: RFC 7636 section 4.1
-  const std::string scopes = scope(spec_.scopes);
+  const std::string scopes = scope(spec_);
   const std::string challenge = crypto::pkce_s256(verifier);
   std::vector<std::pair<std::string_view, std::string_view>> fields = {{"response_type", "code"},
                                                                        {"client_id", spec_.client_id},
@@ -183,7 +192,9 @@ Result<Begun> Provider::begin_checked(const LoginStart& start, Millis budget) {
                                                                        {"nonce", nonce},
                                                                        {"code_challenge", challenge},
                                                                        {"code_challenge_method", "S256"}};
-  if (start.force) fields.emplace_back("prompt", "login");
+  if (google_offline(spec_)) fields.emplace_back("access_type", "offline");
+  if (start.force || spec_.consent)
+    fields.emplace_back("prompt", !spec_.consent ? "login" : start.force ? "login consent" : "consent");
   // RFC 6749 section 3.1: a query that the endpoint has of its own is kept.
   const std::string& endpoint = discovery->authorization_endpoint;
   Begun begun;
@@ -248,15 +259,20 @@ Result<Finished> Provider::finish_checked(const Callback& callback, const Value&
 
   DP_CHECK(check_client(*discovery, spec_));
   DP_TRY(const Tokens tokens, exchange(*discovery, *answer.code, pending, deadline));
-  DP_TRY(const Value id_claims, verify(tokens, pending, deadline));
-  DP_TRY(Value claims, with_userinfo(*discovery, tokens, id_claims, deadline));
-  DP_TRY(claims, with_groups(tokens, std::move(claims), deadline));
+  Expect expect;
+  expect.nonce = pending.nonce;
+  if (pending.force) expect.authenticated_since = pending.began;
+  DP_TRY(const Value id_claims, verify(tokens, std::move(expect), deadline));
+  DP_TRY(const Value more, userinfo(*discovery, tokens, id_claims, deadline));
+  DP_TRY(Value claims, all_claims(tokens, id_claims, more, deadline));
   DP_TRY(Mapped mapped, mapping_.map(claims));
   DP_TRY(core::Identity identity, make_identity(tenant_, spec_, id_claims, std::move(mapped), shared_->clock.wall()));
   Finished out{std::move(identity), std::move(claims)};
   out.issued_at = base::WallTime(base::Seconds(id_claims.int_or("iat", 0)));
   if (!discovery->end_session_endpoint.empty())
     out.logout = Object{{"v", 1}, {"issuer", spec_.issuer}, {"hint", logout_hint(id_claims)}};
+  if (!tokens.refresh_token.empty())
+    out.refresh = keep_sign_in(spec_, mapping_.subject_claim(), tokens.refresh_token, id_claims, more);
   return out;
 }
 
@@ -344,14 +360,11 @@ Result<Tokens> Provider::exchange(const Discovery& discovery, const std::string&
   return parse_token_reply(std::move(reply));
 }
 
-Result<Value> Provider::verify(const Tokens& tokens, const Pending& pending, MonoTime deadline) {
-  Expect expect;
+Result<Value> Provider::verify(const Tokens& tokens, Expect expect, MonoTime deadline) {
   expect.issuer = spec_.issuer;
   expect.client_id = spec_.client_id;
   expect.alg = crypto::parse_alg(spec_.id_token_alg);
-  expect.nonce = pending.nonce;
   expect.access_token = tokens.access_token.reveal();
-  if (pending.force) expect.authenticated_since = pending.began;
   DP_TRY(auto keys, metadata_->keys(crypto::peek_kid(tokens.id_token), deadline));
   expect.now = shared_->clock.wall();
   auto claims = verify_id_token(tokens.id_token, *keys, expect);
@@ -366,18 +379,19 @@ Result<Value> Provider::verify(const Tokens& tokens, const Pending& pending, Mon
   return claims;
 }
 
-Result<Value> Provider::with_userinfo(const Discovery& discovery, const Tokens& tokens, Value claims,
-                                      MonoTime deadline) {
-  if (!spec_.userinfo) return claims;
+Result<Value> Provider::userinfo(const Discovery& discovery, const Tokens& tokens, const Value& id_claims,
+                                 MonoTime deadline) {
+  if (!spec_.userinfo) return Value();
   Request request = request_to(discovery.userinfo_endpoint, deadline);
   request.authorization = bearer(tokens.access_token);
   request.max_bytes = max_userinfo_bytes;
   DP_TRY(const Reply reply, fetch_any(shared_->fetch, request, "userinfo"));
-  DP_TRY(const Value userinfo, parse_userinfo(reply, claims.string_or("sub")));
-  return merge_userinfo(std::move(claims), userinfo, mapping_.subject_claim());
+  return parse_userinfo(reply, id_claims.string_or("sub"));
 }
 
-Result<Value> Provider::with_groups(const Tokens& tokens, Value claims, MonoTime deadline) {
+Result<Value> Provider::all_claims(const Tokens& tokens, const Value& id_claims, const Value& userinfo,
+                                   MonoTime deadline) {
+  Value claims = merge_userinfo(id_claims, userinfo, mapping_.subject_claim());
   if (spec_.overage != core::Overage::fetch || !mapping_.groups_overage(claims)) return claims;
   // The address is the tenant's own. The one in the token is never read: whoever shapes a token would choose whom we
   // send an access token to (federation notes, CVE row 29).

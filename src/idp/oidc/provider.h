@@ -14,6 +14,7 @@
 #include "idp/mapping.h"
 #include "idp/oidc/metadata.h"
 #include "idp/oidc/token.h"
+#include "idp/oidc/verify.h"
 
 namespace daypass::idp::oidc {
 
@@ -40,6 +41,7 @@ class Provider final : public IdentityProvider {
                                          Millis budget) override;
   base::Result<LogoutAnswer> logout_answer(const LogoutMessage& message, Millis budget) override;
   base::Result<SignedOut> signed_out(const LogoutMessage& message, Millis budget) override;
+  Renewed renew(const base::Secret& refresh, Millis budget) override;
   base::Status probe(Millis budget) override;
 
  private:
@@ -50,10 +52,15 @@ class Provider final : public IdentityProvider {
   [[nodiscard]] base::Result<Pending> read_pending(const base::json::Value& pending) const;
   base::Result<Tokens> exchange(const Discovery& discovery, const std::string& code, const Pending& pending,
                                 base::MonoTime deadline);
-  base::Result<base::json::Value> verify(const Tokens& tokens, const Pending& pending, base::MonoTime deadline);
-  base::Result<base::json::Value> with_userinfo(const Discovery& discovery, const Tokens& tokens,
-                                                base::json::Value claims, base::MonoTime deadline);
-  base::Result<base::json::Value> with_groups(const Tokens& tokens, base::json::Value claims, base::MonoTime deadline);
+  base::Result<Tokens> use_refresh_token(const Discovery& discovery, const base::Secret& token,
+                                         base::MonoTime deadline);
+  base::Result<base::json::Value> verify(const Tokens& tokens, Expect expect, base::MonoTime deadline);
+  /// Null where the tenant does not want it.
+  base::Result<base::json::Value> userinfo(const Discovery& discovery, const Tokens& tokens,
+                                           const base::json::Value& id_claims, base::MonoTime deadline);
+  /// Userinfo and fetched groups with them.
+  base::Result<base::json::Value> all_claims(const Tokens& tokens, const base::json::Value& id_claims,
+                                             const base::json::Value& userinfo, base::MonoTime deadline);
   [[nodiscard]] base::Result<base::Secret> client_secret() const;
   Request request_to(std::string url, base::MonoTime deadline) const;
 

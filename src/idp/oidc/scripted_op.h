@@ -57,6 +57,8 @@ class ScriptedOp {
   Object claims{{"sub", "alice"}, {"name", "Alice Example"}, {"groups", Array{"data", "staff"}}};
   Object graph{{"value", Array{"g-1", "g-2"}}};
   std::string access_token = "an-access-token";
+  bool rotates = true;              ///< a refresh token serves once, and a second use ends them all
+  bool id_token_on_refresh = true;  ///< else only an access token comes
 
   [[nodiscard]] Fetch fetch() {
     return [this](const Request& request) { return answer(request); };
@@ -108,15 +110,19 @@ class ScriptedOp {
     if (!keep_old) published.clear();
     if (publish) published.push_back(key.public_jwk());
   }
-  [[nodiscard]] std::string id_token(const std::string& nonce) const {
-    const std::int64_t now = std::chrono::floor<base::Seconds>(clock_.wall()).time_since_epoch().count();
-    Object all{{"iss", issuer},
-               {"aud", client_id},
-               {"iat", now},
-               {"exp", now + 300},
-               {"nonce", nonce},
-               {"auth_time", now - 5},
-               {"at_hash", crypto::half_hash(key.alg(), access_token)}};
+  /// Somebody there ends every sign-in.
+  void end_sign_ins() {
+    const std::lock_guard lock(mutex_);
+    refresh_tokens_.clear();
+  }
+  [[nodiscard]] std::int64_t now() const {
+    return std::chrono::floor<base::Seconds>(clock_.wall()).time_since_epoch().count();
+  }
+  /// `nonce` empty: none, as for a refresh token.
+  [[nodiscard]] std::string id_token(const std::string& nonce, std::int64_t auth_time) const {
+    Object all{{"iss", issuer},      {"aud", client_id},       {"iat", now()},
+               {"exp", now() + 300}, {"auth_time", auth_time}, {"at_hash", crypto::half_hash(key.alg(), access_token)}};
+    if (!nonce.empty()) all.set("nonce", nonce);
     for (const auto& [name, value] : claims) all.set(name, value);
     if (edit_claims) edit_claims(all);
     const std::string token = key.sign(base::json::dump(all));
@@ -178,6 +184,7 @@ class ScriptedOp {
   base::Result<Reply> token(const Request& request) {
     const auto form = form_fields(request.body.reveal());
     if (!client_ok(request, form)) return json(401, {{"error", "invalid_client"}});
+    if (form.at("grant_type") == "refresh_token") return refreshed(form.at("refresh_token"));
     std::map<std::string, std::string> asked;
     {
       const std::lock_guard lock(mutex_);
@@ -189,7 +196,37 @@ class ScriptedOp {
     if (crypto::pkce_s256(form.at("code_verifier")) != asked.at("code_challenge") ||
         asked.at("code_challenge_method") != "S256" || form.at("redirect_uri") != asked.at("redirect_uri"))
       return json(400, {{"error", "invalid_grant"}});
-    Object reply{{"access_token", access_token}, {"token_type", "Bearer"}, {"id_token", id_token(asked.at("nonce"))}};
+    const std::int64_t auth_time = now() - 5;
+    Object reply{
+        {"access_token", access_token}, {"token_type", "Bearer"}, {"id_token", id_token(asked.at("nonce"), auth_time)}};
+    if ((" " + asked.at("scope") + " ").find(" offline_access ") != std::string::npos)
+      reply.set("refresh_token", new_refresh_token(auth_time));
+    if (edit_token_reply) edit_token_reply(reply);
+    return json(200, reply);
+  }
+
+  std::string new_refresh_token(std::int64_t auth_time) {
+    const std::lock_guard lock(mutex_);
+    std::string token = "refresh-" + std::to_string(++issued_);
+    refresh_tokens_[token] = auth_time;
+    return token;
+  }
+
+  base::Result<Reply> refreshed(const std::string& token) {
+    std::int64_t auth_time = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto at = refresh_tokens_.find(token);
+      if (at == refresh_tokens_.end()) {
+        refresh_tokens_.clear();  // whoever uses one twice may be a thief
+        return json(400, {{"error", "invalid_grant"}, {"error_description", "refresh token already used"}});
+      }
+      auth_time = at->second;
+      if (rotates) refresh_tokens_.erase(at);
+    }
+    Object reply{{"access_token", access_token}, {"token_type", "Bearer"}};
+    if (id_token_on_refresh) reply.set("id_token", id_token("", auth_time));
+    if (rotates) reply.set("refresh_token", new_refresh_token(auth_time));
     if (edit_token_reply) edit_token_reply(reply);
     return json(200, reply);
   }
@@ -198,6 +235,7 @@ class ScriptedOp {
   std::mutex mutex_;
   int issued_ = 0;
   std::map<std::string, std::map<std::string, std::string>> codes_;
+  std::map<std::string, std::int64_t> refresh_tokens_;  // when the person signed in
   std::map<std::string, int> counts_;
   std::map<std::string, Request> last_;
 };

@@ -23,7 +23,7 @@ using core::ClientAuth;
 namespace {
 
 constexpr base::Seconds assertion_life{60};
-constexpr std::size_t max_access_token = std::size_t{64} * 1024;
+constexpr std::size_t max_token = std::size_t{64} * 1024;
 
 /// The first algorithm that fits the key; for RSA the one that the provider takes.
 Result<crypto::SigningKey> client_key(const Secret& pem, const std::vector<std::string>& taken) {
@@ -79,13 +79,20 @@ const std::string* string_member(const Value& value, std::string_view name) {
   return member == nullptr ? nullptr : member->as_string();
 }
 
-Error refused(const Reply& reply, const Value& body) {
+/// What the endpoint was asked with.
+enum class Asked : std::uint8_t { code, refresh };
+
+Error refused(const Reply& reply, const Value& body, Asked asked) {
   const std::string* code = string_member(body, "error");
   const std::string* description = string_member(body, "error_description");
   const std::string shown = shown_oauth_error(*code, description == nullptr ? "" : *description);
   std::string hint;
   Code kind = Code::unavailable;
-  if (*code == "invalid_grant") {
+  if (*code == "invalid_grant" && asked == Asked::refresh) {
+    // A broken server may say anything; a refusal is a 4xx.
+    if (reply.status >= 400 && reply.status < 500)
+      return Error{Code::ended, "idp.over", "the identity provider has ended it: " + shown};
+  } else if (*code == "invalid_grant") {
     kind = Code::unauthenticated;
     hint = "the code was used before or is too old: sign in again";
   } else if (*code == "invalid_client" || *code == "unauthorized_client") {
@@ -101,14 +108,20 @@ Error malformed(std::string check, std::string message, std::string hint = {}) {
                "the provider's token endpoint " + std::move(message), std::move(hint)};
 }
 
-Result<Tokens> read_tokens(const Reply& reply) {
+/// RFC 6749 appendix A: a token is of visible characters.
+bool token(const std::string* text) {
+  return text != nullptr && !text->empty() && text->size() <= max_token &&
+         std::ranges::all_of(*text, [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+Result<Tokens> read_tokens(const Reply& reply, Asked asked) {
   if (reply.status == 200 && !is_json(reply.media_type))
     return malformed("content_type", "answered no application/json");
   auto body = base::json::parse(reply.body, {.bytes = max_token_reply_bytes, .depth = 8, .nodes = 512, .members = 64});
   const bool object = body.ok() && body->as_object() != nullptr;
   if (reply.status != 200) {
     const bool says = object && string_member(*body, "error") != nullptr;
-    if (says) return refused(reply, *body);
+    if (says) return refused(reply, *body, asked);
     return malformed("status", "answered HTTP " + std::to_string(reply.status),
                      reply.status / 100 == 3 ? "redirects are not followed" : "");
   }
@@ -121,15 +134,22 @@ Result<Tokens> read_tokens(const Reply& reply) {
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   if (lower != "bearer") return malformed("token_type", "answered with a token_type that is not Bearer");
   const std::string* access = string_member(*body, "access_token");
-  const bool visible = access != nullptr && std::ranges::all_of(*access, [](char c) { return c > 0x20 && c < 0x7f; });
-  if (access == nullptr || access->empty() || access->size() > max_access_token || !visible)
-    return malformed("access_token", "answered without a usable access_token");
-  const std::string* id = string_member(*body, "id_token");
-  if (id == nullptr || id->empty())
+  if (!token(access)) return malformed("access_token", "answered without a usable access_token");
+  Tokens out{{}, Secret(*access)};
+  // Those that give none may say so with nothing.
+  if (const Value* refresh = body->find("refresh_token");
+      refresh != nullptr && !refresh->is_null() && *refresh != Value("")) {
+    if (!token(refresh->as_string())) return malformed("refresh_token", "answered with an unusable refresh_token");
+    out.refresh_token = Secret(*refresh->as_string());
+  }
+  const Value* id = body->find("id_token");
+  if (id == nullptr && asked == Asked::refresh) return out;
+  if (id == nullptr || id->as_string() == nullptr || id->as_string()->empty())
     return Error{Code::unavailable, "token_endpoint.id_token_missing",
                  "the provider's token endpoint answered without an id_token",
                  "the client must be allowed the scope openid"};
-  return Tokens{*id, Secret(*access)};
+  out.id_token = *id->as_string();
+  return out;
 }
 
 }  // namespace
@@ -149,17 +169,17 @@ std::string shown_oauth_error(std::string_view code, std::string_view descriptio
   return text.empty() ? out : out + " (" + text + ")";
 }
 
-Result<Request> token_request(const Discovery& discovery, const core::IdpSpec& spec, const Secret& secret,
-                              const CodeGrant& grant, base::WallTime now, base::Entropy& entropy) {
+namespace {
+
+using Fields = std::vector<std::pair<std::string_view, std::string_view>>;
+
+Result<Request> client_request(const Discovery& discovery, const core::IdpSpec& spec, const Secret& secret,
+                               Fields fields, base::WallTime now, base::Entropy& entropy) {
   Request request;
   request.method = "POST";
   request.url = discovery.token_endpoint;
   request.content_type = "application/x-www-form-urlencoded";
   request.max_bytes = max_token_reply_bytes;
-  std::vector<std::pair<std::string_view, std::string_view>> fields = {{"grant_type", "authorization_code"},
-                                                                       {"code", grant.code.reveal()},
-                                                                       {"redirect_uri", grant.redirect_uri},
-                                                                       {"code_verifier", grant.verifier.reveal()}};
   std::string assertion;
   switch (spec.client_auth) {
     case ClientAuth::basic:
@@ -185,10 +205,36 @@ Result<Request> token_request(const Discovery& discovery, const core::IdpSpec& s
   return request;
 }
 
-Result<Tokens> parse_token_reply(Reply reply) {
-  auto tokens = read_tokens(reply);
+Result<Tokens> read_and_wipe(Reply reply, Asked asked) {
+  auto tokens = read_tokens(reply, asked);
   base::wipe(reply.body.data(), reply.body.size());
   return tokens;
+}
+
+}  // namespace
+
+Result<Request> token_request(const Discovery& discovery, const core::IdpSpec& spec, const Secret& secret,
+                              const CodeGrant& grant, base::WallTime now, base::Entropy& entropy) {
+  return client_request(discovery, spec, secret,
+                        {{"grant_type", "authorization_code"},
+                         {"code", grant.code.reveal()},
+                         {"redirect_uri", grant.redirect_uri},
+                         {"code_verifier", grant.verifier.reveal()}},
+                        now, entropy);
+}
+
+Result<Request> refresh_request(const Discovery& discovery, const core::IdpSpec& spec, const Secret& secret,
+                                const Secret& refresh_token, base::WallTime now, base::Entropy& entropy) {
+  return client_request(discovery, spec, secret,
+                        {{"grant_type", "refresh_token"}, {"refresh_token", refresh_token.reveal()}}, now, entropy);
+}
+
+Result<Tokens> parse_token_reply(Reply reply) {
+  return read_and_wipe(std::move(reply), Asked::code);
+}
+
+Result<Tokens> parse_refresh_reply(Reply reply) {
+  return read_and_wipe(std::move(reply), Asked::refresh);
 }
 
 Result<Value> client_key_jwk(const Secret& pem) {

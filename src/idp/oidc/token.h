@@ -28,14 +28,22 @@ struct CodeGrant {
 base::Result<Request> token_request(const Discovery& discovery, const core::IdpSpec& spec, const base::Secret& secret,
                                     const CodeGrant& grant, base::WallTime now, base::Entropy& entropy);
 
+/// The same for a refresh token (RFC 6749 section 6).
+base::Result<Request> refresh_request(const Discovery& discovery, const core::IdpSpec& spec, const base::Secret& secret,
+                                      const base::Secret& refresh_token, base::WallTime now, base::Entropy& entropy);
+
 struct Tokens {
   std::string id_token;
   base::Secret access_token;
+  base::Secret refresh_token = {};  ///< empty: the provider gave none
 };
 
 /// Reads the answer and wipes its body. Errors: "token_endpoint." + "refused" (with the provider's error code),
-/// "status", "content_type", "syntax", "shape", "token_type", "access_token", "id_token_missing".
+/// "status", "content_type", "syntax", "shape", "token_type", "access_token", "refresh_token", "id_token_missing".
 base::Result<Tokens> parse_token_reply(Reply reply);
+/// The same, to a refresh token: no ID token need come (OpenID Connect Core 12.2). "idp.over" (Code::ended) when the
+/// provider says that the sign-in is over: the error code invalid_grant (RFC 6749 section 5.2), and nothing else.
+base::Result<Tokens> parse_refresh_reply(Reply reply);
 
 /// The public half of a private_key_jwt key, for the provider's registration. Error: "token_endpoint.client_key".
 base::Result<base::json::Value> client_key_jwk(const base::Secret& pem);
