@@ -16,7 +16,7 @@ namespace event = core::event;
 namespace {
 
 constexpr base::Millis provision_budget = std::chrono::seconds(10), revoke_budget = std::chrono::seconds(20),
-                       verify_budget = std::chrono::seconds(10);
+                       verify_budget = std::chrono::seconds(10), slow_after = std::chrono::seconds(1);
 
 std::string told(const Error& e) {
   return e.check + ": " + e.message.substr(0, 300);
@@ -85,8 +85,10 @@ WorkerPools::WorkerPools(const Vault& vault, const base::Clock& clock, const bas
     // Two targets that hang leave their tenant threads, and a tenant that hangs leaves others theirs.
     lane.of_peer = std::max(1U, lane.threads / 4);
     lane.of_tenant = std::max(1U, lane.threads - lane.threads / 4);
+    lane.of_slow = lane.threads;
   }
   lanes_[static_cast<int>(Pool::idp)].of_tenant = std::max(1U, sizes.idp / 8);
+  lanes_[static_cast<int>(Pool::idp)].of_slow = std::max(1U, sizes.idp / 2);
   // No sign-in stands in a signal's way, and no tenant's signals in another's.
   lanes_[static_cast<int>(Pool::signal)].of_tenant = std::max(1U, sizes.signal / 2);
 }
@@ -132,16 +134,26 @@ bool WorkerPools::push(Lane& lane, Task task, bool always) {
   return true;
 }
 
+unsigned WorkerPools::held_by_slow(Lane& lane) const {
+  const base::MonoTime now = clock_.mono();
+  for (const auto& one : lane.running)
+    if (now - one.since >= slow_after && !one.tenant.empty()) lane.slow.insert(one.tenant);
+  return static_cast<unsigned>(
+      std::ranges::count_if(lane.running, [&](const auto& one) { return lane.slow.contains(one.tenant); }));
+}
+
 void WorkerPools::serve(Lane& lane) {
   std::unique_lock lock(lane.mutex);
   for (;;) {
+    const bool full_of_slow = held_by_slow(lane) >= lane.of_slow;
     // The oldest task whose peer does not hold its share of the pool already.
     const auto next = std::find_if(lane.waiting.begin(), lane.waiting.end(), [&](const Task& task) {
       const auto room = [&](const std::string& who, unsigned most) {
         const auto it = lane.busy.find(who);
         return who.empty() || it == lane.busy.end() || it->second < most;
       };
-      return room(task.tenant, lane.of_tenant) && room(task.peer, lane.of_peer);
+      return room(task.tenant, lane.of_tenant) && room(task.peer, lane.of_peer) &&
+             !(full_of_slow && lane.slow.contains(task.tenant));
     });
     if (lane.stopping) return;
     if (next == lane.waiting.end()) {
@@ -152,6 +164,7 @@ void WorkerPools::serve(Lane& lane) {
     lane.waiting.erase(next);
     for (const auto* who : {&task.tenant, &task.peer})
       if (!who->empty()) ++lane.busy[*who];
+    const auto running = lane.running.insert(lane.running.end(), {task.tenant, clock_.mono()});
     lock.unlock();
     try {
       task.work();
@@ -160,6 +173,11 @@ void WorkerPools::serve(Lane& lane) {
     }
     task.work = nullptr;
     lock.lock();
+    if (clock_.mono() - running->since < slow_after)
+      lane.slow.erase(task.tenant);
+    else if (!task.tenant.empty())
+      lane.slow.insert(task.tenant);
+    lane.running.erase(running);
     for (const auto* who : {&task.tenant, &task.peer})
       if (!who->empty() && --lane.busy[*who] == 0) lane.busy.erase(*who);
     lane.ready.notify_one();

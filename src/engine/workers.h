@@ -4,8 +4,10 @@
 
 #include <condition_variable>
 #include <deque>
+#include <list>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "engine/engine.h"
@@ -48,6 +50,15 @@ class WorkerPools final : public Workers {
     std::deque<Task> waiting;
     std::map<std::string, unsigned> busy;  ///< threads by tenant, and by target
     unsigned of_tenant = 1, of_peer = 1;   ///< how many one may hold
+    /// Tenants whose work took long the last time, or does now: together they hold no more than `of_slow`. An outage
+    /// of one provider may be that of many tenants.
+    std::set<std::string> slow;
+    unsigned of_slow = 1;
+    struct Running {
+      std::string tenant;
+      base::MonoTime since;
+    };
+    std::list<Running> running;
     unsigned threads = 0;
     bool stopping = false;
   };
@@ -57,6 +68,8 @@ class WorkerPools final : public Workers {
     base::MonoTime open_until{};
   };
   void serve(Lane& lane);
+  /// How many threads slow tenants hold. With the lane's lock held.
+  unsigned held_by_slow(Lane& lane) const;
   bool push(Lane& lane, Task task, bool always);
   bool broken(const std::string& peer);
   void note(const std::string& peer, bool reached);

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/log.h"
+#include "idp/test_support.h"
 
 namespace daypass::engine {
 namespace {
@@ -30,10 +31,11 @@ TEST(Unreached, IsWhatGaveNoAnswer) {
 
 /// Pools without an engine, for work that is no intent.
 struct Pools {
-  explicit Pools(WorkerPools::Sizes sizes) : pools(vault, clock, log, sizes) { pools.start(); }
-  base::SystemClock clock;
+  explicit Pools(WorkerPools::Sizes sizes) : Pools(sizes, real) {}
+  Pools(WorkerPools::Sizes sizes, const base::Clock& clock) : pools(vault, clock, log, sizes) { pools.start(); }
+  base::SystemClock real;
   base::SystemEntropy entropy;
-  base::Log log{clock, base::Level::error, base::log_to_nowhere()};
+  base::Log log{real, base::Level::error, base::log_to_nowhere()};
   crypto::Sealer sealer = crypto::Sealer::make(base::Secret(std::string(32, 'k')), entropy).value();
   Vault vault{sealer, entropy};
   WorkerPools pools;
@@ -64,6 +66,47 @@ TEST(WorkerPools, ATenantThatHangsLeavesThreadsToOthers) {
   }
   EXPECT_EQ(refused, 0);
   released.set_value();
+}
+
+// The provider of many tenants is down: those who were slow to be served hold half of the threads, however many they
+// are.
+TEST(WorkerPools, TenantsThatHangLeaveHalfOfTheThreadsToThoseThatDoNot) {
+  idp::testing::HandClock clock;
+  std::promise<void> released;
+  const std::shared_future<void> release = released.get_future().share();
+  std::latch hanging(8), together(8);
+  std::atomic<int> started = 0;
+  Pools world({.revoke = 1, .provision = 1, .idp = 16}, clock);
+  const auto wish = [&](const std::string& tenant, std::function<void()> work) {
+    world.pools.run(Workers::Pool::idp, core::TenantId(tenant), std::move(work),
+                    [](const base::Error& e) { ADD_FAILURE() << e.check; });
+  };
+  for (int i = 0; i < 10; ++i) {
+    const auto served = std::make_shared<std::promise<void>>();
+    wish("slow-" + std::to_string(i), [&clock, served] {
+      clock.advance(std::chrono::seconds(2));
+      served->set_value();
+    });
+    served->get_future().wait();
+  }
+  for (int i = 0; i < 100; ++i)
+    wish("slow-" + std::to_string(i % 10), [&] {
+      if (started.fetch_add(1) < 8) hanging.count_down();
+      release.wait();
+    });
+  hanging.wait();
+  // Each of these waits for the seven others: all at once, or never.
+  const auto all = std::make_shared<std::promise<void>>();
+  for (int i = 0; i < 8; ++i)
+    wish("other-" + std::to_string(i), [&together, all, i] {
+      together.arrive_and_wait();
+      if (i == 0) all->set_value();
+    });
+  auto served = all->get_future();
+  EXPECT_EQ(served.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  EXPECT_EQ(started, 8);
+  released.set_value();
+  served.wait();
 }
 
 TEST(WorkerPools, ATenantFillsItsOwnPartOfTheQueueOnly) {
