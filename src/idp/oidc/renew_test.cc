@@ -49,9 +49,10 @@ struct SignedIn {
     op.claims.set("sid", "s-1");
     op.claims.set("acr", "urn:mfa");
     if (prepare) prepare(*this);
-    driver = make_oidc_driver(clock, entropy, log, op.fetch(), [this](const core::SecretRef&) -> Result<base::Secret> {
-      return base::Secret(op.client_secret);
-    });
+    driver = make_oidc_driver(clock, entropy, log, op.fetch(),
+                              [this](const core::TenantId&, const core::SecretRef&) -> Result<base::Secret> {
+                                return base::Secret(op.client_secret);
+                              });
     make();
     const Begun begun = provider->begin({"https://dp.example/t/default/idp/corp/callback", false}, budget).value();
     auto finished = provider->finish(op.authorize(begun.authorization_url), begun.pending, budget);
