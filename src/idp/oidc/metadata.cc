@@ -20,18 +20,9 @@ using std::chrono::seconds;
 namespace {
 
 constexpr Millis fetch_cap = seconds(10);  // of one metadata fetch, however much time the login still has
-constexpr Millis unknown_kept = seconds(30);
-constexpr std::size_t unknown_most = 256;
-constexpr std::size_t kid_most = 512;  // longer ones are looked up, not remembered
 
 constexpr Cached<Discovery>::Policy discovery_policy{
     .fresh = hours(1), .usable = hours(24), .between = seconds(10), .first_retry = seconds(1), .patience = Millis(0)};
-// Keys that a provider has withdrawn must go soon, so they are fresh for minutes only.
-constexpr Cached<crypto::KeySet>::Policy keys_policy{.fresh = minutes(10),
-                                                     .usable = hours(24),
-                                                     .between = seconds(10),
-                                                     .first_retry = seconds(1),
-                                                     .patience = seconds(2)};
 
 }  // namespace
 
@@ -45,7 +36,7 @@ Metadata::Metadata(const base::Clock& clock, const base::Log& log, Fetch fetch, 
       reach_(std::move(reach)),
       discovery_(clock, discovery_policy, no_answer_in_time("discovery"),
                  [this](MonoTime deadline) { return load_discovery(deadline); }),
-      keys_(clock, keys_policy, no_answer_in_time("jwks"), [this](MonoTime deadline) { return load_keys(deadline); }) {}
+      keys_(clock, [this](MonoTime deadline) { return load_keys(deadline); }) {}
 
 Error Metadata::noted(Error error) const {
   log_.warn("identity provider: metadata not fetched",
@@ -68,54 +59,13 @@ Result<Discovery> Metadata::load_discovery(MonoTime deadline) {
 
 Result<crypto::KeySet> Metadata::load_keys(MonoTime deadline) {
   DP_TRY(const DiscoveryPtr document, discovery(deadline));
-  Request request;
-  request.url = document->jwks_uri;
-  request.timeout = remaining(clock_, deadline, fetch_cap);
-  request.max_bytes = crypto::KeySet::max_bytes;
-  reach_.apply(request);
-  auto reply = fetch_ok(fetch_, request, "jwks");
-  if (!reply.ok()) return noted(std::move(reply).error());
-  auto keys = crypto::KeySet::parse(reply->body);
+  auto keys = fetch_keys(fetch_, document->jwks_uri, reach_, remaining(clock_, deadline, fetch_cap));
   if (!keys.ok()) return noted(std::move(keys).error());
-  if (keys->keys().empty())
-    return noted(Error{Code::unavailable, "jwks.no_keys", "the provider's key set has no key that can verify a token",
-                       keys->first_left_out()});
   return keys;
 }
 
 Result<Metadata::DiscoveryPtr> Metadata::discovery(MonoTime deadline) {
   DP_TRY(auto got, discovery_.get(deadline, [](const Discovery&) { return true; }));
-  return std::move(got.value);
-}
-
-bool Metadata::unknown_lately(const std::string& kid) {
-  const std::lock_guard lock(unknown_mutex_);
-  const auto at = unknown_.find(kid);
-  if (at == unknown_.end()) return false;
-  if (clock_.mono() < at->second) return true;
-  unknown_.erase(at);
-  return false;
-}
-
-void Metadata::note_unknown(const std::string& kid) {
-  if (kid.size() > kid_most) return;
-  const std::lock_guard lock(unknown_mutex_);
-  const MonoTime now = clock_.mono();
-  std::erase_if(unknown_, [&](const auto& entry) { return entry.second <= now; });
-  // Full of living entries is a flood; the least time between fetches bounds it anyway.
-  if (unknown_.size() < unknown_most) unknown_[kid] = now + unknown_kept;
-}
-
-Result<Metadata::KeysPtr> Metadata::keys(const std::optional<std::string>& kid, MonoTime deadline) {
-  const bool given_up = kid && unknown_lately(*kid);
-  DP_TRY(auto got,
-         keys_.get(deadline, [&](const crypto::KeySet& set) { return !kid || given_up || set.has_kid(*kid); }));
-  if (kid && got.just_fetched && !got.value->has_kid(*kid)) note_unknown(*kid);
-  return std::move(got.value);
-}
-
-Result<Metadata::KeysPtr> Metadata::newer_keys(const KeysPtr& seen, MonoTime deadline) {
-  DP_TRY(auto got, keys_.get(deadline, [&](const crypto::KeySet& set) { return &set != seen.get(); }));
   return std::move(got.value);
 }
 

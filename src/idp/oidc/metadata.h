@@ -14,6 +14,7 @@
 #include "crypto/jose.h"
 #include "idp/cached.h"
 #include "idp/fetch.h"
+#include "idp/key_cache.h"
 #include "idp/oidc/discovery.h"
 
 namespace daypass::idp::oidc {
@@ -22,7 +23,7 @@ namespace daypass::idp::oidc {
 class Metadata {
  public:
   using DiscoveryPtr = std::shared_ptr<const Discovery>;
-  using KeysPtr = std::shared_ptr<const crypto::KeySet>;
+  using KeysPtr = KeyCache::Ptr;
 
   Metadata(const base::Clock& clock, const base::Log& log, Fetch fetch, core::TenantId tenant, std::string issuer,
            Reach reach);
@@ -30,14 +31,11 @@ class Metadata {
   /// Fresh for an hour, usable for a day when the provider does not answer. Errors: "discovery.*".
   base::Result<DiscoveryPtr> discovery(base::MonoTime deadline);
 
-  /// Keys to verify a token whose header names `kid`: fetched again when it is unknown, at most once in 10 s, and not
-  /// for a kid that was looked for and not found half a minute ago. Fresh for 10 minutes, usable for a day. Errors:
-  /// "jwks.*", "discovery.*".
-  base::Result<KeysPtr> keys(const std::optional<std::string>& kid, base::MonoTime deadline);
-
-  /// Keys fetched after `seen`, for a signature that did not fit under a name that did; `seen` again when it is too
-  /// soon.
-  base::Result<KeysPtr> newer_keys(const KeysPtr& seen, base::MonoTime deadline);
+  /// As KeyCache has them. Errors: "jwks.*", "discovery.*".
+  base::Result<KeysPtr> keys(const std::optional<std::string>& kid, base::MonoTime deadline) {
+    return keys_.get(kid, deadline);
+  }
+  base::Result<KeysPtr> newer_keys(const KeysPtr& seen, base::MonoTime deadline) { return keys_.newer(seen, deadline); }
 
   /// Asks the provider for both. The first error, even while the last good ones still serve.
   base::Status probe(base::MonoTime deadline);
@@ -46,8 +44,6 @@ class Metadata {
   base::Result<Discovery> load_discovery(base::MonoTime deadline);
   base::Result<crypto::KeySet> load_keys(base::MonoTime deadline);
   base::Error noted(base::Error error) const;
-  bool unknown_lately(const std::string& kid);
-  void note_unknown(const std::string& kid);
 
   const base::Clock& clock_;
   const base::Log& log_;
@@ -56,9 +52,7 @@ class Metadata {
   std::string issuer_;
   Reach reach_;
   Cached<Discovery> discovery_;
-  Cached<crypto::KeySet> keys_;
-  std::mutex unknown_mutex_;
-  std::map<std::string, base::MonoTime> unknown_;  // kid → until when it is not asked for again
+  KeyCache keys_;
 };
 
 /// The Metadata of each (tenant, issuer), alive as long as a provider uses it, so that a reload keeps what is known.
