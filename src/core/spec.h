@@ -49,6 +49,20 @@ struct SamlSpec {
   bool operator==(const SamlSpec&) const = default;
 };
 
+/// Whose security events a provider's people are told about, and how they come (OpenID Shared Signals).
+struct SignalsSpec {
+  std::string transmitter;               ///< the events' `iss`, exactly
+  std::string audience;                  ///< must be in their `aud`
+  std::vector<std::string> push_tokens;  ///< secret references: what it may send in its Authorization header
+  std::string poll_url;                  ///< empty: nothing is polled
+  SecretRef poll_token;
+  Millis poll_every = std::chrono::seconds(10);
+  std::string jwks_url;           ///< of a transmitter without /.well-known/ssf-configuration
+  std::string subject_issuer;     ///< the `iss` of subjects; empty: the provider's issuer
+  bool opaque_is_person = false;  ///< what a subject of the format "opaque" names; else a session
+  bool operator==(const SignalsSpec&) const = default;
+};
+
 struct IdpSpec {
   std::string name;  ///< [a-z0-9-]
   std::string display;
@@ -74,6 +88,7 @@ struct IdpSpec {
   Millis revalidate = std::chrono::minutes(5);  ///< how often a refresh token is used to ask after somebody
   bool consent = false;                         ///< prompt=consent: some give a refresh token only then
   SamlSpec saml;
+  std::optional<SignalsSpec> signals;
   bool operator==(const IdpSpec&) const = default;
 };
 

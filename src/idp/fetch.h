@@ -18,7 +18,8 @@ struct Request {
   std::string method = "GET";
   std::string url;  ///< absolute; http only where `loopback_http`
   std::string accept = "application/json";
-  std::string content_type;    ///< of `body`; empty when there is none
+  std::string content_type;  ///< of `body`; empty when there is none
+  std::string content_language;
   base::Secret body;           ///< may hold a code, a verifier, a client secret
   base::Secret authorization;  ///< value of the Authorization header, or empty
   base::Millis timeout{10'000};

@@ -70,6 +70,7 @@ struct SignedOut {
   std::vector<std::string> idp_sessions;  ///< empty: every session of the subject
   base::WallTime at;                      ///< sign-ins that are not later than this are over, too
   std::vector<OneUse> once;               ///< told twice is told once
+  bool told_late = false;                 ///< may be days old: who is known to have signed in since goes on
   std::string answer_url;                 ///< where a browser carries our answer; empty: none is wanted
   std::vector<std::pair<std::string, std::string>> answer_form = {};
 };
