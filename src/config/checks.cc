@@ -215,6 +215,25 @@ Verdict issuer(std::string_view text) {
   return std::nullopt;
 }
 
+Verdict transmitter(std::string_view text) {
+  const auto url = split_url(text);
+  if (!url)
+    return Complaint{"must be an https URL, not " + shown(text),
+                     "copy \"issuer\" from the transmitter's /.well-known/ssf-configuration"};
+  if (auto unsafe = safe_scheme(*url, text)) return unsafe;
+  if (url->rest.find_first_of("?#") != std::string_view::npos)
+    return Complaint{"must not hold a query or fragment", {}};
+  if (url->rest.starts_with("/.well-known/"))
+    return Complaint{"is the address of the configuration, not the issuer", "copy \"issuer\" from what is there"};
+  return std::nullopt;
+}
+
+Verdict audience(std::string_view text) {
+  if (auto bad = between_1_and(text, 1024)) return bad;
+  if (all_of(text, [](char c) { return c > 0x20 && c < 0x7f; })) return std::nullopt;
+  return Complaint{"must be visible ASCII without spaces", "copy \"aud\" from the stream's configuration"};
+}
+
 Verdict entity_id(std::string_view text) {
   const bool good = !text.empty() && text.size() <= 1024 && all_of(text, [](char c) {
     return c > 0x20 && c < 0x7f && std::string_view("\"<>\\^`{|}").find(c) == std::string_view::npos;

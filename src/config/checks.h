@@ -53,6 +53,9 @@ Verdict absolute_path(std::string_view text);
 Verdict public_url(std::string_view text);
 Verdict public_host(std::string_view text);
 Verdict issuer(std::string_view text);
+/// Of security events: an issuer, whose keys its configuration names.
+Verdict transmitter(std::string_view text);
+Verdict audience(std::string_view text);
 /// Of SAML: any URI of visible characters.
 Verdict entity_id(std::string_view text);
 /// An https URL or file:/path.

@@ -322,6 +322,10 @@ constexpr auto keys = std::to_array<Key<I>>({
      "Send `prompt=consent`. For providers that give a refresh token only after the person was asked."},
     {"attributes", "table", none, "{ department = \"department\" }", attributes,
      "What policies see as `principal.<name>`, see `[idp.attributes]`."},
+    {"signals", "table", none,
+     "{ transmitter = \"https://corp.okta.example\", audience = \"daypass\", push_tokens = "
+     "[\"file:/etc/daypass/corp-push\"] }",
+     read_signals, "Whose security events end sessions of this provider, see `[idp.signals]`."},
 });
 
 constexpr auto group_table = std::to_array<Key<I>>({

@@ -78,7 +78,7 @@ TEST(Reference, TenantExamplesParse) {
   std::string section;
   for (const auto& key : reference()) {
     if (!key.env.empty() || key.section == "groups" || key.section == "[idp.attributes]" ||
-        key.section == "[target.limits]" || key.meaning.starts_with("SAML"))
+        key.section == "[idp.signals]" || key.section == "[target.limits]" || key.meaning.starts_with("SAML"))
       continue;
     const std::string table = key.section.substr(0, key.section.find(' '));
     if (table != section) text += (section = table) + "\n";
@@ -92,10 +92,11 @@ TEST(Reference, TenantExamplesParse) {
   swap("overage = \"refuse\"", "overage = \"fetch\"");
   EXPECT_THAT(rendered(parse_tenant(tenant, {{"tenant.toml", text}}).problems), IsEmpty()) << text;
 
-  std::string groups = "{ ", limits = "{ ", rule = "{ ";
+  std::string groups = "{ ", limits = "{ ", rule = "{ ", signals = "{ ";
   for (const auto& key : reference()) {
     std::string* table = key.section == "groups"             ? &groups
                          : key.section == "[idp.attributes]" ? &rule
+                         : key.section == "[idp.signals]"    ? &signals
                          : key.section == "[target.limits]"  ? &limits
                                                              : nullptr;
     if (table != nullptr) *table += (table->size() > 2 ? ", " : "") + key.key + " = " + key.example;
@@ -105,6 +106,9 @@ TEST(Reference, TenantExamplesParse) {
   swap("overage_url = ", "# ");
   swap("{ department = \"department\" }", "{ department = " + rule + " } }");
   swap("{ duration = \"30m\" }", limits + " }");
+  const std::size_t example = text.find("signals = {");
+  ASSERT_NE(example, std::string::npos);
+  swap(text.substr(example, text.find('\n', example) - example), "signals = " + signals + " }");
   EXPECT_THAT(rendered(parse_tenant(tenant, {{"tenant.toml", text}}).problems), IsEmpty()) << text;
 }
 

@@ -39,6 +39,18 @@ void members(V& v, Ref<V, core::SamlSpec> saml) {
   v("idp_initiated", saml.idp_initiated);
 }
 template <class V>
+void members(V& v, Ref<V, core::SignalsSpec> signals) {
+  v("transmitter", signals.transmitter);
+  v("audience", signals.audience);
+  v("push_tokens", signals.push_tokens);
+  v("poll_url", signals.poll_url);
+  v("poll_token", signals.poll_token.ref);
+  v("poll_every_ms", signals.poll_every);
+  v("jwks_url", signals.jwks_url);
+  v("subject_issuer", signals.subject_issuer);
+  v("opaque_is_person", signals.opaque_is_person);
+}
+template <class V>
 void members(V& v, Ref<V, core::IdpSpec> idp) {
   v("name", idp.name);
   v("display", idp.display);
@@ -64,6 +76,7 @@ void members(V& v, Ref<V, core::IdpSpec> idp) {
   v.later("revalidate_ms", idp.revalidate);
   v.later("consent", idp.consent);
   if (idp.protocol == "saml") members(v, idp.saml);
+  v("signals", idp.signals);
 }
 template <class V>
 void members(V& v, Ref<V, core::DefaultLimits> limits) {
@@ -132,6 +145,9 @@ class Writer {
     out_.insert_new(name, it->word);
   }
   void operator()(const char* name, const core::DefaultLimits& value) { out_.insert_new(name, object(value)); }
+  void operator()(const char* name, const std::optional<core::SignalsSpec>& value) {
+    if (value) out_.insert_new(name, object(*value));
+  }
   template <class Struct>
   void operator()(const char* name, const std::vector<Struct>& list) {
     json::Array array;
@@ -250,6 +266,9 @@ class ShapeReader {
       object(*v, path_ + name + "/", value);
     else
       fail(name, "is missing");
+  }
+  void operator()(const char* name, std::optional<core::SignalsSpec>& value) {
+    if (const auto* v = take(name)) object(*v, path_ + name + "/", value.emplace());
   }
   template <class Struct>
   void operator()(const char* name, std::vector<Struct>& list) {

@@ -88,6 +88,15 @@ class Maker {
     out.consent = coin();
     fill(out.scopes, [&] { return text(); });
     fill(out.allowed_hosts, [&] { return text(); });
+    if (coin()) {
+      core::SignalsSpec& signals = out.signals.emplace();
+      for (std::string* s : {&signals.transmitter, &signals.audience, &signals.poll_url, &signals.poll_token.ref,
+                             &signals.jwks_url, &signals.subject_issuer})
+        *s = text();
+      fill(signals.push_tokens, [&] { return text(); });
+      signals.poll_every = duration();
+      signals.opaque_is_person = coin();
+    }
     fill(out.attributes,
          [&] { return core::MappingRule{text(), text(), static_cast<core::AttributeType>(pick(4)), coin(), text()}; });
     return out;
@@ -146,6 +155,7 @@ json::Value full() {
   spec.idps.emplace_back().attributes.push_back({"a", "b", core::AttributeType::integer, true, "c"});
   spec.idps[0].scopes = {"s"};
   spec.idps[0].allowed_hosts = {"h"};
+  spec.idps[0].signals.emplace().push_tokens = {"env:T"};
   spec.targets.push_back({core::TargetId("pg/t"), {{"host", "h"}}, {{"a", true}}, {}});
   spec.roles.emplace_back().id = core::RoleId("pg/t/r");
   spec.policies.push_back({"f", "t"});
@@ -169,7 +179,7 @@ TEST(TenantJson, EveryMemberMustBeThereWithItsType) {
     }
     object.erase(key);
     // What stores of an earlier version do not have.
-    const bool later = key == "revalidate_ms" || key == "consent";
+    const bool later = key == "revalidate_ms" || key == "consent" || path == "/idps/*/signals";
     EXPECT_EQ(tenant_from_json(root).ok(), later) << path << " missing";
     object = before;
     object.set("surplus", 1);

@@ -13,6 +13,9 @@ std::span<const Key<core::IdpSpec>> idp_keys() noexcept;
 std::span<const Key<core::IdpSpec>> group_keys() noexcept;
 /// Of one entry of [idp.attributes].
 std::span<const Key<core::MappingRule>> mapping_keys() noexcept;
+/// Of [idp.signals].
+std::span<const Key<core::SignalsSpec>> signal_keys() noexcept;
+void read_signals(Reader& r, const Node& node, core::IdpSpec& out);
 
 /// The keys of one kind of target and of its roles, beside those that every kind has.
 struct KindKeys {

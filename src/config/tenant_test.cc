@@ -6,6 +6,7 @@
 namespace daypass::config {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -364,6 +365,53 @@ TEST(Idp, Saml) {
   EXPECT_TRUE(spec.scopes.empty());
   EXPECT_FALSE(spec.saml.idp_initiated);
   EXPECT_TRUE(parse_tenant(tenant, {{"t.toml", start + "idp_initiated = true\n"}}).value.idps.at(0).saml.idp_initiated);
+}
+
+TEST(Idp, Signals) {
+  const std::string start = "[idp.signals]\ntransmitter = \"https://tr.example/t\"\naudience = \"daypass\"\n";
+  const std::string push = "push_tokens = [\"env:PUSH\"]\n";
+  const std::string poll = "poll_url = \"https://tr.example/poll\"\npoll_token = \"file:/etc/poll\"\n";
+  EXPECT_EQ(idp_with("").signals, std::nullopt);
+  const core::IdpSpec spec = idp_with(start + push + poll + "poll_every = \"5s\"\nopaque = \"subject\"\n" +
+                                      "subject_issuer = \"https://corp.example\"\n");
+  ASSERT_TRUE(spec.signals);
+  EXPECT_EQ(spec.signals->transmitter, "https://tr.example/t");
+  EXPECT_THAT(spec.signals->push_tokens, ElementsAre("env:PUSH"));
+  EXPECT_EQ(spec.signals->poll_every, base::Millis(5000));
+  EXPECT_TRUE(spec.signals->opaque_is_person);
+  EXPECT_EQ(idp_with(start + push).signals->poll_every, base::Millis(10'000));
+  EXPECT_FALSE(idp_with(start + push + "opaque = \"session\"\n").signals->opaque_is_person);
+
+  // Each by its line: `idp` ends with its sixth.
+  const auto with = [&](const std::string& more) { return problems_of(idp + start + more); };
+  EXPECT_THAT(with(""), ElementsAre(HasSubstr("tenant.toml:7: [idp.signals] of [[idp]] \"corp\" has neither "
+                                              "\"push_tokens\" nor \"poll_url\"")));
+  EXPECT_THAT(with("push_tokens = []\n"), ElementsAre(HasSubstr("tenant.toml:10: ")));
+  EXPECT_THAT(with("poll_url = \"https://tr.example/poll\"\n"), ElementsAre(HasSubstr("has a poll_url but no")));
+  EXPECT_THAT(with(push + "poll_token = \"env:X\"\npoll_every = \"5s\"\n"),
+              ElementsAre(HasSubstr("tenant.toml:11: [idp.signals] of [[idp]] \"corp\" has a poll_token but no"),
+                          HasSubstr("tenant.toml:12: [idp.signals] of [[idp]] \"corp\" has a poll_every but no")));
+  EXPECT_THAT(with(push + "push_token = \"env:X\"\n"), ElementsAre(HasSubstr("did you mean \"push_tokens\"?")));
+  EXPECT_THAT(with("push_tokens = [\"my-token\"]\n"),
+              ElementsAre(AllOf(HasSubstr("must say where the secret is"), Not(HasSubstr("my-token")))));
+  EXPECT_THAT(with(push + "opaque = \"email\"\n"), ElementsAre(HasSubstr("can't be \"email\"")));
+  EXPECT_THAT(with(push + poll + "poll_every = \"0s\"\n"), ElementsAre(HasSubstr("poll_every")));
+  EXPECT_THAT(with(push + "jwks_url = \"http://tr.example/k\"\n"), ElementsAre(HasSubstr("https://")));
+  EXPECT_THAT(problems_of(idp + "[idp.signals]\n" + push),
+              ElementsAre(HasSubstr("has no \"transmitter\""), HasSubstr("has no \"audience\"")));
+  EXPECT_THAT(problems_of(idp + "signals = \"https://tr.example\"\n"), ElementsAre(HasSubstr("must be a table")));
+  const auto from = [&](const std::string& transmitter, const std::string& audience = "daypass") {
+    return problems_of(idp + "[idp.signals]\ntransmitter = \"" + transmitter + "\"\naudience = \"" + audience + "\"\n" +
+                       push);
+  };
+  for (const char* good : {"https://tr.example", "https://tr.example/", "https://localhost:8443/a"})
+    EXPECT_THAT(from(good), IsEmpty()) << good;
+  EXPECT_THAT(from("http://tr.example"), ElementsAre(HasSubstr("must begin with https://")));
+  EXPECT_THAT(from("tr.example"), ElementsAre(HasSubstr("ssf-configuration")));
+  EXPECT_THAT(from("https://tr.example?a=b"), ElementsAre(HasSubstr("query or fragment")));
+  EXPECT_THAT(from("https://tr.example/.well-known/ssf-configuration"), ElementsAre(HasSubstr("not the issuer")));
+  EXPECT_THAT(from("https://tr.example", ""), ElementsAre(HasSubstr("audience")));
+  EXPECT_THAT(from("https://tr.example", "two words"), ElementsAre(HasSubstr("without spaces")));
 }
 
 TEST(Idp, Issuer) {
