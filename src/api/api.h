@@ -107,6 +107,8 @@ class Api {
   // provider_logout.cc
   awaitable<HttpResponse> idp_logout(Call call);
   awaitable<HttpResponse> provider_logout(Call call);
+  // signals.cc
+  awaitable<HttpResponse> push_event(Call call);
   // rest.cc
   awaitable<HttpResponse> session(Call call);
   awaitable<HttpResponse> logout(Call call);

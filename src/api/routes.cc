@@ -52,6 +52,9 @@ const std::vector<Route>& route_table() {
        {"handle"}},
       {"POST", "/t/{tenant}/idp/{idp}/confirm", Need::nothing, &Api::confirm,
        "Confirm a sign-in that began at the identity provider, for a waiting device", "ConfirmForm", ""},
+      {"POST", "/t/{tenant}/idp/{idp}/events", Need::nothing, &Api::push_event,
+       "Where a transmitter pushes security events (RFC 8935): session-revoked, credential-change",
+       "SecurityEventToken", ""},
       {"POST", "/t/{tenant}/oauth/token", Need::nothing, &Api::token, "Redeem an authorization code or a device code",
        "TokenForm", "Token"},
       {"POST", "/t/{tenant}/oauth/device_authorization", Need::nothing, &Api::device_authorization,
@@ -229,6 +232,7 @@ json::Object schemas() {
   s.set("LogoutForm",
         object({{"logout_token", text()}, {"SAMLRequest", text()}, {"SAMLResponse", text()}, {"RelayState", text()}}));
   s.set("ConfirmForm", object({{"user_code", text()}}, {"user_code"}));
+  s.set("SecurityEventToken", text());
   s.set("DeviceForm", object({{"user_code", text()}, {"idp", text()}}, {"user_code"}));
   s.set("Token", object({{"access_token", text()},
                          {"token_type", text()},
@@ -388,9 +392,10 @@ json::Value operation(const Route& route) {
     parameters.push_back(json::Object{{"name", name}, {"in", "query"}, {"schema", text()}});
   json::Object ok{{"description", "Done"}};
   if (!route.answer.empty()) ok.set("content", content("application/json", route.answer));
-  const bool created = route.answer == "Credential";
+  const bool event = route.body == "SecurityEventToken";
+  const std::string code = route.answer == "Credential" ? "201" : event ? "202" : "200";
   json::Object responses{
-      {created ? "201" : "200", std::move(ok)},
+      {code, std::move(ok)},
       {"default", json::Object{{"description", "A problem (RFC 9457): the check that failed and what to do"},
                                {"content", content("application/problem+json", "Problem")}}}};
   std::string id;
@@ -400,8 +405,9 @@ json::Value operation(const Route& route) {
   if (!route.body.empty())
     out.set("requestBody",
             json::Object{{"required", true},
-                         {"content", content(route.body.ends_with("Form") ? "application/x-www-form-urlencoded"
-                                                                          : "application/json",
+                         {"content", content(event                          ? "application/secevent+jwt"
+                                             : route.body.ends_with("Form") ? "application/x-www-form-urlencoded"
+                                                                            : "application/json",
                                              route.body)}});
   if (route.need != Need::nothing) out.set("security", json::Array{json::Object{{"bearer", json::Array{}}}});
   if (route.need == Need::administer)

@@ -1,5 +1,6 @@
 #include "app/catalog.h"
 
+#include "idp/caep/caep.h"
 #include "idp/oidc/oidc.h"
 #include "idp/saml/saml.h"
 #include "target/postgres/postgres.h"
@@ -13,6 +14,7 @@ idp::Fetch guarded(net::HttpFetcher& fetcher) {
     net::HttpFetch fetch(r.method, r.url);
     fetch.headers.emplace_back("accept", r.accept);
     if (!r.content_type.empty()) fetch.headers.emplace_back("content-type", r.content_type);
+    if (!r.content_language.empty()) fetch.headers.emplace_back("content-language", r.content_language);
     fetch.secret_body = r.body.clone();
     fetch.authorization = r.authorization.clone();
     fetch.timeout = r.timeout;
@@ -35,6 +37,7 @@ engine::Catalog make_catalog(const base::Clock& clock, base::Entropy& entropy, c
   catalog.idps.emplace("oidc", idp::oidc::make_oidc_driver(clock, entropy, log, guarded(fetcher), secrets));
   catalog.idps.emplace("saml", idp::saml::make_saml_driver(clock, entropy, log, guarded(fetcher), secrets));
   catalog.targets.emplace("pg", target::postgres::make_postgres_driver(clock, entropy, log, secrets, instance));
+  catalog.signals = idp::caep::make_signal_driver(clock, log, guarded(fetcher), secrets);
   return catalog;
 }
 

@@ -3,6 +3,7 @@
 //   login.cc    sign-in, tokens, sessions          access.cc     credentials, admit, connections (the gate's side)
 //   login_unasked.cc    sign-ins that began at the provider     provider_logout.cc  logout, here and at the provider
 //   revalidate.cc  asks after those who are signed in
+//   signals.cc  security events, pushed and polled
 //   renew.cc    what is known of a person now takes the place of what was known at the sign-in
 //   grants.cc   extend, end, list                  reload.cc     apply a tenant's folder, decide live grants again
 //   tenants.cc  made and deleted at runtime       secrets.cc    what a tenant keeps here     reach.cc  what it may name
@@ -234,6 +235,11 @@ class Engine final : public Access {
   /// and only then answered. Sign-ins under way that are not later than it don't finish. Errors: "idp.unknown", the
   /// check that failed, "signal.replayed".
   void logout_signal(core::TenantId tenant, std::string idp, idp::LogoutMessage message, Done<SignalTaken> done);
+  /// A security event token that a transmitter pushed (signals.cc): who it is by its Authorization header, then
+  /// verified, recorded together with what it ends, and only then answered. Told again it is taken again, and does
+  /// nothing. Errors: "signals.authorization" (a provider that is not there, too), those of idp::SignalReceiver.
+  void push_event(core::TenantId tenant, std::string idp, base::Secret authorization, std::string token,
+                  Done<SignalTaken> done);
   /// Our metadata for the provider of this name (SAML); `base` is <public>/t/<tenant>/idp/<name>. Any thread; reads
   /// files. Error: "idp.unknown", "idp.no_metadata".
   void describe_to_idp(core::TenantId tenant, std::string idp, std::string base, Done<std::string> xml);

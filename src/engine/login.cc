@@ -144,6 +144,8 @@ void Engine::begin_login(BeginLogin what, Done<LoginBegun> done) {
               DP_TRY(std::string sealed,
                      impl.p.vault.seal(what.tenant, base::Secret(body), seal_purpose(what.tenant, doc_pending, key)));
               DP_CHECK(turn.put_document(what.tenant, doc_pending, key, std::move(sealed), turn.now + pending_for, 0));
+              turn.after.emplace_back(
+                  [&impl, what, until = turn.now + pending_for] { impl.want_polls(what.tenant, what.idp, until); });
               return LoginBegun{begun.authorization_url, begun.form};
             });
       },
@@ -253,15 +255,23 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
     impl.watch_end(s);
     impl.watch_validity(s);
   });
+  turn.after.emplace_back([&impl, tenant = what.tenant, idp = what.idp] { impl.want_polls(tenant, idp, WallTime{}); });
   impl.metrics.logins_ok.fetch_add(1, std::memory_order_relaxed);
   return finished;
 }
 
 namespace {
 
-/// Told twice is told once: the second time says so, and does nothing.
+/// As well as it is known of a login: when its person signed in at the provider, at the earliest.
+WallTime signed_in(const LoginSession& s) {
+  constexpr base::Seconds on_the_way{60};  // from the provider's answer to our session
+  return s.who.auth_time > WallTime{} ? s.who.auth_time : s.started_at - on_the_way;
+}
+
+}  // namespace
+
 Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::TenantId& tenant, const std::string& idp,
-                                const idp::SignedOut& signal) {
+                                const idp::SignedOut& signal, const std::string& name) {
   turn.actor = idp;
   if (!impl.serves(tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
   for (const auto& [key, until] : signal.once) {
@@ -290,6 +300,7 @@ Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::Tena
       if (!signal.idp_sessions.empty() &&
           std::ranges::find_first_of(signal.idp_sessions, s.who.idp_sessions) == signal.idp_sessions.end())
         continue;
+      if (signal.told_late && signed_in(s) > signal.at + clocks_differ) continue;
       over.push_back(id);
     }
   }
@@ -298,11 +309,9 @@ Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::Tena
     DP_CHECK(impl.end_session(turn, tenant, id, core::EndReason::signal, idp, nullptr));
     ++out.sessions_ended;
   }
-  DP_CHECK(turn.audit(tenant, "signal.logout", idp, "ok", {{"sessions_ended", out.sessions_ended}}));
+  DP_CHECK(turn.audit(tenant, "signal." + name, idp, "ok", {{"sessions_ended", out.sessions_ended}}));
   return out;
 }
-
-}  // namespace
 
 void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
   Impl& impl = *impl_;
@@ -396,7 +405,7 @@ void Engine::logout_signal(core::TenantId tenant, std::string idp, idp::LogoutMe
         }
         impl.call<SignalTaken>([answer](Result<SignalTaken> r) { (*answer)(std::move(r)); },
                                [&impl, tenant, idp, signal = std::move(*verified)](Turn& turn) {
-                                 return take_signal(impl, turn, tenant, idp, signal);
+                                 return take_signal(impl, turn, tenant, idp, signal, "logout");
                                });
       },
       [answer](Error e) { (*answer)(std::move(e)); });

@@ -50,7 +50,11 @@ void judge_hosts(const core::IdpSpec& idp, const std::vector<std::string>& priva
   };
   for (const auto& host : idp.allowed_hosts)
     if (!contains(private_hosts, host)) refuse(host);
-  for (const auto* address : {&idp.issuer, &idp.saml.metadata, &idp.overage_url}) {
+  std::vector<const std::string*> addresses = {&idp.issuer, &idp.saml.metadata, &idp.overage_url};
+  if (idp.signals)
+    for (const auto* address : {&idp.signals->transmitter, &idp.signals->jwks_url, &idp.signals->poll_url})
+      addresses.push_back(address);
+  for (const auto* address : addresses) {
     const auto url = idp::parse_url(*address);
     if (!url || !url->loopback()) continue;
     const bool bracketed = url->host.starts_with('[');
@@ -77,6 +81,9 @@ void each_reference(const core::IdpSpec& idp, const std::function<void(const std
   for (const auto* text : {&idp.client_secret.ref, &idp.ca_file, &idp.saml.metadata, &idp.saml.metadata_signer})
     with(*text);
   for (const auto& key : idp.saml.sp_keys) with(key);
+  if (!idp.signals) return;
+  with(idp.signals->poll_token.ref);
+  for (const auto& token : idp.signals->push_tokens) with(token);
 }
 
 void each_reference(const core::TargetSpec& target, const std::function<void(const std::string&)>& with) {

@@ -110,6 +110,7 @@ Status Engine::recover() {
   impl.timers.emplace(
       now + std::chrono::minutes(1),
       Impl::Timer{.kind = Impl::Timer::Kind::sweep, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
+  impl.want_polls_of_sessions({});
   impl.recovered = true;
   return {};
 }

@@ -182,6 +182,7 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
                   entry.empty = false;
                 }
                 impl.reconcile(tenant_id, world);
+                impl.want_polls_of_sessions(tenant_id);
               });
               return result;
             });
@@ -273,8 +274,9 @@ void Engine::probe_idp(core::TenantId tenant_id, std::string name, Done<std::str
   auto answer = std::make_shared<Done<std::string>>(std::move(done));
   impl_->p.workers.run(
       Workers::Pool::idp, tenant_id,
-      [answer, provider, name] {
-        const Status status = provider->probe(std::chrono::seconds(10));
+      [answer, provider, name, receiver = world->receivers.contains(name) ? world->receivers.at(name) : nullptr] {
+        Status status = provider->probe(std::chrono::seconds(10));
+        if (status.ok() && receiver != nullptr) status = receiver->probe(std::chrono::seconds(10));
         if (status.ok())
           (*answer)(name + " answers");
         else

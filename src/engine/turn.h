@@ -140,6 +140,16 @@ struct Engine::Impl {
   };
   std::unordered_map<core::SessionId, Renewing> renewing;
   WallTime high_water_saved{}, gauges_at{};
+  /// A transmitter that is polled: by tenant and provider, while somebody of it is signed in or signs in.
+  using PollKey = std::pair<core::TenantId, std::string>;
+  struct Poller {
+    idp::Acknowledged told;  ///< at the next poll
+    std::weak_ptr<idp::SignalReceiver> told_to;
+    int failures = 0;         ///< in a row
+    WallTime wanted_until{};  ///< for sign-ins under way
+    core::SessionId witness;  ///< a login that it is polled for
+  };
+  std::map<PollKey, Poller> pollers;
 
   // -- shared: written by the engine thread, read by any
   // ---------------------------------------------------------------
@@ -237,6 +247,19 @@ struct Engine::Impl {
   Status end_session(Turn& turn, const core::TenantId& tenant, const core::SessionId& session, core::EndReason reason,
                      const std::string& actor, SessionEnded* ended);
   Result<Token> issue_token(Turn& turn, const LoginSession& session);
+  // signals.cc
+  struct Round;
+  /// Has the provider's transmitter polled, where there is one to poll: until `until`, and while somebody is signed in.
+  void want_polls(const core::TenantId& tenant, const std::string& idp, WallTime until);
+  void want_polls_of_sessions(const std::optional<core::TenantId>& tenant);
+  bool may_poll(const PollKey& key) const;
+  bool poll_wanted(const PollKey& key, Poller& poller) const;
+  void poll_at(const PollKey& key, WallTime at);
+  void poll(const PollKey& key);
+  void ask(const std::shared_ptr<Round>& round);
+  void record(const std::shared_ptr<Round>& round, idp::SecurityEvent event);
+  void close(const std::shared_ptr<Round>& round);
+  void settle(Round& round);
   // reload.cc
   /// Keeps the facts of a refusal, sealed, for Engine::simulate: one record for each person and set of roles.
   Status keep_refusal(Turn& turn, const core::Identity& who, const core::AccessRequest& request);
@@ -301,6 +324,10 @@ inline void Engine::Impl::call<void>(Done<void> done, std::move_only_function<Re
 
 /// Complains of secrets of the tenant's own that are not there (secrets.cc).
 Status refuse_unknown_secrets(Turn& turn, const core::TenantSpec& spec, std::vector<config::Problem>& problems);
+/// Ends what a provider's signal ends and leaves its tombstone (login.cc). `name` goes into the audit log. Errors:
+/// "tenant.unknown", "signal.replayed": told twice is told once.
+Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::TenantId& tenant, const std::string& idp,
+                                const idp::SignedOut& signal, const std::string& name);
 
 /// A login session as it is stored, and read back. Error: "session.shape".
 std::string session_body(const LoginSession& session);

@@ -81,6 +81,7 @@ WorkerPools::WorkerPools(const Vault& vault, const base::Clock& clock, const bas
   lanes_[static_cast<int>(Pool::provision)].threads = sizes.provision;
   lanes_[static_cast<int>(Pool::revoke)].threads = sizes.revoke;
   lanes_[static_cast<int>(Pool::signal)].threads = sizes.signal;
+  lanes_[static_cast<int>(Pool::poll)].threads = sizes.poll;
   for (auto& lane : lanes_) {
     // Two targets that hang leave their tenant threads, and a tenant that hangs leaves others theirs.
     lane.of_peer = std::max(1U, lane.threads / 4);
@@ -91,6 +92,8 @@ WorkerPools::WorkerPools(const Vault& vault, const base::Clock& clock, const bas
   lanes_[static_cast<int>(Pool::idp)].of_slow = std::max(1U, sizes.idp / 2);
   // No sign-in stands in a signal's way, and no tenant's signals in another's.
   lanes_[static_cast<int>(Pool::signal)].of_tenant = std::max(1U, sizes.signal / 2);
+  // Nobody waits for a poll, and a transmitter that hangs is one of a tenant's.
+  lanes_[static_cast<int>(Pool::poll)].of_tenant = 1;
 }
 
 WorkerPools::~WorkerPools() {
@@ -98,8 +101,8 @@ WorkerPools::~WorkerPools() {
 }
 
 void WorkerPools::start() {
-  constexpr const char* names[] = {"dp-idp", "dp-provision", "dp-revoke", "dp-signal"};
-  for (int i = 0; i < 4; ++i)
+  constexpr const char* names[] = {"dp-idp", "dp-provision", "dp-revoke", "dp-signal", "dp-poll"};
+  for (int i = 0; i < 5; ++i)
     for (unsigned n = 0; n < lanes_[i].threads; ++n)
       threads_.emplace_back([this, i, name = names[i]] {
         prctl(PR_SET_NAME, name);

@@ -145,10 +145,25 @@ config::Problem in_spec(const std::string& what, const Error& error) {
   return {"tenant.toml", 0, 0, what + ": " + error.message, error.hint};
 }
 
+void make_receiver(Tenant& tenant, const core::IdpSpec& idp, const Catalog& catalog, Compiled& out) {
+  if (!idp.signals) return;
+  if (catalog.signals == nullptr) {
+    out.problems.push_back(
+        in_spec("idp " + idp.name, {Code::invalid, "signals.driver", "security events are not supported"}));
+    return;
+  }
+  auto made = catalog.signals->make(tenant.spec.tenant, idp);
+  if (made.ok())
+    tenant.receivers.emplace(idp.name, std::move(*made));
+  else
+    out.problems.push_back(in_spec("idp " + idp.name, made.error()));
+}
+
 void make_drivers(Tenant& tenant, const Catalog& catalog, const Tenant* before, Compiled& out) {
   for (const auto& idp : tenant.spec.idps) {
     if (const auto* old = before == nullptr ? nullptr : before->spec.idp(idp.name); old != nullptr && *old == idp) {
       tenant.idps.emplace(idp.name, before->idps.at(idp.name));
+      if (idp.signals) tenant.receivers.emplace(idp.name, before->receivers.at(idp.name));
       continue;
     }
     const auto driver = catalog.idps.find(idp.protocol);
@@ -161,6 +176,7 @@ void make_drivers(Tenant& tenant, const Catalog& catalog, const Tenant* before, 
       out.problems.push_back(in_spec("idp " + idp.name, status.error()));
       continue;
     }
+    make_receiver(tenant, idp, catalog, out);
     auto made = driver->second->make(tenant.spec.tenant, idp);
     if (made.ok())
       tenant.idps.emplace(idp.name, std::move(*made));

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "core/spec.h"
 #include "idp/idp.h"
+#include "idp/signals.h"
 #include "target/target.h"
 
 namespace daypass::engine {
@@ -17,6 +18,7 @@ namespace daypass::engine {
 /// What the engine knows of drivers: their ports, by kind. Filled by app/catalog.cc.
 struct Catalog {
   std::map<std::string, std::shared_ptr<idp::Driver>> idps;        ///< "oidc"
+  std::shared_ptr<idp::SignalDriver> signals;                      ///< beside any of them; null: there is none
   std::map<std::string, std::shared_ptr<target::Driver>> targets;  ///< "pg"
 };
 
@@ -34,6 +36,7 @@ struct Tenant {
   std::shared_ptr<const cedar::Entities> resources;         ///< targets and roles: what every decision knows
   std::map<std::string, PolicyLimits> limits;               ///< by policy id
   std::map<std::string, std::shared_ptr<idp::IdentityProvider>> idps;
+  std::map<std::string, std::shared_ptr<idp::SignalReceiver>> receivers;  ///< of those that have signals
   std::map<core::TargetId, std::shared_ptr<target::Target>> targets;
 };
 

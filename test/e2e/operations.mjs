@@ -14,7 +14,7 @@ const withRole = (v) => ({ idp: v.idp, role: v.role, group: v.group, files: { ..
 const kindAndName = (target) => (target.startsWith('pg/') ? target.split('/') : ['pg', target]).map(encodeURIComponent).join('/');
 const p = encodeURIComponent;
 
-/** "METHOD path" to one call or several: {at: path below the tenant, query, form, json, cookie, confirm}. */
+/** "METHOD path" to one call or several: {at: path below the tenant, query, form, json, raw, cookie, confirm}. */
 export const operations = {
   'GET /t/{tenant}/api/v1/audit': (v) => ({ at: '/api/v1/audit', query: { from: v.cursor, limit: '5' } }),
   'GET /t/{tenant}/oauth/authorize': (v) => ({ at: '/oauth/authorize', query: { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: v.state, idp: v.idp }, cookie: v.cookie }),
@@ -30,6 +30,7 @@ export const operations = {
   ],
   'GET /t/{tenant}/logout': (v) => ({ at: '/logout', query: { handle: v.handle } }),
   'POST /t/{tenant}/idp/{idp}/confirm': (v) => ({ at: `/idp/${p(v.idp)}/confirm`, ...form({ user_code: v.userCode }), confirm: v.handle }),
+  'POST /t/{tenant}/idp/{idp}/events': (v) => ({ at: `/idp/${p(v.idp)}/events`, raw: { type: 'application/secevent+jwt', body: `eyJhbGciOiJFUzI1NiIsInR5cCI6InNlY2V2ZW50K2p3dCJ9.${Buffer.from(JSON.stringify({ iss: v.issuer, sub_id: v.principal })).toString('base64url')}.AAAA` } }),
   'GET /t/{tenant}/idp/{idp}/metadata': (v) => ({ at: `/idp/${p(v.idp)}/metadata` }),
   'POST /t/{tenant}/oauth/token': [
     (v) => ({ at: '/oauth/token', ...form({ grant_type: 'authorization_code', client_id: 'daypass-cli', code: v.code, code_verifier: v.verifier, redirect_uri: redirect }) }),

@@ -204,9 +204,9 @@ export class TwoTenants extends World {
     const done = await this.operate('tenants', 'ls', '-o', 'json');
     return new Map(JSON.parse(done.out).tenants.map((t) => [t.id, t]));
   }
-  async request(method, url, { token, form, json, cookie, confirm, onAnswer } = {}) {
-    const body = form ? new URLSearchParams(form).toString() : json && JSON.stringify(json);
-    const headers = { ...(token && { authorization: `Bearer ${token}` }), ...(cookie && { cookie: `daypass-login=${cookie}` }), ...(confirm && { cookie: `daypass-confirm=${confirm}`, origin: this.url }), ...(form && { 'content-type': 'application/x-www-form-urlencoded' }), ...(json && { 'content-type': 'application/json' }) };
+  async request(method, url, { token, form, json, raw, cookie, confirm, onAnswer } = {}) {
+    const body = form ? new URLSearchParams(form).toString() : json ? JSON.stringify(json) : raw?.body;
+    const headers = { ...(token && { authorization: `Bearer ${token}` }), ...(cookie && { cookie: `daypass-login=${cookie}` }), ...(confirm && { cookie: `daypass-confirm=${confirm}`, origin: this.url }), ...(form && { 'content-type': 'application/x-www-form-urlencoded' }), ...(json && { 'content-type': 'application/json' }), ...(raw && { 'content-type': raw.type }) };
     const res = await fetch(url, { method, redirect: 'manual', headers, body });
     const text = await res.text();
     onAnswer?.({ sent: `${method} ${url} ${JSON.stringify(headers)} ${body ?? ''}`, status: res.status, headers: res.headers, body: text });

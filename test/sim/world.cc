@@ -228,6 +228,7 @@ void World::start() {
   engine::Catalog catalog;
   catalog.idps.emplace("oidc", idp_);
   catalog.targets.emplace("pg", target_driver_);
+  if (transmitter != nullptr) catalog.signals = std::make_shared<ModelSignalDriver>(*transmitter);
   turn_began_ = now_;
   vault_.emplace(*sealer_, entropy_);
   workers.give(*vault_);

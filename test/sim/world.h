@@ -15,6 +15,7 @@
 #include "sim/faults.h"
 #include "sim/model_gate.h"
 #include "sim/model_idp.h"
+#include "sim/model_signals.h"
 #include "sim/model_store.h"
 #include "sim/model_target.h"
 #include "sim/model_workers.h"
@@ -131,6 +132,7 @@ class World final : public base::Clock {
   std::map<std::string, ModelServer> servers;
   ModelGate gate;
   ModelWorkers workers;
+  std::shared_ptr<ModelTransmitter> transmitter;  ///< of each provider that has signals; null: there is none
   std::uint64_t events = 0;
 
  private:

@@ -72,7 +72,7 @@ class Receiver final : public SignalReceiver {
 Status Receiver::admit(const Secret& authorization) const {
   bool known = false;
   for (const std::string& reference : settings().push_tokens) {
-    const auto secret = shared_->secrets({reference});
+    const auto secret = shared_->secrets(tenant_, {reference});
     if (!secret.ok()) {
       // Where the server keeps things is no stranger's business.
       shared_->log.error("a push token can't be read", {{"tenant", tenant_.str()},
@@ -126,7 +126,7 @@ Result<SecurityEvent> Receiver::verify(std::string_view token, Millis budget) {
 }
 
 Result<Polled> Receiver::poll(const Acknowledged& before, Millis budget) {
-  DP_TRY(Secret token, shared_->secrets(settings().poll_token));
+  DP_TRY(Secret token, shared_->secrets(tenant_, settings().poll_token));
   Request request;
   request.method = "POST";
   request.url = settings().poll_url;

@@ -52,7 +52,7 @@ class Receivers : public ::testing::Test {
   }();
   std::unique_ptr<SignalDriver> driver = make_signal_driver(
       clock, log, [this](const Request& request) { return answer(request); },
-      [this](const core::SecretRef& ref) -> Result<Secret> {
+      [this](const core::TenantId&, const core::SecretRef& ref) -> Result<Secret> {
         const auto it = secrets.find(ref.ref);
         if (it == secrets.end()) return Error{Code::invalid, "secret.file", "/s: no such file"};
         return Secret(it->second);
