@@ -97,6 +97,9 @@ class Maker {
       signals.poll_every = duration();
       signals.opaque_is_person = coin();
     }
+    fill(out.scim.tokens, [&] { return text(); });
+    out.scim.groups = coin();
+    if (coin()) out.scim.subject_from = text();
     fill(out.attributes,
          [&] { return core::MappingRule{text(), text(), static_cast<core::AttributeType>(pick(4)), coin(), text()}; });
     return out;

@@ -81,6 +81,7 @@ void each_reference(const core::IdpSpec& idp, const std::function<void(const std
   for (const auto* text : {&idp.client_secret.ref, &idp.ca_file, &idp.saml.metadata, &idp.saml.metadata_signer})
     with(*text);
   for (const auto& key : idp.saml.sp_keys) with(key);
+  for (const auto& token : idp.scim.tokens) with(token);
   if (!idp.signals) return;
   with(idp.signals->poll_token.ref);
   for (const auto& token : idp.signals->push_tokens) with(token);

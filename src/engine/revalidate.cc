@@ -174,8 +174,12 @@ Status Engine::Impl::revalidated(Turn& turn, const ProviderKey& provider, const 
                                  const idp::Renewed& answer) {
   auto s = session(id);
   Revalidated outcome;
-  std::optional<Error> unknown;
-  if (!answer.who.ok() && answer.who.error().code != Code::ended) unknown = answer.who.error();
+  std::optional<Error> unknown, over;
+  std::optional<core::Identity> who;
+  if (answer.who.ok())
+    who = *answer.who;
+  else
+    (answer.who.error().code == Code::ended ? over : unknown) = answer.who.error();
   const auto then = [&] {
     turn.after.emplace_back([this, provider, id, outcome, unknown] { answered_for(provider, id, unknown, outcome); });
   };
@@ -186,11 +190,17 @@ Status Engine::Impl::revalidated(Turn& turn, const ProviderKey& provider, const 
     then();
     return {};
   }
-  if (!answer.who.ok() && !unknown) {
-    const Error& why = answer.who.error();
+  // What the provider's directory says of them counts now as it did at the sign-in.
+  if (who && who->tenant == s->who.tenant && who->principal() == s->who.principal()) {
+    Status known = consult_directory(turn, *who);
+    if (!known.ok() && known.error().code != Code::denied) return known;
+    if (!known.ok()) over = std::move(known).error();
+  }
+  if (over) {
     outcome.state = Revalidated::State::ended;
-    outcome.why = why.message;
-    DP_CHECK(turn.audit(provider.first, "login.revoked", id.str(), "ok", {{"check", why.check}, {"why", why.message}}));
+    outcome.why = over->message;
+    DP_CHECK(
+        turn.audit(provider.first, "login.revoked", id.str(), "ok", {{"check", over->check}, {"why", over->message}}));
     SessionEnded ended;
     DP_CHECK(end_session(turn, provider.first, id, core::EndReason::signal, provider.second, &ended));
     outcome.grants_ended = static_cast<std::size_t>(ended.grants);
@@ -198,8 +208,8 @@ Status Engine::Impl::revalidated(Turn& turn, const ProviderKey& provider, const 
     return {};
   }
   if (!answer.refresh.empty()) DP_CHECK(keep_refresh(turn, *s, answer.refresh));
-  if (!unknown && answer.who->has_value()) {
-    auto renewed = replace_person(turn, *s, **answer.who);
+  if (!unknown && who) {
+    auto renewed = replace_person(turn, *s, *who);
     if (renewed.ok()) {
       outcome.state = renewed->changed ? Revalidated::State::changed : Revalidated::State::unchanged;
       outcome.grants_ended = renewed->grants_ended;

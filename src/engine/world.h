@@ -20,6 +20,7 @@ struct Catalog {
   std::map<std::string, std::shared_ptr<idp::Driver>> idps;        ///< "oidc"
   std::shared_ptr<idp::SignalDriver> signals;                      ///< beside any of them; null: there is none
   std::map<std::string, std::shared_ptr<target::Driver>> targets;  ///< "pg"
+  idp::SecretSource secrets = {};                                  ///< null: none can be read
 };
 
 /// The limits that a permit's annotations set; refused at apply when malformed or unknown.
