@@ -46,9 +46,6 @@ awaitable<HttpResponse> Api::revalidate_session(Call call) {
   co_return HttpResponse::json(200, view(*answer));
 }
 
-namespace {
-
-/// The texts of a folder, by name.
 base::Result<std::map<std::string, std::string>> files_of(const json::Value& body) {
   const json::Value* files = body.find("files");
   if (files == nullptr || files->as_object() == nullptr)
@@ -60,8 +57,6 @@ base::Result<std::map<std::string, std::string>> files_of(const json::Value& bod
   }
   return texts;
 }
-
-}  // namespace
 
 awaitable<HttpResponse> Api::apply(Call call) {
   const auto body = call.request.json();
@@ -162,6 +157,21 @@ awaitable<HttpResponse> Api::probe_idp(Call call) {
   const auto answer = co_await net::ask<std::string>(*io, std::move(start));
   if (!answer.ok()) co_return problem(answer.error(), call);
   co_return HttpResponse::json(200, json::Object{{"ok", true}, {"message", *answer}});
+}
+
+awaitable<HttpResponse> Api::domains(Call call) {
+  co_return HttpResponse::json(200, view(engine_.domains(call.tenant)));
+}
+
+awaitable<HttpResponse> Api::check_domains(Call call) {
+  auto* io = co_await net::current_io();
+  using Domains = std::vector<engine::DomainInfo>;
+  std::move_only_function<void(engine::Done<Domains>)> start = [this, call](engine::Done<Domains> done) mutable {
+    engine_.check_domains(call.tenant, std::move(done));
+  };
+  const auto domains = co_await net::ask<Domains>(*io, std::move(start), std::chrono::seconds(60));
+  if (!domains.ok()) co_return problem(domains.error(), call);
+  co_return HttpResponse::json(200, view(*domains));
 }
 
 awaitable<HttpResponse> Api::audit(Call call) {

@@ -85,6 +85,10 @@ class Api {
   awaitable<HttpResponse> dispatch(HttpRequest request);
   base::Result<Caller> identify(const HttpRequest& request, const core::TenantId& tenant, Need need) const;
   [[nodiscard]] std::string tenant_url(const core::TenantId& tenant) const;
+  /// The cookie that binds a sign-in to its browser: the one that there is, else a new one.
+  [[nodiscard]] std::string browser_of(const HttpRequest& request) const;
+  /// Sends the browser to the provider, and the cookie with it.
+  [[nodiscard]] HttpResponse to_provider(const engine::LoginBegun& begun, const std::string& browser) const;
   awaitable<HttpResponse> start_login(const Call& call, std::string idp, base::json::Value then);
   awaitable<HttpResponse> finish_login(const Call& call, idp::Callback answer);
   awaitable<HttpResponse> logout_answer(const Call& call, idp::LogoutMessage message);
@@ -132,6 +136,12 @@ class Api {
   awaitable<HttpResponse> check_target(Call call);
   awaitable<HttpResponse> idps(Call call);
   awaitable<HttpResponse> probe_idp(Call call);
+  awaitable<HttpResponse> domains(Call call);
+  awaitable<HttpResponse> check_domains(Call call);
+  // trial.cc
+  awaitable<HttpResponse> begin_test(Call call);
+  awaitable<HttpResponse> idp_test(Call call);
+  awaitable<HttpResponse> enter_test(Call call);
   awaitable<HttpResponse> audit(Call call);
   // scim.cc
   awaitable<HttpResponse> scim(Call call);

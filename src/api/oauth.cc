@@ -90,9 +90,25 @@ HttpResponse Api::failed_page(const Error& error, const HttpRequest& request, st
   return page(net::status_of(error.code), title, failure_body(error, request.request_id));
 }
 
-awaitable<HttpResponse> Api::start_login(const Call& call, std::string idp, json::Value then) {
-  std::string browser = call.request.cookie(browser_cookie(options_.public_url)).value_or("");
+std::string Api::browser_of(const HttpRequest& request) const {
+  std::string browser = request.cookie(browser_cookie(options_.public_url)).value_or("");
   if (!is_token_text(browser, 43, 43)) browser = base::random_token(entropy_, 32);
+  return browser;
+}
+
+HttpResponse Api::to_provider(const engine::LoginBegun& begun, const std::string& browser) const {
+  auto response = begun.form.empty()
+                      ? HttpResponse::redirect(begun.url)
+                      : posting_page("Sign in", "Your organisation's sign-in page comes next.", begun.url, begun.form);
+  net::Cookie cookie(browser_cookie(options_.public_url), browser);
+  cookie.secure = options_.public_url.starts_with("https://");
+  cookie.max_age = base::Seconds(3600);
+  response.add_cookie(cookie);
+  return response;
+}
+
+awaitable<HttpResponse> Api::start_login(const Call& call, std::string idp, json::Value then) {
+  const std::string browser = browser_of(call.request);
   engine::BeginLogin begin{call.tenant,     idp,  tenant_url(call.tenant) + "/idp/" + idp + "/callback", browser,
                            std::move(then), false};
   auto* io = co_await net::current_io();
@@ -102,14 +118,7 @@ awaitable<HttpResponse> Api::start_login(const Call& call, std::string idp, json
       };
   const auto begun = co_await net::ask<engine::LoginBegun>(*io, std::move(start));
   if (!begun.ok()) co_return failed_page(begun.error(), call.request);
-  auto response = begun->form.empty() ? HttpResponse::redirect(begun->url)
-                                      : posting_page("Sign in", "Your organisation's sign-in page comes next.",
-                                                     begun->url, begun->form);
-  net::Cookie cookie(browser_cookie(options_.public_url), browser);
-  cookie.secure = options_.public_url.starts_with("https://");
-  cookie.max_age = base::Seconds(3600);
-  response.add_cookie(cookie);
-  co_return response;
+  co_return to_provider(*begun, browser);
 }
 
 awaitable<HttpResponse> Api::authorize(Call call) {
@@ -118,8 +127,8 @@ awaitable<HttpResponse> Api::authorize(Call call) {
     const auto found = r.query_one(name);
     return found.ok() && *found ? **found : std::string();
   };
-  for (const char* name :
-       {"response_type", "client_id", "redirect_uri", "code_challenge", "code_challenge_method", "state", "idp"})
+  for (const char* name : {"response_type", "client_id", "redirect_uri", "code_challenge", "code_challenge_method",
+                           "state", "idp", "hint"})
     if (const auto found = r.query_one(name); !found.ok()) co_return failed_page(found.error(), r);
   const std::string redirect = value("redirect_uri");
   const auto bad = [&](std::string check, std::string why) {
@@ -142,7 +151,9 @@ awaitable<HttpResponse> Api::authorize(Call call) {
                           r);
   std::string idp = value("idp");
   if (idp.empty() && tenant->idps.size() == 1) idp = tenant->idps.begin()->first;
-  if (idp.empty()) co_return page(200, "Where do you sign in?", chooser_body(*tenant, r));
+  if (idp.empty())
+    co_return page(200, "Where do you sign in?",
+                   chooser_body(*tenant, r, engine_.suggested_idp(call.tenant, value("hint"))));
   const json::Object then{
       {"kind", "code"}, {"redirect_uri", redirect}, {"state", value("state")}, {"challenge", value("code_challenge")}};
   co_return co_await start_login(call, idp, then);
@@ -198,6 +209,9 @@ awaitable<HttpResponse> Api::finish_login(const Call& call, idp::Callback answer
       };
   const auto finished = co_await net::ask<engine::LoginFinished>(*io, std::move(start), std::chrono::seconds(40));
   if (!finished.ok()) co_return failed_page(finished.error(), call.request);
+  if (finished->test)
+    co_return page(200, "The test has ended",
+                   "<p>Nobody was signed in. Go back to the terminal: what came of it is shown there.</p>");
   if (!finished->redirect.empty()) co_return HttpResponse::redirect(finished->redirect);
   if (finished->confirm.empty()) co_return device_signed_in(finished->display);
   const std::string idp = call.args.at(0);

@@ -60,15 +60,31 @@ net::HttpResponse posting_page(std::string_view title, std::string_view sentence
   return net::HttpResponse::html(200, html_page(title, body + "</script>"), csp);
 }
 
-std::string chooser_body(const engine::Tenant& tenant, const net::HttpRequest& request) {
-  std::string out = "<p>";
+std::string chooser_body(const engine::Tenant& tenant, const net::HttpRequest& request,
+                         const std::optional<std::string>& suggested) {
+  net::Pairs kept = request.query;
+  std::erase_if(kept, [](const auto& field) { return field.first == "hint" || field.first == "idp"; });
+  std::string first;
+  std::string all;
+  bool domains = false;
   for (const auto& idp : tenant.spec.idps) {
-    net::Pairs query = request.query;
+    domains = domains || !idp.domains.empty();
+    net::Pairs query = kept;
     query.emplace_back("idp", idp.name);
-    out += "<a class=\"idp\" href=\"?" + html_escape(net::encode_query(query)) + "\">" +
-           html_escape(idp.display.empty() ? idp.name : idp.display) + "</a>";
+    const std::string link = "<a class=\"idp\" href=\"?" + html_escape(net::encode_query(query)) + "\">" +
+                             html_escape(idp.display.empty() ? idp.name : idp.display) + "</a>";
+    if (suggested == idp.name) first = "<p>People of that domain sign in at</p><p>" + link + "</p><p>Others:</p>";
+    all += link;
   }
-  return out + "</p>";
+  std::string out = first + "<p>" + all + "</p>";
+  if (!domains) return out;
+  out += "<form method=\"get\">";
+  for (const auto& [name, value] : kept)
+    out += "<input type=\"hidden\" name=\"" + html_escape(name) + "\" value=\"" + html_escape(value) + "\">";
+  return out +
+         "<p><label>Or your e-mail address, or its domain: <input name=\"hint\" maxlength=\"320\" "
+         "autocomplete=\"email\" "
+         "required></label> <button>Find mine</button></p></form>";
 }
 
 std::string device_body(const engine::Tenant* tenant, std::string_view user_code) {

@@ -25,8 +25,7 @@ json::Value view(const engine::Revalidated& answer) {
 }
 
 json::Value view(const engine::LoginSession& s) {
-  json::Array groups;
-  for (const auto& group : s.who.groups) groups.emplace_back(group);
+  json::Array groups(s.who.groups.begin(), s.who.groups.end());
   json::Object out{{"id", s.id.str()},
                    {"tenant", s.who.tenant.str()},
                    {"principal", s.who.principal()},
@@ -143,6 +142,50 @@ json::Value view(const engine::Applied& a) {
                       {"problems", view(a.problems)},
                       {"warnings", strings(a.warnings)},
                       {"grants_ended", static_cast<std::int64_t>(a.grants_ended)}};
+}
+
+json::Value view(const engine::Trial& t) {
+  constexpr std::string_view states[] = {"waiting", "passed", "failed"};
+  json::Object out{{"id", t.id},
+                   {"state", states[static_cast<int>(t.state)]},
+                   {"ends_at", base::to_rfc3339(t.ends_at)},
+                   {"warnings", strings(t.warnings)}};
+  if (!t.problems.empty()) out.set("problems", view(t.problems));
+  if (t.error)
+    out.set("error", json::Object{{"check", t.error->check}, {"message", t.error->message}, {"hint", t.error->hint}});
+  if (!t.claims.is_null()) out.set("claims", t.claims);
+  if (t.state != engine::Trial::State::passed) return out;
+  json::Object who{{"principal", t.who.principal()},
+                   {"display", t.who.display},
+                   {"groups", json::Array(t.who.groups.begin(), t.who.groups.end())},
+                   {"attributes", core::to_json(t.who.attributes)},
+                   {"acr", t.who.acr},
+                   {"amr", strings(t.who.amr)}};
+  if (t.who.auth_time > base::WallTime{}) who.set("auth_time", base::to_rfc3339(t.who.auth_time));
+  out.set("identity", std::move(who));
+  out.set("session_ends_at", base::to_rfc3339(t.session_ends_at));
+  json::Array roles;
+  for (const auto& role : t.roles) roles.push_back(view(role, nullptr));
+  out.set("roles", std::move(roles));
+  out.set("administers", t.administers);
+  return out;
+}
+
+json::Value view(const std::vector<engine::DomainInfo>& domains) {
+  json::Array out;
+  for (const auto& d : domains) {
+    json::Object one{{"domain", d.domain},
+                     {"idp", d.idp},
+                     {"state", d.proven_at ? "proven" : "unproven"},
+                     {"record", d.name},
+                     {"value", d.value}};
+    if (d.proven_at) one.set("proven_at", base::to_rfc3339(*d.proven_at));
+    if (d.holds_until) one.set("holds_until", base::to_rfc3339(*d.holds_until));
+    if (d.looked_at) one.set("looked_at", base::to_rfc3339(*d.looked_at));
+    if (!d.why.empty()) one.set("why", d.why);
+    out.push_back(std::move(one));
+  }
+  return json::Object{{"domains", std::move(out)}};
 }
 
 }  // namespace daypass::api

@@ -6,9 +6,6 @@
 #include "target/postgres/postgres.h"
 
 namespace daypass::app {
-namespace {
-
-/// Binds an identity provider's only way out to the egress-guarded client.
 idp::Fetch guarded(net::HttpFetcher& fetcher) {
   return [&fetcher](const idp::Request& r) -> base::Result<idp::Reply> {
     net::HttpFetch fetch(r.method, r.url);
@@ -28,8 +25,6 @@ idp::Fetch guarded(net::HttpFetcher& fetcher) {
     return idp::Reply{reply.status, reply.media_type(), std::move(reply.body)};
   };
 }
-
-}  // namespace
 
 engine::Catalog make_catalog(const base::Clock& clock, base::Entropy& entropy, const base::Log& log,
                              net::HttpFetcher& fetcher, const idp::SecretSource& secrets, const std::string& instance) {

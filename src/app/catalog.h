@@ -3,9 +3,13 @@
 
 #include "base/log.h"
 #include "engine/world.h"
+#include "idp/fetch.h"
 #include "net/http_client.h"
 
 namespace daypass::app {
+
+/// Binds an identity provider's only way out to the egress-guarded client, which outlives it.
+idp::Fetch guarded(net::HttpFetcher& fetcher);
 
 /// `fetcher`, `clock`, `entropy` and `log` outlive the catalog.
 engine::Catalog make_catalog(const base::Clock& clock, base::Entropy& entropy, const base::Log& log,

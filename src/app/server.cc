@@ -13,6 +13,7 @@
 #include "app/secrets.h"
 #include "engine/workers.h"
 #include "gate/postgres_gate.h"
+#include "net/dns.h"
 #include "net/http_server.h"
 #include "net/io.h"
 #include "net/tls.h"
@@ -42,7 +43,8 @@ struct Server::Impl {
         workers(vault, clock, log, {}),
         engine(engine::Engine::Ports{*store, clock, entropy, log, gate, workers, vault,
                                      make_catalog(clock, entropy, log, client, secrets(), keys.instance),
-                                     c.data_dir + "/secrets", keys.instance}) {
+                                     c.data_dir + "/secrets", keys.instance, std::chrono::milliseconds(500), 4096,
+                                     net::txt_records}) {
     gate.attach(engine);
     workers.report_to(engine);
   }

@@ -295,6 +295,25 @@ Verdict idp_name(std::string_view text) {
   return Complaint{"must be 1 to 31 of a-z, 0-9 and -, beginning with a letter or digit, not " + shown(text), {}};
 }
 
+Verdict mail_domain(std::string_view text) {
+  // Anybody has an address there: none of them says which organisation somebody is from.
+  constexpr auto everybodys = std::to_array<std::string_view>(
+      {"126.com",      "163.com",        "aol.com",   "daum.net",       "duck.com",    "fastmail.com", "free.fr",
+       "freenet.de",   "gmail.com",      "gmx.at",    "gmx.ch",         "gmx.com",     "gmx.de",       "gmx.net",
+       "google.com",   "googlemail.com", "hey.com",   "hotmail.co.uk",  "hotmail.com", "hotmail.de",   "hotmail.fr",
+       "icloud.com",   "libero.it",      "live.com",  "mac.com",        "mail.com",    "mail.ru",      "me.com",
+       "msn.com",      "naver.com",      "orange.fr", "outlook.com",    "outlook.de",  "outlook.fr",   "pm.me",
+       "proton.me",    "protonmail.com", "qq.com",    "rediffmail.com", "seznam.cz",   "t-online.de",  "tuta.com",
+       "tutanota.com", "web.de",         "wp.pl",     "yahoo.co.jp",    "yahoo.co.uk", "yahoo.com",    "yahoo.de",
+       "yahoo.fr",     "yandex.com",     "yandex.ru", "ymail.com",      "zoho.com"});
+  if (!is_dns_name(text) || is_ip(text) || text.find('.') == std::string_view::npos)
+    return Complaint{"must list domains, not " + shown(text), "lower case, without @, like example.com"};
+  if (std::find(everybodys.begin(), everybodys.end(), text) != everybodys.end() || text.ends_with(".onmicrosoft.com"))
+    return Complaint{"can't list " + shown(text) + ", where anybody may have an address",
+                     "list domains that your organisation owns"};
+  return std::nullopt;
+}
+
 Verdict client_id(std::string_view text) {
   if (auto bad = between_1_and(text, 255)) return bad;
   // RFC 6749 appendix A.1.

@@ -66,6 +66,8 @@ Verdict fingerprint(std::string_view text);
 Verdict fetch_url(std::string_view text);
 Verdict egress_host(std::string_view text);
 Verdict idp_name(std::string_view text);
+/// Of e-mail addresses, and nobody's who gives addresses to everybody.
+Verdict mail_domain(std::string_view text);
 Verdict client_id(std::string_view text);
 Verdict scope(std::string_view text);
 Verdict secret_ref(std::string_view text);

@@ -98,16 +98,17 @@ base::Result<std::string> read_file(const std::string& path) {
 base::Result<std::map<std::string, std::string>> read_folder(const std::string& path) {
   std::map<std::string, std::string> out;
   DP_CHECK(list(path, "", false, out));
-  std::error_code ec;
-  const fs::path policies = fs::path(path) / "policies";
-  const fs::file_status status = fs::status(policies, ec);
-  if (status.type() == fs::file_type::not_found) return out;
-  DP_CHECK(list(policies, "policies/", true, out));
-  // A folder inside policies/ is not descended into; a policy in it must not be passed over in silence either.
-  for (fs::directory_iterator it(policies, ec); !ec && it != fs::directory_iterator(); it.increment(ec)) {
-    const std::string name = it->path().filename().string();
-    std::error_code ignored;
-    if (!name.starts_with('.') && it->is_directory(ignored)) out["policies/" + name + "/"] = "";
+  for (const std::string prefix : {"idps/", "policies/"}) {
+    std::error_code ec;
+    const fs::path folder = fs::path(path) / prefix;
+    if (fs::status(folder, ec).type() == fs::file_type::not_found) continue;
+    DP_CHECK(list(folder, prefix, prefix == "policies/", out));
+    // A folder in there is not descended into; what is in it must not be passed over in silence either.
+    for (fs::directory_iterator it(folder, ec); !ec && it != fs::directory_iterator(); it.increment(ec)) {
+      const std::string name = it->path().filename().string();
+      std::error_code ignored;
+      if (!name.starts_with('.') && it->is_directory(ignored)) out[prefix + name + "/"] = "";
+    }
   }
   return out;
 }

@@ -301,6 +301,13 @@ constexpr auto keys = std::to_array<Key<I>>({
      "[\"sso.corp.internal\"]",
      strings<&I::allowed_hosts, check::egress_host, 16>,
      "Hosts of this provider that may have a private address. Others must be on the internet."},
+    {"domains",
+     "strings",
+     {"[]"},
+     "[\"example.com\"]",
+     strings<&I::domains, check::mail_domain, 32>,
+     "Domains of e-mail addresses for which the sign-in page suggests this provider, exactly these, once each is proven "
+     "to be the tenant's by DNS: `daypass idp domains` shows the record. One owner for each, over all tenants."},
     {"session_max",
      "duration",
      {"\"12h\""},

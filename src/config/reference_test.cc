@@ -196,11 +196,15 @@ TEST_F(Folder, IsReadAsItsParserWants) {
   write("policies/p.cedar", "g");
   write("policies/typo.ceder", "h");
   write("policies/deep/q.cedar", "i");
+  write("idps/corp.toml", "j");
+  write("idps/corp.pem", "k");
+  write("idps/deep/other.toml", "l");
   const auto files = read_folder(path_);
   ASSERT_TRUE(files.ok()) << files.error().message;
   const std::map<std::string, std::string> expected{{"tenant.toml", "a"},         {"more.toml", "b"},
                                                     {"stray.cedar", "f"},         {"policies/p.cedar", "g"},
-                                                    {"policies/typo.ceder", "h"}, {"policies/deep/", ""}};
+                                                    {"policies/typo.ceder", "h"}, {"policies/deep/", ""},
+                                                    {"idps/corp.toml", "j"},      {"idps/deep/", ""}};
   EXPECT_EQ(*files, expected);
 }
 

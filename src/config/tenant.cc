@@ -90,7 +90,16 @@ class TenantParser {
 
   void idp(Reader& r, const Node& table) {
     auto spec = read_idp(r, table);
-    if (claim(r, table, "idp", spec.name, idps_)) out_.idps.push_back(std::move(spec));
+    if (!claim(r, table, "idp", spec.name, idps_)) return;
+    // One domain leads to one provider; the first keeps it.
+    const Entry* entry = table.find("domains");
+    for (std::size_t i = 0; i < spec.domains.size(); ++i) {
+      const Place at = i < entry->value.items.size() ? entry->value.items[i].place : entry->value.place;
+      const auto [first, fresh] = domains_.emplace(spec.domains[i], Source{r.file(), at});
+      if (!fresh)
+        r.problem(at, "there is a second domain " + shown(spec.domains[i]), "the first is at " + first->second.str());
+    }
+    out_.idps.push_back(std::move(spec));
   }
   void target(Reader& r, const Node& table) {
     auto spec = read_target(r, table);
@@ -105,7 +114,7 @@ class TenantParser {
   core::TenantSpec& out_;
   Sink& sink_;
   std::map<std::string, std::size_t> counts_;
-  std::map<std::string, Source> idps_, targets_, roles_;
+  std::map<std::string, Source> idps_, targets_, roles_, domains_;
   bool complete_ = true;
 };
 
@@ -120,6 +129,11 @@ FileKind kind_of(std::string_view name) {
     const bool deeper = name.find('/', 9) != std::string_view::npos;
     if (!deeper && name.ends_with(".cedar")) return FileKind::policy;
     return name.ends_with(".md") ? FileKind::ignored : FileKind::misplaced;
+  }
+  if (name.starts_with("idps/")) {
+    const bool deeper = name.find('/', 5) != std::string_view::npos;
+    if (deeper) return FileKind::misplaced;
+    if (name.ends_with(".toml")) return FileKind::toml;
   }
   if (!nested && name.ends_with(".toml")) return FileKind::toml;
   const std::string small = lower(name);
@@ -178,7 +192,7 @@ Parsed<core::TenantSpec> parse_tenant(const core::TenantId& tenant, const std::m
           break;
         case FileKind::misplaced:
           sink.add({name, 0, 0, "the file is not read",
-                    "tables belong into *.toml in the folder itself, policies into policies/*.cedar"});
+                    "tables belong into *.toml in the folder itself or in idps/, policies into policies/*.cedar"});
           break;
         case FileKind::unprintable:
           sink.add({{}, 0, 0, "a file's name is too long or holds characters that can't be shown", "rename it"});

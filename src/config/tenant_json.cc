@@ -81,6 +81,7 @@ void members(V& v, Ref<V, core::IdpSpec> idp) {
   v("session_max_ms", idp.session_max);
   v.later("revalidate_ms", idp.revalidate);
   v.later("consent", idp.consent);
+  v.optional("domains", idp.domains);
   if (idp.protocol == "saml") members(v, idp.saml);
   v("signals", idp.signals);
   v.optional("scim", idp.scim);
@@ -144,6 +145,10 @@ class Writer {
   void operator()(const char* name, const core::Attributes& a) { out_.insert_new(name, core::to_json(a)); }
   void operator()(const char* name, const std::vector<std::string>& list) {
     out_.insert_new(name, json::Array(list.begin(), list.end()));
+  }
+  /// Younger than what is stored already: it is there when there is any.
+  void optional(const char* name, const std::vector<std::string>& list) {
+    if (!list.empty()) (*this)(name, list);
   }
   template <class E, class Words>
   void operator()(const char* name, const E& value, const Words& words) {
@@ -262,6 +267,9 @@ class ShapeReader {
       else
         fail(name, "holds something else than strings");
     });
+  }
+  void optional(const char* name, std::vector<std::string>& list) {
+    if (from_.find(name) != nullptr) (*this)(name, list);
   }
   template <class E, class Words>
   void operator()(const char* name, E& value, const Words& words) {

@@ -87,6 +87,7 @@ class Maker {
     out.revalidate = duration();
     out.consent = coin();
     fill(out.scopes, [&] { return text(); });
+    fill(out.domains, [&] { return text(); });
     fill(out.allowed_hosts, [&] { return text(); });
     if (coin()) {
       core::SignalsSpec& signals = out.signals.emplace();

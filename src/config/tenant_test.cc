@@ -609,15 +609,51 @@ TEST(TenantFolder, CollectsPoliciesInFileNameOrder) {
 TEST(TenantFolder, PassesOverNothingThatLooksLikePolicy) {
   for (const char* misplaced :
        {"read.cedar", "policies/read.ceder", "policies/a/b.cedar", "policy/a.cedar", "sub/tenant.toml",
-        "policies/tenant.toml", "policies/a.CEDAR", "b.TOML", "policies/a.cedar~", "policies/a/"})
+        "policies/tenant.toml", "policies/a.CEDAR", "b.TOML", "policies/a.cedar~", "policies/a/", "idps/a.cedar",
+        "idps/b.TOML", "idps/deep/a.toml", "idps/deep/"})
     EXPECT_THAT(rendered(parse_tenant(tenant, Files{{"tenant.toml", ""}, {misplaced, "x"}}).problems),
                 ElementsAre(HasSubstr(std::string(misplaced) + ": the file is not read")))
         << misplaced;
-  for (const char* other :
-       {"README.md", "policies/README.md", ".tenant.toml.swp", "policies/.a.cedar", ".git/x.toml", "ca.pem"})
+  for (const char* other : {"README.md", "policies/README.md", ".tenant.toml.swp", "policies/.a.cedar", ".git/x.toml",
+                            "ca.pem", "idps/README.md", "idps/corp.pem", "idps/.corp.toml.swp"})
     EXPECT_TRUE(parse_tenant(tenant, Files{{"tenant.toml", ""}, {other, "x"}}).ok()) << other;
   EXPECT_FALSE(parse_tenant(tenant, Files{{"tenant.toml", ""}, {"policies/a\n.cedar", "x"}}).ok());
   EXPECT_FALSE(parse_tenant(tenant, Files{{"tenant.toml", ""}, {"policies/\xff.cedar", "x"}}).ok());
+}
+
+TEST(TenantFolder, IdentityProvidersMayHaveAFileEach) {
+  const auto parsed = parse_tenant(tenant, Files{{"idps/corp.toml", idp}, {"tenant.toml", target + role}});
+  ASSERT_THAT(rendered(parsed.problems), IsEmpty());
+  EXPECT_EQ(parsed.value.idps.at(0).name, "corp");
+  EXPECT_THAT(rendered(parse_tenant(tenant, Files{{"idps/a.toml", idp + "isuer = 1\n"}}).problems),
+              ElementsAre(HasSubstr("idps/a.toml:")));
+}
+
+TEST(Tenant, DomainsAreAnOrganisationsOwn) {
+  EXPECT_THAT(idp_with("domains = [\"example.com\", \"mail.example.org\"]\n").domains,
+              ElementsAre("example.com", "mail.example.org"));
+  const std::vector<std::pair<const char*, const char*>> table{
+      {"gmail.com", "can't list \"gmail.com\", where anybody may have an address, list domains that your organisation"},
+      {"outlook.com", "where anybody may have an address"},
+      {"corp.onmicrosoft.com", "where anybody may have an address"},
+      {"Example.com", "must list domains, not \"Example.com\", lower case, without @, like example.com"},
+      {"dana@example.com", "must list domains"},
+      {"example", "must list domains"},
+      {"10.0.0.1", "must list domains"},
+      {"*.example.com", "must list domains"},
+      {"example.com.", "must list domains"},
+      {"", "must list domains"}};
+  for (const auto& [domain, message] : table)
+    EXPECT_THAT(problems_of(idp + "domains = [\"" + domain + "\"]\n"), ElementsAre(HasSubstr(message))) << domain;
+  const std::string other =
+      "[[idp]]\nname = \"b\"\nissuer = \"https://b.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\n";
+  EXPECT_THAT(rendered(parse_tenant(tenant, Files{{"a.toml", other + "domains = [\"example.com\"]\n"},
+                                                  {"b.toml",
+                                                   "[[idp]]\nname = \"c\"\nissuer = \"https://c.example\"\nclient_id "
+                                                   "= \"x\"\nclient_auth = \"none\"\ndomains = "
+                                                   "[\"example.org\",\n\"example.com\"]\n"}})
+                           .problems),
+              ElementsAre("b.toml:7: there is a second domain \"example.com\", the first is at a.toml:6"));
 }
 
 TEST(TenantFolder, NeedsATable) {

@@ -95,6 +95,7 @@ struct IdpSpec {
   Millis session_max = std::chrono::hours(12);
   Millis revalidate = std::chrono::minutes(5);  ///< how often a refresh token is used to ask after somebody
   bool consent = false;                         ///< prompt=consent: some give a refresh token only then
+  std::vector<std::string> domains;  ///< of e-mail addresses, for which the sign-in page suggests it once proven
   SamlSpec saml;
   std::optional<SignalsSpec> signals;
   ScimSpec scim;

@@ -556,6 +556,11 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
       case Timer::Kind::sweep:
         if (const Status swept = p.store.sweep(now_, 1000); !swept.ok())
           p.log.warn("sweep failed", {{"check", swept.error().check}});
+        trials.sweep(p.clock.mono());
+        timers.emplace(now_ + std::chrono::minutes(1), std::move(timer));
+        break;
+      case Timer::Kind::domains:
+        look_for_due_proofs(now_);
         timers.emplace(now_ + std::chrono::minutes(1), std::move(timer));
         break;
       case Timer::Kind::retry:

@@ -10,6 +10,8 @@
 //   scim.cc     people and groups that a provider tells us of
 //   recover.cc  after a restart                    reconcile.cc  compare targets with the store
 //   simulate.cc replay recorded decisions under another folder
+//   trial.cc    sign in at an identity provider that is not applied yet
+//   domains.cc  domains that are proven to be a tenant's
 //   turn.h      one batch: one transaction, a savepoint per event, effects after the commit; cuts before it
 #pragma once
 
@@ -91,6 +93,7 @@ struct LoginFinished {
   std::string display;
   std::string principal = {};
   std::string confirm = {};  ///< not empty: nobody is signed in yet, confirm_login() with this does it
+  bool test = false;         ///< of an identity provider: nobody is signed in, and whoever began it is told
 };
 /// A login that was ended by its owner.
 struct LoggedOut {
@@ -102,6 +105,43 @@ struct LoggedOut {
 struct ProviderLogout {
   idp::LogoutOutcome outcome = idp::LogoutOutcome::unsaid;
   std::string why;
+};
+/// A test of an identity provider: one sign-in, of which nothing is kept.
+struct BeginTrial {
+  core::TenantId tenant;
+  std::string idp;
+  std::optional<std::map<std::string, std::string>> files;  ///< of a folder; nullopt: the tenant as it is applied
+  std::string redirect_uri;                                 ///< the identity provider's, ours
+  std::string owner;                                        ///< who alone may look: a session's id, or "operator"
+  std::string actor;
+};
+struct Trial {
+  enum class State : std::uint8_t { waiting, passed, failed };
+  std::string id, key;  ///< to look at it; for the browser
+  State state = State::waiting;
+  base::WallTime ends_at{};               ///< until when the browser may come
+  std::vector<config::Problem> problems;  ///< not empty: nothing was begun
+  std::vector<std::string> warnings;
+  std::optional<base::Error> error;  ///< of a failed one: the first check that failed
+  base::json::Value claims;          ///< verified; null when it did not get so far
+  core::Identity who;                ///< what they are mapped to
+  base::WallTime session_ends_at{};
+  std::vector<core::RoleDecision> roles;  ///< that it would give
+  bool administers = false;
+};
+/// A domain that an identity provider lists, and whether it is proven to be the tenant's.
+struct DomainInfo {
+  std::string domain, idp;
+  std::string name, value;                    ///< of the TXT record that proves it
+  std::optional<base::WallTime> proven_at;    ///< last; nullopt: it suggests nothing
+  std::optional<base::WallTime> holds_until;  ///< when it is not found again until then
+  std::optional<base::WallTime> looked_at;
+  std::string why;  ///< what was wrong when it was looked for last; empty: nothing
+};
+/// A browser that comes for a test.
+struct TrialEntry {
+  std::string actor;  ///< who is told what the provider says
+  LoginBegun begun;
 };
 /// What became of a login session when its person was replaced by what is known of them now.
 struct Renewal {
@@ -214,6 +254,7 @@ class Engine final : public Access {
     std::string instance;  ///< 6 characters of [a-z0-9], this installation's mark on targets
     base::Millis turn_wait = std::chrono::milliseconds(500);
     int scram_rounds = 4096;  ///< of credentials; RFC 7677 asks for 4096 at least, a simulator for one
+    TxtLookup txt = {};       ///< none: no domain is ever proven
   };
   explicit Engine(Ports ports);
   ~Engine() override;
@@ -252,6 +293,16 @@ class Engine final : public Access {
   /// One use; PKCE verifier and redirect URI must fit. Errors: "token.code", "token.pkce", "token.redirect_uri".
   void redeem_code(core::TenantId tenant, std::string code, std::string pkce_verifier, std::string redirect_uri,
                    Done<Token> done);
+  /// Begins a test (trial.cc); what the provider answers comes to finish_login. Who may refer to what is as for
+  /// apply(). Errors: "idp.unknown", "idp_test.too_many".
+  void begin_trial(BeginTrial what, Done<Trial> done);
+  /// Where the browser goes that has the test's key; `browser` is its cookie, nullopt only asks who began it. Any
+  /// thread; never blocks. Errors: "idp_test.unknown", "login.browser".
+  Result<TrialEntry> enter_trial(const core::TenantId& tenant, const std::string& idp, std::string_view key,
+                                 const std::optional<std::string>& browser);
+  /// How a test stands, for whoever began it. Any thread; never blocks. Error: "idp_test.unknown".
+  Result<Trial> trial(const core::TenantId& tenant, const std::string& idp, const std::string& id,
+                      const std::string& owner);
   void start_device(core::TenantId tenant, Done<DeviceStarted> done);
   /// Whether a user code waits for somebody to sign in. Error: "device.user_code".
   void find_device(core::TenantId tenant, std::string user_code, Done<bool> done);
@@ -337,6 +388,12 @@ class Engine final : public Access {
                 Done<Simulated> done);
   /// Any thread; compiled from the store at first use. Null: there is none, or nothing was applied yet.
   std::shared_ptr<const Tenant> tenant(const core::TenantId& id);
+  /// The provider that a proven domain leads to; `typed` is an address, of which only the domain is looked at, or a
+  /// domain. Any thread; never blocks.
+  std::optional<std::string> suggested_idp(const core::TenantId& tenant, std::string_view typed);
+  std::vector<DomainInfo> domains(const core::TenantId& tenant);  ///< any thread
+  /// Looks for the proofs in DNS now (domains.cc), and says how they stand.
+  void check_domains(core::TenantId tenant, Done<std::vector<DomainInfo>> done);
   void check_target(core::TenantId tenant, core::TargetId target, Done<std::vector<target::Finding>> done);
   void probe_idp(core::TenantId tenant, std::string idp, Done<std::string> done);
 

@@ -78,6 +78,10 @@ std::shared_ptr<idp::IdentityProvider> provider_of(Engine::Impl& impl, const cor
   return world == nullptr || !world->idps.contains(idp) ? nullptr : world->idps.at(idp);
 }
 
+std::string hash_key(std::string_view secret) {
+  return base::hex_encode(crypto::sha256(secret));
+}
+
 std::string session_body(const LoginSession& s) {
   json::Object out{{"v", 1},
                    {"identity", core::to_json(s.who)},
@@ -185,26 +189,32 @@ Status refuse_signed_out(Turn& turn, const core::TenantId& tenant, const idp::Fi
 
 }  // namespace
 
-Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin& what, const json::Value& then,
-                               const idp::Finished& verified, base::Millis session_max, WallTime arrived) {
-  core::Identity who = verified.identity;
-  if (!impl.serves(what.tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
+Result<WallTime> accept_identity(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified,
+                                 base::Millis session_max, WallTime arrived) {
   for (const auto& [key, until] : verified.once) {
-    DP_TRY(const bool first, turn.tx.use_once(what.tenant, what.idp + " " + key, until, turn.now));
+    DP_TRY(const bool first, turn.tx.use_once(tenant, verified.identity.idp + " " + key, until, turn.now));
     if (!first)
       return Error{Code::denied, "login.replayed", "this answer of the identity provider was used already",
                    "start again with daypass login"};
   }
-  DP_CHECK(refuse_signed_out(turn, what.tenant, verified, arrived));
+  DP_CHECK(refuse_signed_out(turn, tenant, verified, arrived));
+  WallTime ends_at = turn.now + session_max;
+  if (verified.identity.not_after) ends_at = std::min(ends_at, *verified.identity.not_after);
+  if (ends_at <= turn.now)
+    return Error{Code::denied, "login.not_after", "the identity provider says this sign-in is over already"};
+  return ends_at;
+}
+
+Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin& what, const json::Value& then,
+                               const idp::Finished& verified, base::Millis session_max, WallTime arrived) {
+  core::Identity who = verified.identity;
+  if (!impl.serves(what.tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
   DP_CHECK(impl.consult_directory(turn, who));
   LoginSession s;
   s.id = core::new_session_id(impl.p.entropy);
   s.who = who;
   s.started_at = turn.now;
-  s.ends_at = turn.now + session_max;
-  if (who.not_after) s.ends_at = std::min(s.ends_at, *who.not_after);
-  if (s.ends_at <= turn.now)
-    return Error{Code::denied, "login.not_after", "the identity provider says this sign-in is over already"};
+  DP_TRY(s.ends_at, accept_identity(turn, what.tenant, verified, session_max, arrived));
   s.client = then.string_or("kind") == "device" ? "device" : "cli";
   turn.actor = who.principal();
   LoginFinished finished;
@@ -306,6 +316,9 @@ Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::Tena
 
 void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
   Impl& impl = *impl_;
+  if (const std::string state = what.callback.state(); !state.empty())
+    if (auto test = impl.trials.take(what.tenant, hash_key(state), impl.p.clock.mono()))
+      return impl.finish_trial(std::move(test), std::move(what), std::move(done));
   auto answer = std::make_shared<Done<LoginFinished>>(std::move(done));
   const auto fail = [&impl, what, answer](Error e) {
     impl.metrics.logins_failed.fetch_add(1, std::memory_order_relaxed);

@@ -26,6 +26,10 @@ using core::GrantId;
 template <class T>
 using Done = std::move_only_function<void(Result<T>)>;
 
+/// The TXT records at a name in DNS, as base::Error "dns.none" and others tell why there are none. Blocks: from a
+/// worker.
+using TxtLookup = std::function<Result<std::vector<std::string>>(const std::string& name)>;
+
 /// How long a live connection may go on, on the boot clock: the latest, over `windows`, of the earlier of `ends_at` and
 /// last client message + `idle`. Kept by each gate session, so that a stuck engine ends nothing late.
 struct Lease {

@@ -63,6 +63,7 @@ Status Engine::recover() {
   const Status read = impl.p.store.transact([&](store::Tx& tx) -> Status {
     grants.clear();
     DP_CHECK(impl.load_registry(tx, now));
+    DP_CHECK(impl.load_domains(tx, now));
     for (const auto& [tenant, entry] : impl.registry) DP_CHECK(load_logins(impl, tx, tenant, now));
     store::Selector all;
     DP_TRY(grants, tx.grants(all));
@@ -111,6 +112,11 @@ Status Engine::recover() {
       now + std::chrono::minutes(1),
       Impl::Timer{.kind = Impl::Timer::Kind::sweep, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
   impl.want_polls_of_sessions({});
+  if (impl.p.txt)
+    impl.timers.emplace(
+        now + std::chrono::minutes(1),
+        Impl::Timer{
+            .kind = Impl::Timer::Kind::domains, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
   impl.recovered = true;
   return {};
 }

@@ -119,6 +119,17 @@ void check_targets(const Tenant& tenant, Applied& out, Servers& servers) {
 
 }  // namespace
 
+Compiled Engine::Impl::compile_folder(const core::TenantId& tenant_id, const std::map<std::string, std::string>& files,
+                                      const std::string& actor, const std::shared_ptr<const Tenant>& before) const {
+  auto parsed = config::parse_tenant(tenant_id, files);
+  if (parsed.ok() && actor != operator_actor) {
+    const core::TenantSpec none{.tenant = tenant_id, .idps = {}, .targets = {}, .roles = {}, .policies = {}};
+    confine(before == nullptr ? none : before->spec, parsed.value, parsed.problems);
+  }
+  if (!parsed.ok()) return Compiled{nullptr, std::move(parsed.problems), {}};
+  return compile(std::move(parsed.value), p.catalog, before.get());
+}
+
 void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> files, std::string actor, bool dry_run,
                    Done<Applied> done) {
   Impl& impl = *impl_;
@@ -167,6 +178,7 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
               turn.actor = actor;
               DP_CHECK(turn.put_document(tenant_id, doc_spec, "current", json::dump(config::to_json(world->spec)), {}));
               DP_CHECK(claim_servers(turn, tenant_id, *servers));
+              DP_CHECK(impl.release_domains(turn, tenant_id, &world->spec));
               json::Array changes;
               for (const auto& line : result.plan) changes.emplace_back(line);
               DP_CHECK(turn.audit(tenant_id, "tenant.applied", tenant_id.str(), "ok",
@@ -183,6 +195,7 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
                 }
                 impl.reconcile(tenant_id, world);
                 impl.want_polls_of_sessions(tenant_id);
+                impl.look_for_due_proofs(impl.now());
               });
               return result;
             });

@@ -99,18 +99,8 @@ void Engine::simulate(core::TenantId tenant_id, std::map<std::string, std::strin
                       Done<Simulated> done) {
   Impl& impl = *impl_;
   Simulated out;
-  auto parsed = config::parse_tenant(tenant_id, files);
-  if (!parsed.ok()) {
-    out.problems = std::move(parsed.problems);
-    return done(std::move(out));
-  }
   const auto before = impl.tenant(tenant_id);
-  if (actor != operator_actor) {
-    const core::TenantSpec none{.tenant = tenant_id, .idps = {}, .targets = {}, .roles = {}, .policies = {}};
-    impl.confine(before == nullptr ? none : before->spec, parsed.value, out.problems);
-    if (!out.problems.empty()) return done(std::move(out));
-  }
-  Compiled compiled = compile(std::move(parsed.value), impl.p.catalog, before.get());
+  Compiled compiled = impl.compile_folder(tenant_id, files, actor, before);
   for (const auto& warning : compiled.warnings) out.warnings.push_back(warning.render());
   if (compiled.tenant == nullptr) {
     out.problems = std::move(compiled.problems);

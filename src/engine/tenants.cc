@@ -291,7 +291,10 @@ void Engine::delete_tenant(core::TenantId id, std::string actor, Done<TenantInfo
       DP_CHECK(turn.apply(grant_id, core::event::End{core::EndReason::admin, actor}));
     }
     turn.last = true;
-    turn.after.emplace_back([&impl, id] { impl.post(impl.purge_event(id)); });
+    turn.after.emplace_back([&impl, id] {
+      impl.trials.forget(id);
+      impl.post(impl.purge_event(id));
+    });
     found.info.grants = left;
     return found.info;
   });
@@ -336,6 +339,7 @@ Engine::Impl::Event Engine::Impl::purge_event(core::TenantId id, bool forgotten)
       if (servers.size() < 500) break;
       after = servers.back().key;
     }
+    DP_CHECK(release_domains(turn, id, nullptr));
     // The name stays, so that it is never given again; the data key goes, and with it whatever a backup still holds.
     DP_CHECK(turn.put_document(system_tenant, doc_tenant, id.str(), registered(found.info, State::deleted, {}), {}));
     DP_CHECK(turn.audit(id, "tenant.deleted", id.str(), "ok", {}));

@@ -10,8 +10,10 @@
 #include <unordered_set>
 
 #include "base/queue.h"
+#include "engine/domains.h"
 #include "engine/engine.h"
 #include "engine/timekeeper.h"
+#include "engine/trial.h"
 
 namespace daypass::engine {
 
@@ -90,7 +92,17 @@ struct Engine::Impl {
   std::unordered_map<GrantId, std::vector<Waiter>> waiters;
   std::unordered_map<GrantId, std::vector<std::shared_ptr<Done<Grant>>>> closing;  ///< wait_closed
   struct Timer {
-    enum class Kind { grant_tick, intent, session_end, revalidate, closing_timeout, reconcile, sweep, retry } kind;
+    enum class Kind {
+      grant_tick,
+      intent,
+      session_end,
+      revalidate,
+      closing_timeout,
+      reconcile,
+      sweep,
+      domains,
+      retry
+    } kind;
     GrantId grant;
     std::uint32_t seq = 0;
     core::TenantId tenant;
@@ -166,6 +178,8 @@ struct Engine::Impl {
   std::string mock_secret;  ///< for verifiers of unknown names
   std::atomic<bool> store_ok{true}, clock_ok{true}, recovered{false}, stopping{false};
   std::atomic<std::int64_t> last_now_ms{0};
+  Trials trials;
+  Domains domains;
   MonoTime last_mono{};  ///< of the same reading; the engine thread's own
 
   // engine.cc
@@ -267,7 +281,20 @@ struct Engine::Impl {
   /// Whether the provider's directory lets this person in, and in which groups they are by its word, where that counts.
   /// Error: "login.deactivated", "mapping.too_many".
   Status consult_directory(Turn& turn, core::Identity& who);
+  // trial.cc
+  void finish_trial(Trials::Handle entry, FinishLogin what, Done<LoginFinished> done);
+  // domains.cc
+  [[nodiscard]] std::string domain_challenge(const core::TenantId& tenant, const std::string& domain) const;
+  void look_for_proofs(core::TenantId tenant, std::vector<std::string> domains, Done<void> done);
+  Status take_proofs(Turn& turn, const core::TenantId& tenant, const std::map<std::string, Domains::Attempt>& found);
+  /// Those that the tenant does not list any more, all of them where it lists none; free for others.
+  Status release_domains(Turn& turn, const core::TenantId& tenant, const core::TenantSpec* keep);
+  Status load_domains(store::Tx& tx, WallTime now);
+  void look_for_due_proofs(WallTime now);
   // reload.cc
+  /// A folder as `actor` may have it; `tenant` is null when there are problems.
+  Compiled compile_folder(const core::TenantId& tenant, const std::map<std::string, std::string>& files,
+                          const std::string& actor, const std::shared_ptr<const Tenant>& before) const;
   /// Keeps the facts of a refusal, sealed, for Engine::simulate: one record for each person and set of roles.
   Status keep_refusal(Turn& turn, const core::Identity& who, const core::AccessRequest& request);
   Status redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& tenant, std::size_t* ended);
@@ -336,6 +363,14 @@ Status refuse_unknown_secrets(Turn& turn, const core::TenantSpec& spec, std::vec
 Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::TenantId& tenant, const std::string& idp,
                                 const idp::SignedOut& signal, const std::string& name);
 
+/// As which a secret is kept and looked for: its SHA-256 in hexadecimal.
+std::string hash_key(std::string_view secret);
+
+/// What every sign-in must pass before anything becomes of it: used once, not signed out meanwhile, not over. Until
+/// when a session of it lasts. Errors: "login.replayed", "login.signed_out", "login.not_after".
+Result<WallTime> accept_identity(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified,
+                                 base::Millis session_max, WallTime arrived);
+
 /// A login session as it is stored, and read back. Error: "session.shape".
 std::string session_body(const LoginSession& session);
 Result<LoginSession> session_from(const store::Document& document);
@@ -352,7 +387,8 @@ inline constexpr std::string_view doc_session = "session", doc_token = "token", 
                                   doc_clock = "clock", doc_tenant = "tenant", doc_tombstone = "tombstone",
                                   doc_server = "server", doc_unasked = "unasked",
                                   doc_provider_logout = "provider_logout", doc_logout_handle = "logout_handle",
-                                  doc_logout = "logout", doc_secret = "secret", doc_refresh = "refresh";
+                                  doc_logout = "logout", doc_secret = "secret", doc_refresh = "refresh",
+                                  doc_domain = "domain";
 /// Documents that belong to no tenant live under this name, which parse_tenant refuses.
 inline const core::TenantId system_tenant{"_system"};
 

@@ -35,6 +35,8 @@ struct Begun {
 struct Callback {
   std::vector<std::pair<std::string, std::string>> query;
   bool posted = false;
+  /// For a test of the provider: told the verified claims before anything is made of them.
+  std::function<void(const base::json::Value& claims)> verified = {};
 
   /// The pending login that it belongs to: `state`, or SAML's RelayState when posted. Empty when it names none, or more
   /// than one.

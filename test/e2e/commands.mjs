@@ -26,6 +26,7 @@ export const commands = {
   'secrets make-key': 'makes something new of its own; operations.mjs tries names of another tenant',
   'secrets rm': (v) => [['secrets', 'rm', v.secret]],
   'target check': (v) => [['target', 'check', v.target]],
+  'idp test': (v) => [['idp', 'test', v.idp, '--no-browser']],
   // Only over the operator's socket: without it, the name of a tenant makes no difference.
   'tenants create': (v) => [['tenants', 'create', v.tenant]],
   'tenants set': (v) => [['tenants', 'set', v.tenant, '--private-host', '127.0.0.1']],
@@ -40,10 +41,12 @@ export const commands = {
   'audit export': (v) => [['audit', 'export', '--tenant', v.tenant]],
   'audit verify': (v) => [['audit', 'verify', '--tenant', v.tenant]],
   'setup psql': (v) => [['setup', 'psql', '--tenant', v.tenant]],
+  'idp domains': (v) => [['idp', 'domains', '--tenant', v.tenant], ['idp', 'domains', '--check', '--tenant', v.tenant]],
   'tenants ls': (v) => [['tenants', 'ls', '--tenant', v.tenant]],
   login: 'the sign-in page is compared by operations.mjs',
   logout: none, demo: none, doctor: none, version: none, help: none,
   apply: folder, 'policy simulate': folder,
+  'idp add': 'writes a file of a folder; what it asks the server is compared by operations.mjs',
   'policy authorize': file, 'policy validate': file, 'policy translate': file, 'policy fmt': file, 'policy corpus': file, 'oidc verify': file, 'saml verify': file, 'jose verify': file,
   'server run': file, 'server config check': file,
 };

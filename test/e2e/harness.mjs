@@ -255,7 +255,7 @@ permit(principal in Group::"demo/data", action == Action::"assume", resource == 
     return self;
   }
   async startServer() {
-    this.server = keep(spawn(daypass, ['server', 'run', '--config', this.config], { stdio: ['ignore', 'ignore', 'pipe'] }));
+    this.server = keep(this.launch?.() ?? spawn(daypass, ['server', 'run', '--config', this.config], { stdio: ['ignore', 'ignore', 'pipe'] }));
     this.serverLog = '';
     this.server.stderr.on('data', (d) => { this.serverLog += d; });
     await until(async () => {

@@ -25,7 +25,10 @@ const scimGroup = { json: { schemas: ['urn:ietf:params:scim:schemas:core:2.0:Gro
 /** "METHOD path" to one call or several: {at: path below the tenant, query, form, json, raw, cookie, confirm, token: another than the caller's}. */
 export const operations = {
   'GET /t/{tenant}/api/v1/audit': (v) => ({ at: '/api/v1/audit', query: { from: v.cursor, limit: '5' } }),
-  'GET /t/{tenant}/oauth/authorize': (v) => ({ at: '/oauth/authorize', query: { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: v.state, idp: v.idp }, cookie: v.cookie }),
+  'GET /t/{tenant}/oauth/authorize': [
+    (v) => ({ at: '/oauth/authorize', query: { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: v.state, idp: v.idp }, cookie: v.cookie }),
+    (v) => ({ at: '/oauth/authorize', query: { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: v.state, hint: v.email }, cookie: v.cookie }),
+  ],
   'GET /t/{tenant}/idp/{idp}/callback': (v) => ({ at: `/idp/${p(v.idp)}/callback`, query: { code: v.code, state: v.state, iss: v.issuer }, cookie: v.cookie }),
   'POST /t/{tenant}/idp/{idp}/callback': (v) => ({ at: `/idp/${p(v.idp)}/callback`, ...form({ SAMLResponse: 'PFJlc3BvbnNlLz4=', RelayState: v.state, state: v.state, code: v.code }), cookie: v.cookie }),
   'GET /t/{tenant}/idp/{idp}/logout': [
@@ -70,6 +73,8 @@ export const operations = {
   'POST /t/{tenant}/api/v1/secrets/{name}/key': (v) => ({ at: `/api/v1/secrets/${p(v.secret)}/key`, json: { kind: 'none' } }),
   'DELETE /t/{tenant}/api/v1/secrets/{name}': (v) => ({ at: `/api/v1/secrets/${p(v.secret)}` }),
   'GET /t/{tenant}/api/v1/idps': () => ({ at: '/api/v1/idps' }),
+  'GET /t/{tenant}/api/v1/domains': () => ({ at: '/api/v1/domains' }),
+  'POST /t/{tenant}/api/v1/domains/check': () => ({ at: '/api/v1/domains/check' }),
   'POST /t/{tenant}/api/v1/idps/{name}/probe': (v) => ({ at: `/api/v1/idps/${p(v.idp)}/probe` }),
   'GET /t/{tenant}/idp/{idp}/scim/v2/ServiceProviderConfig': (v) => scim(v, '/ServiceProviderConfig', alike),
   'GET /t/{tenant}/idp/{idp}/scim/v2/ResourceTypes': (v) => scim(v, '/ResourceTypes', alike),
@@ -91,6 +96,12 @@ export const operations = {
   'PATCH /t/{tenant}/idp/{idp}/scim/v2/Groups/{id}': (v) => scim(v, `/Groups/${p(v.scimGroup)}`, scimOps({ op: 'add', path: 'members', value: [{ value: v.scimUser }] })),
   'DELETE /t/{tenant}/idp/{idp}/scim/v2/Groups/{id}': (v) => scim(v, `/Groups/${p(v.scimGroup)}`, alike),
   'DELETE /t/{tenant}/idp/{idp}/scim/v2/Users/{id}': (v) => scim(v, `/Users/${p(v.scimUser)}`, alike),
+  'POST /t/{tenant}/api/v1/idps/{name}/test': [
+    (v) => ({ at: `/api/v1/idps/${p(v.idp)}/test`, json: {} }),
+    (v) => ({ at: `/api/v1/idps/${p(v.idp)}/test`, json: folder(v), slow: true }),
+  ],
+  'GET /t/{tenant}/api/v1/idps/{name}/test/{id}': (v) => ({ at: `/api/v1/idps/${p(v.idp)}/test/${p(v.test)}` }),
+  'GET /t/{tenant}/idp/{idp}/test': [(v) => ({ at: `/idp/${p(v.idp)}/test`, query: { key: v.testKey } }), (v) => ({ at: `/idp/${p(v.idp)}/test`, query: { key: v.testKey, go: '1' }, cookie: v.cookie })],
 };
 
 /** [{name, method, build, slots, slow}]: `slots` are the kinds of identifiers that the call holds. */
@@ -119,6 +130,7 @@ export function plain({ status, headers, body }, sent = []) {
     .map(([name, value]) => `${name}: ${value}`).join('\n');
   const text = `${status}\n${kept}\n\n${body}`.replaceAll(headers.get('x-request-id') || '\0', '<request>')
     .replace(/\b((?:state|nonce|code_challenge)=)[\w-]{43}\b/g, '$1<fresh>').replace(/(daypass-login=)[\w-]{43}/, '$1<fresh>')
+    .replace(/"id":"[\w-]{43}","state":"(\w+)","ends_at":"[^"]+"/, '"id":"<fresh>","state":"$1","ends_at":"<fresh>"').replace(/(\/test\?key=)[\w-]{43}/, '$1<fresh>')
     .replace(/("(?:device_code|user_code|created|lastModified)":")[^"]+/g, '$1<fresh>').replace(/\bs[ug]_[0-9a-z]{28}\b/g, '<fresh>').replace(/(user_code=)[A-Z]{4}-[A-Z]{4}/g, '$1<fresh>');
   return withoutSent(text, sent);
 }

@@ -110,13 +110,14 @@ class ModelIdp final : public idp::IdentityProvider {
   base::Status probe(idp::Millis) override { return {}; }
 
  private:
-  /// The person that the callback names; "jti" may be said once, "logout" is kept for begin_logout().
-  [[nodiscard]] base::Result<idp::Finished> verified(const idp::Callback& callback) const {
+  /// The person that the callback names; "refresh" names the sign-in that renew() asks after, "jti" may be said once,
+  /// "logout" is kept for begin_logout().
+  [[nodiscard]] base::Result<idp::Finished> verified(const idp::Callback& callback) {
     core::Identity who;
-    std::string sign_in;
     who.tenant = tenant_;
     who.idp = name_;
     idp::Finished out;
+    std::string sign_in;
     for (const auto& [key, value] : callback.query) {
       if (key == "user") who.subject = value;
       if (key == "sid") who.idp_sessions.push_back(value);
@@ -126,6 +127,9 @@ class ModelIdp final : public idp::IdentityProvider {
       if (key == "error") return base::Error{base::Code::denied, "oidc.error", "the provider refused"};
     }
     who.display = who.subject;
+    out.claims = base::json::Object{{"sub", who.subject}};
+    if (callback.verified) callback.verified(out.claims);
+    if (who.subject == "nobody") return base::Error{base::Code::denied, "mapping.required", "the claim is missing"};
     who.groups = groups_of(who.subject);
     who.amr = {"pwd", "otp"};
     // Bob's provider offers no sign-out.
@@ -138,16 +142,16 @@ class ModelIdp final : public idp::IdentityProvider {
     out.identity = std::move(who);
     return out;
   }
+
   static base::Secret token(const std::string& sign_in, int n) {
     return base::Secret(sign_in + "#" + std::to_string(n));
   }
-  [[nodiscard]] std::set<std::string> groups_of(const std::string& person) const {
+  std::set<std::string> groups_of(const std::string& person) const {
     if (provider_.moved_out.contains(person)) return {};
     if (person == "ann" || generous_) return {"data"};
     if (person == "bob") return {"support"};
     return {};
   }
-
   core::TenantId tenant_;
   std::string name_;
   base::Entropy& entropy_;

@@ -1054,6 +1054,264 @@ TEST_F(UseCase, ATenantKeepsItsSecretsItself) {
   EXPECT_EQ(opened(tenant, "saml-1"), "secret.unknown");
 }
 
+class Tested : public UseCase {
+ protected:
+  /// A test of "sso", which only the folder has.
+  engine::BeginTrial wanted(const std::string& owner = "ls_1", const std::string& actor = "demo/ann") {
+    auto files = PolicyText::files(0);
+    files["sso.toml"] =
+        "[[idp]]\nname = \"sso\"\nissuer = \"https://sso.example\"\nclient_id = \"x\"\nclient_auth = \"none\"\n";
+    files["policies/sso.cedar"] =
+        "@id(\"sso\") permit (principal in Group::\"sso/data\", action == Action::\"assume\", resource == "
+        "Role::\"pg/orders/reader\");";
+    return {tenant, "sso", files, "https://daypass.example/cb", owner, actor};
+  }
+  Result<engine::Trial> begin_trial(engine::BeginTrial what) {
+    return ask<engine::Trial>([&](auto done) { engine().begin_trial(std::move(what), std::move(done)); });
+  }
+  /// Through the browser: the state that the provider gives back.
+  std::string enter(const engine::Trial& trial, const std::string& browser = "chrome") {
+    const auto entry = engine().enter_trial(tenant, "sso", trial.key, browser);
+    EXPECT_TRUE(entry.ok()) << check_of(entry);
+    return entry.ok() ? entry->begun.url.substr(entry->begun.url.find("state=") + 6) : "";
+  }
+  Result<engine::Trial> look(const engine::Trial& trial, const std::string& owner = "ls_1") {
+    return engine().trial(tenant, "sso", trial.id, owner);
+  }
+  std::vector<std::string> tested() {
+    std::vector<std::string> out;
+    const auto records =
+        ask<std::vector<std::string>>([&](auto done) { engine().audit(tenant, 0, 1000, std::move(done)); });
+    for (const auto& record : *records)
+      if (record.find("idp.tested") != std::string::npos) out.push_back(record);
+    return out;
+  }
+};
+
+TEST_F(Tested, ShowsEverythingAndKeepsNothing) {
+  const auto before = engine().tenant(tenant);
+  const auto trial = begin_trial(wanted());
+  ASSERT_TRUE(trial.ok()) << check_of(trial);
+  EXPECT_TRUE(trial->problems.empty());
+  EXPECT_EQ(trial->state, engine::Trial::State::waiting);
+  const auto asked = engine().enter_trial(tenant, "sso", trial->key, std::nullopt);
+  ASSERT_TRUE(asked.ok());
+  EXPECT_EQ(asked->actor, "demo/ann");
+  EXPECT_TRUE(asked->begun.url.empty()) << "whoever only looks is sent nowhere";
+  const auto over = finish(enter(*trial), "ann", "chrome", "sso");
+  ASSERT_TRUE(over.ok()) << check_of(over);
+  EXPECT_TRUE(over->test && over->redirect.empty() && over->display.empty());
+  const auto seen = look(*trial);
+  ASSERT_TRUE(seen.ok());
+  EXPECT_EQ(seen->state, engine::Trial::State::passed);
+  EXPECT_EQ(seen->who.principal(), "sso/ann");
+  EXPECT_EQ(seen->claims.string_or("sub"), "ann");
+  EXPECT_FALSE(seen->administers);
+  ASSERT_FALSE(seen->roles.empty());
+  for (const auto& role : seen->roles)
+    EXPECT_EQ(role.verdict == core::Verdict::allow, role.role.str() == "pg/orders/reader") << role.role.str();
+  EXPECT_TRUE(engine().login_sessions(tenant).empty());
+  EXPECT_EQ(engine().tenant(tenant), before) << "nothing was applied";
+  ASSERT_EQ(tested().size(), 1U);
+  EXPECT_THAT(tested()[0], testing::HasSubstr("\"actor\":\"demo/ann\""));
+  EXPECT_THAT(tested()[0], testing::Not(testing::HasSubstr("sso/ann"))) << "no word of the provider's in the log";
+}
+
+TEST_F(Tested, IsForWhoeverBeganIt) {
+  const auto trial = begin_trial(wanted());
+  EXPECT_TRUE(look(*trial).ok());
+  EXPECT_EQ(check_of(look(*trial, "ls_2")), "idp_test.unknown");
+  EXPECT_EQ(check_of(engine().trial(core::TenantId("other"), "sso", trial->id, "ls_1")), "idp_test.unknown");
+  EXPECT_EQ(check_of(engine().trial(tenant, "demo", trial->id, "ls_1")), "idp_test.unknown");
+  EXPECT_EQ(check_of(engine().trial(tenant, "sso", trial->key, "ls_1")), "idp_test.unknown");
+  EXPECT_EQ(check_of(engine().enter_trial(tenant, "sso", trial->id, "chrome")), "idp_test.unknown");
+  EXPECT_EQ(check_of(engine().enter_trial(core::TenantId("other"), "sso", trial->key, "chrome")), "idp_test.unknown");
+}
+
+TEST_F(Tested, EndsWithTheFirstCheckThatFails) {
+  const auto ended = [&](const std::string& user, const std::string& browser, const std::string& idp) {
+    const auto trial = begin_trial(wanted());
+    const std::string state = enter(*trial);
+    const auto over = finish(state, user, browser, idp);
+    EXPECT_TRUE(over.ok() && over->test) << "the browser is told nothing more";
+    EXPECT_EQ(check_of(finish(state, user, browser, idp)), "login.state") << "used up";
+    const auto seen = look(*trial);
+    EXPECT_EQ(seen->state, engine::Trial::State::failed);
+    return seen->error->check + (seen->claims.is_null() ? "" : " of " + seen->claims.string_or("sub"));
+  };
+  EXPECT_EQ(ended("ann", "another browser", "sso"), "login.browser");
+  EXPECT_EQ(ended("ann", "chrome", "demo"), "login.mix_up");
+  EXPECT_EQ(ended("nobody", "chrome", "sso"), "mapping.required of nobody") << "what cannot be mapped is shown";
+  EXPECT_EQ(tested().size(), 3U);
+  EXPECT_TRUE(engine().login_sessions(tenant).empty());
+}
+
+TEST_F(Tested, AnotherBrowserIsNotSentOn) {
+  const auto trial = begin_trial(wanted());
+  (void)enter(*trial);
+  EXPECT_EQ(check_of(engine().enter_trial(tenant, "sso", trial->key, "another")), "login.browser");
+  EXPECT_FALSE(enter(*trial).empty()) << "the first may come again";
+}
+
+TEST_F(Tested, LeavesSignInsAtTheSavedProviderAlone) {
+  const std::string state = begin_code();
+  auto what = wanted();
+  what.idp = "demo";
+  what.files.reset();
+  const auto trial = begin_trial(what);
+  ASSERT_TRUE(trial.ok()) << check_of(trial);
+  const auto entry = engine().enter_trial(tenant, "demo", trial->key, "chrome");
+  ASSERT_TRUE(entry.ok());
+  const auto over = finish(entry->begun.url.substr(entry->begun.url.find("state=") + 6));
+  EXPECT_TRUE(over.ok() && over->test);
+  const auto signed_in = finish(state);
+  ASSERT_TRUE(signed_in.ok()) << check_of(signed_in);
+  EXPECT_FALSE(signed_in->test);
+  EXPECT_TRUE(redeem(code_in(signed_in)).ok());
+}
+
+TEST_F(Tested, FewAndForTenMinutes) {
+  const auto first = begin_trial(wanted());
+  EXPECT_TRUE(begin_trial(wanted()).ok());
+  EXPECT_EQ(check_of(look(*first)), "idp_test.unknown") << "gave way to the next of the same person";
+  for (int i = 2; i <= 8; ++i) EXPECT_TRUE(begin_trial(wanted("ls_" + std::to_string(i))).ok()) << i;
+  EXPECT_EQ(check_of(begin_trial(wanted("ls_9"))), "idp_test.too_many");
+  auto elsewhere = wanted("ls_9");
+  elsewhere.tenant = core::TenantId("acme");
+  world.oracle.knows(elsewhere.tenant);
+  (void)ask<engine::TenantInfo>(
+      [&](auto done) { engine().create_tenant(elsewhere.tenant, "Acme", "operator", std::move(done)); });
+  EXPECT_TRUE(begin_trial(elsewhere).ok()) << "another tenant has its own";
+  const auto late = begin_trial(wanted("ls_8"));
+  const std::string state = enter(*late);
+  world.run_for(minutes(10));
+  EXPECT_EQ(check_of(look(*late, "ls_8")), "idp_test.unknown");
+  EXPECT_EQ(check_of(engine().enter_trial(tenant, "sso", late->key, "chrome")), "idp_test.unknown");
+  EXPECT_EQ(check_of(finish(state, "ann", "chrome", "sso")), "login.state");
+  EXPECT_TRUE(begin_trial(wanted("ls_9")).ok());
+}
+
+TEST_F(Tested, TheFolderIsJudgedAsForApply) {
+  auto what = wanted();
+  (*what.files)["sso.toml"] += "ca_file = \"/etc/ssl/other.pem\"\n";
+  auto refused = begin_trial(what);
+  ASSERT_TRUE(refused.ok());
+  ASSERT_EQ(refused->problems.size(), 1U);
+  EXPECT_THAT(refused->problems[0].render(), testing::HasSubstr("not the tenant's own"));
+  what.actor = "operator";
+  refused = begin_trial(what);
+  EXPECT_TRUE(refused.ok() && refused->problems.empty());
+  what = wanted();
+  what.idp = "sos";
+  EXPECT_EQ(check_of(begin_trial(what)), "idp.unknown");
+  what.idp = "sso";
+  what.files.reset();
+  EXPECT_EQ(check_of(begin_trial(what)), "idp.unknown") << "it is not applied";
+}
+
+class Owned : public UseCase {
+ protected:
+  const core::TenantId acme{"acme"};
+  void SetUp() override {
+    UseCase::SetUp();
+    world.oracle.knows(acme);
+    (void)ask<engine::TenantInfo>(
+        [&](auto done) { engine().create_tenant(acme, "Acme", "operator", std::move(done)); });
+  }
+  /// One provider with these domains, and the default one.
+  void list(const core::TenantId& at, const std::string& domains) {
+    std::map<std::string, std::string> files;
+    if (at == tenant) files = PolicyText::files(0);
+    files["sso.toml"] =
+        "[[idp]]\nname = \"sso\"\nissuer = \"https://sso.example\"\nclient_id = \"x\"\nclient_auth = "
+        "\"none\"\ndomains = [" +
+        domains + "]\n";
+    const auto applied = ask<engine::Applied>(
+        [&](auto done) { engine().apply(at, std::move(files), "operator", false, std::move(done)); });
+    ASSERT_TRUE(applied.ok() && applied->problems.empty());
+  }
+  engine::DomainInfo info(const core::TenantId& at) { return engine().domains(at).at(0); }
+  void publish(const core::TenantId& at) { world.dns[info(at).name].push_back(info(at).value); }
+  void check(const core::TenantId& at) {
+    world.run_for(seconds(11));
+    (void)ask<std::vector<engine::DomainInfo>>([&](auto done) { engine().check_domains(at, std::move(done)); });
+  }
+  std::string suggested(const core::TenantId& at, const std::string& typed) {
+    return engine().suggested_idp(at, typed).value_or("none");
+  }
+};
+
+TEST_F(Owned, ADomainSuggestsItsProviderOnceItIsProven) {
+  list(tenant, "\"example.com\"");
+  EXPECT_EQ(info(tenant).name, "_daypass-challenge.example.com");
+  EXPECT_EQ(suggested(tenant, "dana@example.com"), "none") << "nothing proves it";
+  world.dns[info(tenant).name] = {"v=spf1 -all", "daypass-domain=somebody-elses"};
+  check(tenant);
+  EXPECT_EQ(suggested(tenant, "dana@example.com"), "none");
+  EXPECT_EQ(info(tenant).why, "the TXT record holds another value");
+  publish(tenant);
+  check(tenant);
+  for (const char* typed :
+       {"dana@example.com", "nobody@example.com", "example.com", " Dana@EXAMPLE.com. ", "a@b@example.com"})
+    EXPECT_EQ(suggested(tenant, typed), "sso") << typed;
+  for (const char* typed :
+       {"", "@", "dana", "mail.example.com", "dana@mail.example.com", "example.org", "xexample.com"})
+    EXPECT_EQ(suggested(tenant, typed), "none") << typed;
+  EXPECT_EQ(suggested(tenant, std::string(400, 'x') + "@example.com"), "none");
+  EXPECT_EQ(suggested(acme, "dana@example.com"), "none") << "in its tenant only";
+}
+
+TEST_F(Owned, AfterApplyItIsLookedForAtOnceAndThenAgain) {
+  list(tenant, "\"example.com\"");
+  publish(tenant);
+  world.run_for(minutes(12));
+  EXPECT_EQ(suggested(tenant, "example.com"), "sso");
+  const auto first = *info(tenant).proven_at;
+  world.run_for(std::chrono::hours(25));
+  EXPECT_GT(*info(tenant).proven_at, first) << "proven again, a day later";
+  world.dns.clear();
+  world.run_for(std::chrono::hours(24 * 6));
+  EXPECT_EQ(suggested(tenant, "example.com"), "sso") << "the last proof holds for a week";
+  EXPECT_EQ(info(tenant).why, "there is no TXT record");
+  world.run_for(std::chrono::hours(48));
+  EXPECT_EQ(suggested(tenant, "example.com"), "none");
+}
+
+TEST_F(Owned, OneOwnerOverAllTenants) {
+  list(tenant, "\"example.com\"");
+  list(acme, "\"example.com\"");
+  EXPECT_NE(info(tenant).value, info(acme).value) << "one tenant's record proves nothing for another";
+  publish(tenant);
+  check(acme);
+  EXPECT_EQ(suggested(acme, "example.com"), "none");
+  check(tenant);
+  publish(acme);
+  check(acme);
+  EXPECT_EQ(suggested(acme, "example.com"), "none");
+  EXPECT_THAT(info(acme).why, testing::HasSubstr("another tenant's already"));
+  EXPECT_EQ(suggested(tenant, "example.com"), "sso");
+  // What is not listed any more is free.
+  list(tenant, "\"example.org\"");
+  check(acme);
+  EXPECT_EQ(suggested(acme, "example.com"), "sso");
+  EXPECT_EQ(suggested(tenant, "example.com"), "none");
+  // So is what a deleted tenant had.
+  (void)ask<engine::TenantInfo>([&](auto done) { engine().delete_tenant(acme, "operator", std::move(done)); });
+  world.run_for(seconds(30));
+  list(tenant, "\"example.com\"");
+  check(tenant);
+  EXPECT_EQ(suggested(tenant, "example.com"), "sso");
+}
+
+TEST_F(Owned, ARestartForgetsNoProof) {
+  list(tenant, "\"example.com\"");
+  publish(tenant);
+  check(tenant);
+  world.crash(seconds(1));
+  world.run_for(seconds(5));
+  EXPECT_EQ(suggested(tenant, "example.com"), "sso");
+}
+
 TEST_F(UseCase, ADamagedTenantKeepsNoOtherOut) {
   const core::TenantId acme("acme");
   world.oracle.knows(acme);

@@ -3,9 +3,12 @@
 
 #include <poll.h>
 #include <sys/resource.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
 
 #include "app/cli/commands.h"
 #include "app/demo/demo.h"
@@ -15,6 +18,43 @@
 namespace daypass::app::cli {
 
 namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+/// A line of the terminal without its echo, which comes back whatever happens meanwhile.
+std::optional<base::Secret> read_hidden(const std::string& question) {
+  termios before{};
+  if (::tcgetattr(STDIN_FILENO, &before) != 0) return std::nullopt;
+  interrupted = 0;
+  struct sigaction note{}, old_int{}, old_term{};
+  note.sa_handler = [](int signal) { interrupted = signal; };
+  ::sigaction(SIGINT, &note, &old_int);
+  ::sigaction(SIGTERM, &note, &old_term);
+  termios silent = before;
+  silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+  silent.c_lflag |= ICANON | ECHONL;
+  ::tcsetattr(STDIN_FILENO, TCSADRAIN, &silent);
+  // After that: what is typed at once must not be seen either.
+  if (::write(STDERR_FILENO, question.data(), question.size()) < 0) interrupted = SIGINT;
+  char buffer[4096];
+  ssize_t have = 0;
+  while (interrupted == 0 && have < static_cast<ssize_t>(sizeof buffer)) {
+    const ssize_t n = ::read(STDIN_FILENO, buffer + have, sizeof buffer - static_cast<std::size_t>(have));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    have += n;
+    if (buffer[have - 1] == '\n') break;
+  }
+  ::tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
+  ::sigaction(SIGINT, &old_int, nullptr);
+  ::sigaction(SIGTERM, &old_term, nullptr);
+  while (have > 0 && (buffer[have - 1] == '\n' || buffer[have - 1] == '\r')) --have;
+  std::optional<base::Secret> line;
+  if (interrupted == 0 && have > 0) line.emplace(std::string_view(buffer, static_cast<std::size_t>(have)));
+  base::wipe(buffer, sizeof buffer);
+  if (interrupted != 0) ::raise(static_cast<int>(interrupted));
+  return line;
+}
 
 constexpr const char* exit_codes =
     "0  done\n1  failed\n2  the command line, or a configuration, is wrong\n3  denied by policy\n4  a login is needed\n"
@@ -81,6 +121,8 @@ struct CommandLine {
   SamlVerify saml_files;
   std::vector<std::string> private_hosts;
   bool no_private_hosts = false;
+  IdpTest tested;
+  IdpAdd added;
   std::string id, display, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to;
   std::vector<std::string> user_role, topic, names;
   std::size_t n = 20;
@@ -281,6 +323,42 @@ void CommandLine::administration() {
   auto* check = add(target_cmd, "check", "Test the admin login, its rights and the group roles");
   check->add_option("target", target, "e.g. pg/orders")->required();
   on(check, [this] { return target_check(io, g, target); });
+
+  auto* idp_cmd = add(&app, "idp", "Identity providers", admin_group);
+  idp_cmd->require_subcommand(1);
+  auto* add_cmd = add(idp_cmd, "add", "Write one down: asks what can't be discovered, says what to register there");
+  add_cmd->add_option("--preset", added.preset, "okta, entra, google, keycloak, adfs or generic");
+  add_cmd->add_option("--protocol", added.protocol, "oidc or saml");
+  add_cmd->add_option("--name", added.name, "Its name in identities and policies; without it the preset's");
+  add_cmd->add_option("--display", added.display, "What the sign-in page calls it");
+  add_cmd->add_option("--dir", added.folder, "The tenant's folder, as for daypass apply");
+  add_cmd->add_option(
+      "--issuer", added.issuer,
+      "The issuer; okta: your domain, entra: the directory ID, keycloak: the realm's URL, adfs: the host");
+  add_cmd->add_option("--metadata", added.metadata, "SAML metadata, a URL or a file; or what --issuer takes");
+  const auto list = [](CLI::Option* option) {
+    option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
+  };
+  list(add_cmd->add_option("--pin", added.pins, "SHA-256 of a certificate that signs (SAML; repeatable)"));
+  add_cmd->add_option("--client-id", added.client_id, "As the provider shows it");
+  add_cmd->add_option("--client-auth", added.client_auth, "basic, post, private_key_jwt or none");
+  add_cmd->add_option("--client-secret-file", added.secret_file, "A file that holds the secret; - reads stdin");
+  add_cmd->add_option("--client-secret-ref", added.secret_ref, "Where the server finds it: file:/path or env:NAME");
+  add_cmd->add_option("--secret-at", added.secret_at, "Where to keep a secret that is typed");
+  add_cmd->add_option("--domain", added.domain, "Your Google Workspace domain");
+  list(
+      add_cmd->add_option("--allow-host", added.allowed_hosts, "A host of it that has a private address (repeatable)"));
+  add_cmd->add_option("--ca-file", added.ca_file, "PEM file of trust anchors for it");
+  add_cmd->add_option("--sp-key", added.sp_key, "SAML: where our own key and certificate are, file:/path");
+  on(add_cmd, [this] { return idp_add(io, g, added); });
+  auto* domains_cmd = add(idp_cmd, "domains", "The DNS records that prove domains, and which are proven");
+  domains_cmd->add_flag("--check", only_check, "Look for the records now");
+  on(domains_cmd, [this] { return idp_domains(io, g, only_check); });
+  auto* test_cmd = add(idp_cmd, "test", "A real sign-in, shown in full, of which nothing is kept");
+  test_cmd->add_option("name", tested.name, "The provider's name in tenant.toml")->required();
+  test_cmd->add_option("--dir", tested.folder, "As the folder has it; without it as it is applied");
+  test_cmd->add_flag("--no-browser", tested.no_browser, "Print the address, open nothing");
+  on(test_cmd, [this] { return idp_test(io, g, tested); });
 
   auto* audit = add(&app, "audit", "The audit log", admin_group);
   audit->require_subcommand(1);
@@ -540,6 +618,7 @@ int main_of(int argc, char** argv) {
       rest.append(buffer, static_cast<std::size_t>(k));
     }
   };
+  io.hidden = read_hidden;
   io.pause = [](base::Millis time) { ::poll(nullptr, 0, static_cast<int>(time.count())); };
   io.env = environment();
   io.out_is_tty = ::isatty(STDOUT_FILENO) != 0;

@@ -48,6 +48,16 @@ class Cli : public testing_support::User {
         R"({"ok":true,"findings":[{"grade":"ok","check":"admin.login","subject":"","message":"works","fix":""}]})");
     server.on("GET" + api + "/idps", R"({"idps":[{"name":"demo","issuer":"http://127.0.0.1:1"}]})");
     server.on("POST" + api + "/idps/demo/probe", R"({"ok":true,"message":"demo answers"})");
+    server.on(
+        "POST" + api + "/idps/corp/test",
+        R"({"id":"t1","idp":"corp","state":"waiting","url":"http://127.0.0.1:1/x","redirect_uri":"http://y/cb"})");
+    server.on(
+        "GET" + api + "/idps/corp/test/t1",
+        R"({"id":"t1","idp":"corp","state":"passed","claims":{"sub":"dana"},"identity":{"principal":"corp/dana"}})");
+    for (const char* what : {"GET", "POST"})
+      server.on(
+          what + api + (what[0] == 'G' ? "/domains" : "/domains/check"),
+          R"({"domains":[{"domain":"example.com","idp":"corp","state":"proven","record":"_daypass-challenge.example.com","value":"daypass-domain=x","holds_until":"2026-03-08T12:00:00Z"}]})");
     // The root of a tree without leaves (RFC 6962 section 2.1).
     server.on("GET" + api + "/audit",
               R"({"size":0,"root":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","records":[]})");
@@ -80,6 +90,10 @@ class Cli : public testing_support::User {
             {"apply", folder, "--dry-run"},
             {"apply", folder, "--yes"},
             {"target", "check", "pg/orders"},
+            {"idp", "test", "corp", "--no-browser"},
+            {"idp", "test", "corp", "--dir", folder, "--no-browser"},
+            {"idp", "domains"},
+            {"idp", "domains", "--check"},
             {"audit", "tail", "-n", "5"},
             {"audit", "export"},
             {"audit", "verify"},

@@ -80,6 +80,27 @@ int secrets_set(Io& io, const Globals& g, const std::string& name, const std::st
 int secrets_make_key(Io& io, const Globals& g, const std::string& name);
 int secrets_rm(Io& io, const Globals& g, const std::string& name);
 
+// idp_add.cc
+struct IdpAdd {
+  std::string preset, protocol, name, display, folder;
+  std::string issuer, metadata;  ///< or the short form that the preset makes them of
+  std::vector<std::string> pins, allowed_hosts;
+  std::string client_id, client_auth, secret_file, secret_ref, secret_at, domain, ca_file, sp_key;
+};
+/// Asks on a terminal for what no option says. Exit 2: something that was said is wrong; nothing is written then.
+int idp_add(Io& io, const Globals& g, const IdpAdd& given);
+
+/// What proves the domains of providers; `check`: looked for now. Exit 1 when one is not proven. (idp_domains.cc)
+int idp_domains(Io& io, const Globals& g, bool check);
+
+// idp_trial.cc
+struct IdpTest {
+  std::string name, folder;  ///< folder empty: as it is applied
+  bool no_browser = false;
+};
+/// Exit 1: a check failed. Exit 2: the folder has problems.
+int idp_test(Io& io, const Globals& g, const IdpTest& what);
+
 // tenants.cc: for the operator
 int tenants_ls(Io& io, const Globals& g);
 int tenants_create(Io& io, const Globals& g, const std::string& id, const std::string& display);

@@ -10,6 +10,7 @@
 #include "base/entropy.h"
 #include "base/json.h"
 #include "base/result.h"
+#include "base/secret.h"
 #include "base/time.h"
 
 namespace daypass::app::cli {
@@ -35,6 +36,8 @@ struct Io {
   std::function<std::string()> in;            ///< all of stdin; on a terminal one line
   /// The next line of stdin, without its end; nullopt when there is none, or when it is longer than 16 MiB.
   std::function<std::optional<std::string>()> line;
+  /// Asks on the terminal, which does not show the line that is typed.
+  std::function<std::optional<base::Secret>(const std::string& question)> hidden;
   std::function<void(base::Millis)> pause;  ///< sleeps
   std::map<std::string, std::string> env;
   bool out_is_tty = false, in_is_tty = false;
@@ -65,6 +68,11 @@ const base::json::Array& items(const base::json::Value& value, std::string_view 
 std::string text_of(const base::json::Value& value);
 /// Where PATH has an executable of that name; nullopt when it has none.
 std::optional<std::string> find_program(const Io& io, const std::string& name);
+
+/// $BROWSER (a name or a path), else xdg-open; nullopt: there is none. (login.cc)
+std::optional<std::string> browser_of(const Io& io);
+/// Opens it and waits for nothing. (login.cc)
+void open_browser(const std::string& browser, const std::string& url);
 
 /// Columns padded for a terminal, nothing cut. The first row is the heading.
 std::string table(const std::vector<std::vector<std::string>>& rows);

@@ -133,7 +133,8 @@ Result<Fd> login_lock(const Io& io) {
   return fd;
 }
 
-/// $BROWSER (a name or a path), else xdg-open.
+}  // namespace
+
 std::optional<std::string> browser_of(const Io& io) {
   const std::string name = io.var("BROWSER", "xdg-open");
   return name.find('/') != std::string::npos ? std::optional(name) : find_program(io, name);
@@ -157,6 +158,8 @@ void open_browser(const std::string& browser, const std::string& url) {
   ::execlp(browser.c_str(), browser.c_str(), url.c_str(), static_cast<char*>(nullptr));
   ::_exit(127);
 }
+
+namespace {
 
 Result<Login> login_from(const Answer& answer, const Place& place) {
   if (answer.status != 200)

@@ -265,6 +265,7 @@ Result<Finished> Provider::finish_checked(const Callback& callback, const Value&
   DP_TRY(const Value id_claims, verify(tokens, std::move(expect), deadline));
   DP_TRY(const Value more, userinfo(*discovery, tokens, id_claims, deadline));
   DP_TRY(Value claims, all_claims(tokens, id_claims, more, deadline));
+  if (callback.verified) callback.verified(claims);
   DP_TRY(Mapped mapped, mapping_.map(claims));
   DP_TRY(core::Identity identity, make_identity(tenant_, spec_, id_claims, std::move(mapped), shared_->clock.wall()));
   Finished out{std::move(identity), std::move(claims)};

@@ -306,6 +306,7 @@ Result<Finished> Provider::finish(const Callback& callback, const Value& pending
     return Error{Code::unauthenticated, "saml.relay_state", "the answer belongs to another login", "sign in again"};
   DP_TRY(const std::string xml, decode_response(answer.response));
   DP_TRY(const Assertion assertion, verify(xml, pending, deadline));
+  if (callback.verified) callback.verified(typed(assertion.claims(), spec_));
   if (pending.force && assertion.authn_instant + clock_skew < pending.began)
     return Error{
         Code::denied, "saml.stale_login",
@@ -424,8 +425,8 @@ Result<SignedOut> Provider::signed_out(const LogoutMessage& message, Millis budg
   if (endpoint == nullptr) endpoint = metadata->logout_by(post_binding);
   if (endpoint == nullptr) return out;
   const ServiceProvider sp{entity_id(message.base), message.base + "/callback", message.base + "/logout", keys};
-  Carried answer = logout_reply(sp, {shared_->random_id(), shared_->clock.wall(), request.id}, *endpoint,
-                                       request.relay_state);
+  Carried answer =
+      logout_reply(sp, {shared_->random_id(), shared_->clock.wall(), request.id}, *endpoint, request.relay_state);
   out.answer_url = std::move(answer.url);
   out.answer_form = std::move(answer.form);
   return out;
