@@ -36,7 +36,7 @@ void members(V& v, Ref<V, core::SamlSpec> saml) {
   v("sp_entity_id", saml.sp_entity_id);
   v("sp_keys", saml.sp_keys);
   v("name_id_format", saml.name_id_format);
-  v("idp_initiated", saml.idp_initiated);
+  v.later("idp_initiated", saml.idp_initiated);
 }
 template <class V>
 void members(V& v, Ref<V, core::SignalsSpec> signals) {
@@ -66,7 +66,7 @@ void members(V& v, Ref<V, core::IdpSpec> idp) {
   v("client_auth", idp.client_auth, client_auths);
   v("client_secret", idp.client_secret.ref);
   v("scopes", idp.scopes);
-  v("id_token_signed_response_alg", idp.id_token_alg);
+  v.later("id_token_signed_response_alg", idp.id_token_alg);
   v("attributes", idp.attributes);
   v("groups_from", idp.groups_from);
   v("groups_pattern", idp.groups_pattern);

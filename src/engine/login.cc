@@ -78,10 +78,6 @@ std::shared_ptr<idp::IdentityProvider> provider_of(Engine::Impl& impl, const cor
   return world == nullptr || !world->idps.contains(idp) ? nullptr : world->idps.at(idp);
 }
 
-std::string hash_key(std::string_view secret) {
-  return base::hex_encode(crypto::sha256(secret));
-}
-
 std::string session_body(const LoginSession& s) {
   json::Object out{{"v", 1},
                    {"identity", core::to_json(s.who)},

@@ -177,7 +177,7 @@ Result<Trial> Engine::trial(const core::TenantId& tenant, const std::string& idp
 void Engine::Impl::finish_trial(Trials::Handle entry, FinishLogin what, Done<LoginFinished> done) {
   auto answer = std::make_shared<Done<LoginFinished>>(std::move(done));
   // The browser learns that it is over; what came of it is for whoever began it.
-  const auto over = [answer] { (*answer)(LoginFinished{"", "", true}); };
+  const auto over = [answer] { (*answer)(LoginFinished{.redirect = {}, .display = {}, .test = true}); };
   const auto fail = [this, entry, over, address = what.client_address](Error e, json::Value claims) {
     end_trial(*this, entry, address, std::move(e), std::move(claims), over);
   };
