@@ -145,8 +145,11 @@ awaitable<HttpResponse> Api::idps(Call call) {
   json::Array out;
   if (tenant != nullptr)
     for (const auto& idp : tenant->spec.idps)
-      out.push_back(json::Object{
-          {"name", idp.name}, {"display", idp.display}, {"protocol", idp.protocol}, {"issuer", idp.issuer}});
+      out.push_back(json::Object{{"name", idp.name},
+                                 {"display", idp.display},
+                                 {"protocol", idp.protocol},
+                                 {"issuer", idp.issuer},
+                                 {"scim", !idp.scim.tokens.empty()}});
   co_return HttpResponse::json(200, json::Object{{"idps", std::move(out)}});
 }
 

@@ -66,7 +66,7 @@ base::Result<Caller> Api::identify(const HttpRequest& request, const core::Tenan
                  "only the operator does this, on the server itself",
                  "run it on the server, as the user that runs Daypass or as root"};
   const auto bearer = request.bearer();
-  if (bearer && need != Need::nothing) {
+  if (bearer && need != Need::nothing && need != Need::scim) {
     auto session = engine_.authenticate(tenant, *bearer);
     if (!session.ok() && !caller.is_operator) return std::move(session).error();
     if (session.ok()) caller.session = std::move(*session);
@@ -98,6 +98,8 @@ awaitable<HttpResponse> Api::dispatch(HttpRequest request) {
       auto tenant = core::parse_tenant(call.args.front());
       // A tenant that is not there and a path that is not there look the same.
       if (!tenant.ok() || !engine_.serves(*tenant)) {
+        // As a provider that is not there, whose clients expect SCIM's own errors.
+        if (route.need == Need::scim) co_return scim_refused(engine::no_scim_token(), request);
         path_known = false;
         break;
       }

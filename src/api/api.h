@@ -50,7 +50,8 @@ struct Call {
   Caller caller;
 };
 
-enum class Need { nothing, login, administer, operate };
+/// `scim`: a token of the identity provider's, which the engine compares.
+enum class Need { nothing, login, administer, operate, scim };
 
 /// RFC 6749 section 5.2: the OAuth error that a client library understands, with ours beside it. (oauth.cc)
 HttpResponse oauth_error(const base::Error& error, std::string_view request_id);
@@ -91,6 +92,7 @@ class Api {
                            std::string_view title = sign_in_failed) const;
   /// What people call the identity provider.
   std::string display_of(const core::TenantId& tenant, const std::string& idp) const;
+  static HttpResponse scim_refused(const base::Error& error, const HttpRequest& request);
   awaitable<HttpResponse> end_grant(Call call, core::EndReason reason);
 
   // pages.cc, oauth.cc: sign-in
@@ -129,6 +131,8 @@ class Api {
   awaitable<HttpResponse> idps(Call call);
   awaitable<HttpResponse> probe_idp(Call call);
   awaitable<HttpResponse> audit(Call call);
+  // scim.cc
+  awaitable<HttpResponse> scim(Call call);
   // tenants.cc
   awaitable<HttpResponse> tenants(Call call);
   awaitable<HttpResponse> create_tenant(Call call);

@@ -59,6 +59,10 @@ awaitable<HttpResponse> Api::metrics(Call) {
          "{result=\"ok\"}", d(m.revalidations_ok));
   metric(out, "daypass_idp_revalidation_total", "counter", "", "{result=\"over\"}", d(m.revalidations_over));
   metric(out, "daypass_idp_revalidation_total", "counter", "", "{result=\"failed\"}", d(m.revalidations_failed));
+  metric(out, "daypass_scim_changes_total", "counter", "Users and groups that providers made, changed or deleted.", "",
+         d(m.scim_changes));
+  metric(out, "daypass_scim_users_ended_total", "counter", "Users that providers deactivated or deleted.", "",
+         d(m.scim_users_ended));
   metric(out, "daypass_grants_opened_total", "counter", "Grants opened.", "", d(m.grants_opened));
   metric(out, "daypass_denials_total", "counter", "Requests that policy refused.", "", d(m.denials));
   metric(out, "daypass_revocations_total", "counter", "Grants ended.", "", d(m.revocations));

@@ -68,6 +68,63 @@ const std::vector<Route>& route_table() {
        ""},
       {"GET", "/.well-known/oauth-authorization-server/t/{tenant}", Need::nothing, &Api::metadata,
        "Authorization server metadata (RFC 8414)", "", "Metadata"},
+      // what a provider tells us of its people (SCIM 2.0)
+      {"GET",
+       "/t/{tenant}/idp/{idp}/scim/v2/Users",
+       Need::scim,
+       &Api::scim,
+       "Users of this provider, filtered and by pages (SCIM 2.0, RFC 7644)",
+       "",
+       "ScimList",
+       {"filter", "startIndex", "count", "attributes", "excludedAttributes"}},
+      {"POST", "/t/{tenant}/idp/{idp}/scim/v2/Users", Need::scim, &Api::scim, "Make a user", "ScimUser", "ScimUser"},
+      {"GET",
+       "/t/{tenant}/idp/{idp}/scim/v2/Users/{id}",
+       Need::scim,
+       &Api::scim,
+       "One user",
+       "",
+       "ScimUser",
+       {"attributes", "excludedAttributes"}},
+      {"PUT", "/t/{tenant}/idp/{idp}/scim/v2/Users/{id}", Need::scim, &Api::scim, "Replace a user", "ScimUser",
+       "ScimUser"},
+      {"PATCH", "/t/{tenant}/idp/{idp}/scim/v2/Users/{id}", Need::scim, &Api::scim,
+       "Change a user: all of the operations or none", "ScimPatch", "ScimUser"},
+      {"DELETE", "/t/{tenant}/idp/{idp}/scim/v2/Users/{id}", Need::scim, &Api::scim,
+       "Delete a user; its sign-ins end, and there are no new ones", "", ""},
+      {"GET",
+       "/t/{tenant}/idp/{idp}/scim/v2/Groups",
+       Need::scim,
+       &Api::scim,
+       "Groups of this provider, filtered and by pages (SCIM 2.0, RFC 7644)",
+       "",
+       "ScimList",
+       {"filter", "startIndex", "count", "attributes", "excludedAttributes"}},
+      {"POST", "/t/{tenant}/idp/{idp}/scim/v2/Groups", Need::scim, &Api::scim, "Make a group", "ScimGroup",
+       "ScimGroup"},
+      {"GET",
+       "/t/{tenant}/idp/{idp}/scim/v2/Groups/{id}",
+       Need::scim,
+       &Api::scim,
+       "One group",
+       "",
+       "ScimGroup",
+       {"attributes", "excludedAttributes"}},
+      {"PUT", "/t/{tenant}/idp/{idp}/scim/v2/Groups/{id}", Need::scim, &Api::scim, "Replace a group", "ScimGroup",
+       "ScimGroup"},
+      {"PATCH", "/t/{tenant}/idp/{idp}/scim/v2/Groups/{id}", Need::scim, &Api::scim,
+       "Change a group: all of the operations or none", "ScimPatch", ""},
+      {"DELETE", "/t/{tenant}/idp/{idp}/scim/v2/Groups/{id}", Need::scim, &Api::scim, "Delete a group", "", ""},
+      {"GET", "/t/{tenant}/idp/{idp}/scim/v2/ServiceProviderConfig", Need::scim, &Api::scim,
+       "What this SCIM server can do", "", "ScimDocument"},
+      {"GET", "/t/{tenant}/idp/{idp}/scim/v2/ResourceTypes", Need::scim, &Api::scim, "Users and groups", "",
+       "ScimList"},
+      {"GET", "/t/{tenant}/idp/{idp}/scim/v2/ResourceTypes/{id}", Need::scim, &Api::scim, "One of them", "",
+       "ScimDocument"},
+      {"GET", "/t/{tenant}/idp/{idp}/scim/v2/Schemas", Need::scim, &Api::scim, "Every attribute that is kept", "",
+       "ScimList"},
+      {"GET", "/t/{tenant}/idp/{idp}/scim/v2/Schemas/{id}", Need::scim, &Api::scim, "Those of one schema", "",
+       "ScimDocument"},
       // one's own access
       {"GET", "/t/{tenant}/api/v1/session", Need::login, &Api::session, "Who is signed in, and until when", "",
        "Session"},
@@ -361,13 +418,46 @@ json::Object schemas() {
                                           {"message", text()},
                                           {"fix", text()}}))}},
                {"ok", "findings"}));
-  s.set("Idps",
-        object(
-            {{"idps", list(object({{"name", text()}, {"display", text()}, {"protocol", text()}, {"issuer", text()}}))}},
-            {"idps"}));
+  s.set(
+      "Idps",
+      object(
+          {{"idps",
+            list(object(
+                {{"name", text()}, {"display", text()}, {"protocol", text()}, {"issuer", text()}, {"scim", flag()}}))}},
+          {"idps"}));
   s.set("Probe", object({{"ok", flag()}, {"message", text()}}, {"ok"}));
   s.set("Audit",
         object({{"size", number()}, {"root", text()}, {"records", list(text())}}, {"size", "root", "records"}));
+  s.set("ScimUser", object({{"schemas", list(text())},
+                            {"id", text()},
+                            {"userName", text()},
+                            {"externalId", text()},
+                            {"displayName", text()},
+                            {"name", any()},
+                            {"emails", list(any())},
+                            {"active", flag()},
+                            {"meta", any()}},
+                           {"userName"}));
+  s.set("ScimGroup", object({{"schemas", list(text())},
+                             {"id", text()},
+                             {"displayName", text()},
+                             {"externalId", text()},
+                             {"members", list(object({{"value", text()}}))},
+                             {"meta", any()}},
+                            {"displayName"}));
+  s.set("ScimPatch",
+        object({{"schemas", list(text())},
+                {"Operations", list(object({{"op", text()}, {"path", text()}, {"value", json::Object()}}, {"op"}))}},
+               {"Operations"}));
+  s.set("ScimList", object({{"schemas", list(text())},
+                            {"totalResults", number()},
+                            {"startIndex", number()},
+                            {"itemsPerPage", number()},
+                            {"Resources", list(any())}},
+                           {"totalResults"}));
+  s.set("ScimDocument", any());
+  s.set("ScimError",
+        object({{"schemas", list(text())}, {"status", text()}, {"scimType", text()}, {"detail", text()}}, {"status"}));
   s.set("Version", object({{"version", text()}}, {"version"}));
   s.set("OpenApi", any());
   return s;
@@ -386,13 +476,21 @@ json::Value operation(const Route& route) {
                                       {"schema", text()}});
   for (const auto& name : route.query)
     parameters.push_back(json::Object{{"name", name}, {"in", "query"}, {"schema", text()}});
+  const bool scim = route.need == Need::scim;
+  const std::string_view media = scim ? "application/scim+json" : "application/json";
   json::Object ok{{"description", "Done"}};
-  if (!route.answer.empty()) ok.set("content", content("application/json", route.answer));
-  const bool created = route.answer == "Credential";
-  json::Object responses{
-      {created ? "201" : "200", std::move(ok)},
-      {"default", json::Object{{"description", "A problem (RFC 9457): the check that failed and what to do"},
-                               {"content", content("application/problem+json", "Problem")}}}};
+  if (!route.answer.empty()) ok.set("content", content(media, route.answer));
+  const bool created = route.answer == "Credential" || (scim && route.method == "POST");
+  json::Object problem{{"description", "A problem (RFC 9457): the check that failed and what to do"},
+                       {"content", content("application/problem+json", "Problem")}};
+  if (scim)
+    problem = {{"description", "An error (RFC 7644 section 3.12): what failed and what to do"},
+               {"content", content(media, "ScimError")}};
+  json::Object responses{{created                        ? "201"
+                          : scim && route.answer.empty() ? "204"
+                                                         : "200",
+                          std::move(ok)},
+                         {"default", std::move(problem)}};
   std::string id;
   for (const char c : route.method + route.path) id += (c == '/' || c == '{' || c == '}' || c == '.') ? '_' : c;
   json::Object out{{"operationId", std::move(id)}, {"summary", route.summary}, {"responses", std::move(responses)}};
@@ -400,10 +498,10 @@ json::Value operation(const Route& route) {
   if (!route.body.empty())
     out.set("requestBody",
             json::Object{{"required", true},
-                         {"content", content(route.body.ends_with("Form") ? "application/x-www-form-urlencoded"
-                                                                          : "application/json",
+                         {"content", content(route.body.ends_with("Form") ? "application/x-www-form-urlencoded" : media,
                                              route.body)}});
   if (route.need != Need::nothing) out.set("security", json::Array{json::Object{{"bearer", json::Array{}}}});
+  if (scim) out.set("description", "Needs a token of the provider's [idp.scim] table; a login's is none.");
   if (route.need == Need::administer)
     out.set("description", "Needs Action::\"administer\" on the tenant, or the operator's socket.");
   return out;

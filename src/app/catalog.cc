@@ -32,6 +32,7 @@ idp::Fetch guarded(net::HttpFetcher& fetcher) {
 engine::Catalog make_catalog(const base::Clock& clock, base::Entropy& entropy, const base::Log& log,
                              net::HttpFetcher& fetcher, const idp::SecretSource& secrets, const std::string& instance) {
   engine::Catalog catalog;
+  catalog.secrets = secrets;
   catalog.idps.emplace("oidc", idp::oidc::make_oidc_driver(clock, entropy, log, guarded(fetcher), secrets));
   catalog.idps.emplace("saml", idp::saml::make_saml_driver(clock, entropy, log, guarded(fetcher), secrets));
   catalog.targets.emplace("pg", target::postgres::make_postgres_driver(clock, entropy, log, secrets, instance));

@@ -322,6 +322,8 @@ constexpr auto keys = std::to_array<Key<I>>({
      "Send `prompt=consent`. For providers that give a refresh token only after the person was asked."},
     {"attributes", "table", none, "{ department = \"department\" }", attributes,
      "What policies see as `principal.<name>`, see `[idp.attributes]`."},
+    {"scim", "table", none, "{ tokens = [\"file:/etc/daypass/corp.scim\"] }", read_scim,
+     "Lets the provider tell Daypass of its people and groups (SCIM 2.0), see `[idp.scim]`."},
 });
 
 constexpr auto group_table = std::to_array<Key<I>>({
@@ -398,6 +400,7 @@ void judge(Reader& r, const Node& table, const std::set<std::string_view>& seen,
               saml ? "copy the entityID from the provider's metadata"
                    : "copy it from the provider's /.well-known/openid-configuration");
   if (idp.display.empty()) idp.display = idp.name;
+  judge_scim(r, table, seen, idp);
   if (saml) {
     if (!seen.contains("metadata"))
       r.problem(table.place, r.where + " has no \"metadata\"",

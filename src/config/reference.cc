@@ -44,6 +44,7 @@ std::vector<KeyInfo> reference() {
   add(out, "[[idp]]", idp_keys());
   add(out, "groups", group_keys());
   add(out, "[idp.attributes]", mapping_keys());
+  add(out, "[idp.scim]", scim_keys());
   add(out, "[[target]]", target_keys());
   add(out, "[target.limits]", limit_keys());
   for (const auto& kind : kinds()) add(out, "[[target]] of kind " + std::string(kind.kind), kind.target);

@@ -78,7 +78,7 @@ TEST(Reference, TenantExamplesParse) {
   std::string section;
   for (const auto& key : reference()) {
     if (!key.env.empty() || key.section == "groups" || key.section == "[idp.attributes]" ||
-        key.section == "[target.limits]" || key.meaning.starts_with("SAML"))
+        key.section == "[idp.scim]" || key.section == "[target.limits]" || key.meaning.starts_with("SAML"))
       continue;
     const std::string table = key.section.substr(0, key.section.find(' '));
     if (table != section) text += (section = table) + "\n";
@@ -105,6 +105,21 @@ TEST(Reference, TenantExamplesParse) {
   swap("overage_url = ", "# ");
   swap("{ department = \"department\" }", "{ department = " + rule + " } }");
   swap("{ duration = \"30m\" }", limits + " }");
+  EXPECT_THAT(rendered(parse_tenant(tenant, {{"tenant.toml", text}}).problems), IsEmpty()) << text;
+}
+
+// Groups come from a claim or from SCIM, so that these examples are alone.
+TEST(Reference, ScimExamplesParse) {
+  std::string text =
+      "[[idp]]\nname = \"corp\"\nissuer = \"https://corp.example\"\nclient_id = \"d\"\nclient_auth = "
+      "\"none\"\n[idp.scim]\n";
+  std::size_t keys = 0;
+  for (const auto& key : reference()) {
+    if (key.section != "[idp.scim]") continue;
+    ++keys;
+    text += key.key + " = " + key.example + "\n";
+  }
+  EXPECT_EQ(keys, 3U);
   EXPECT_THAT(rendered(parse_tenant(tenant, {{"tenant.toml", text}}).problems), IsEmpty()) << text;
 }
 

@@ -88,6 +88,9 @@ class Maker {
     out.consent = coin();
     fill(out.scopes, [&] { return text(); });
     fill(out.allowed_hosts, [&] { return text(); });
+    fill(out.scim.tokens, [&] { return text(); });
+    out.scim.groups = coin();
+    if (coin()) out.scim.subject_from = text();
     fill(out.attributes,
          [&] { return core::MappingRule{text(), text(), static_cast<core::AttributeType>(pick(4)), coin(), text()}; });
     return out;

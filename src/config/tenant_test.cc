@@ -6,6 +6,8 @@
 namespace daypass::config {
 namespace {
 
+using testing::AllOf;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -364,6 +366,33 @@ TEST(Idp, Saml) {
   EXPECT_TRUE(spec.scopes.empty());
   EXPECT_FALSE(spec.saml.idp_initiated);
   EXPECT_TRUE(parse_tenant(tenant, {{"t.toml", start + "idp_initiated = true\n"}}).value.idps.at(0).saml.idp_initiated);
+}
+
+TEST(Idp, Scim) {
+  const std::string start = idp + "[idp.scim]\n", token = "tokens = [\"file:/etc/corp.scim\"]\n";
+  const auto parsed = parse_tenant(tenant, {{"t.toml", start + token + "subject = \"userName\"\ngroups = true\n"}});
+  EXPECT_THAT(rendered(parsed.problems), IsEmpty());
+  EXPECT_EQ(parsed.value.idps.at(0).scim,
+            (core::ScimSpec{.tokens = {"file:/etc/corp.scim"}, .subject_from = "userName", .groups = true}));
+  EXPECT_EQ(parse_tenant(tenant, {{"t.toml", start + token}}).value.idps.at(0).scim.subject_from, "externalId");
+
+  EXPECT_THAT(problems_of(start), ElementsAre(HasSubstr("[idp.scim] of [[idp]] \"corp\" has no \"tokens\"")));
+  EXPECT_THAT(problems_of(start + "tokens = []\n"), ElementsAre(HasSubstr("is empty, make a token with")));
+  EXPECT_THAT(problems_of(start + "tokens = [\"s3cret-in-the-file\"]\n"),
+              ElementsAre(AllOf(HasSubstr("must say where the secret is"), Not(HasSubstr("s3cret")))));
+  EXPECT_THAT(problems_of(start + "token = \"file:/x\"\n"),
+              Contains(HasSubstr("unknown key \"token\" in [idp.scim] of [[idp]] \"corp\", did you mean \"tokens\"?")));
+  EXPECT_THAT(problems_of(start + token + "subject = \"emails[type eq 1]\"\n"),
+              ElementsAre(HasSubstr("is no name of a SCIM attribute")));
+  EXPECT_THAT(problems_of(start + token + "groups = \"x\"\n"), ElementsAre(HasSubstr("true or false")));
+  EXPECT_THAT(problems_of(idp + "scim = \"file:/x\"\n"), ElementsAre(HasSubstr("\"scim\" must be")));
+  EXPECT_THAT(problems_of(idp + "groups = \"groups\"\n[idp.scim]\ngroups = true\n" + token),
+              ElementsAre(HasSubstr("takes groups from a claim and from SCIM")));
+  // A preset's claim gives way.
+  const auto okta =
+      parse_tenant(tenant, {{"t.toml", idp + "preset = \"keycloak\"\n[idp.scim]\ngroups = true\n" + token}});
+  EXPECT_THAT(rendered(okta.problems), IsEmpty());
+  EXPECT_EQ(okta.value.idps.at(0).groups_from + okta.value.idps.at(0).groups_pattern, "");
 }
 
 TEST(Idp, Issuer) {

@@ -49,6 +49,14 @@ struct SamlSpec {
   bool operator==(const SamlSpec&) const = default;
 };
 
+/// How a provider tells us of its people and groups (SCIM 2.0). Without tokens it does not.
+struct ScimSpec {
+  std::vector<std::string> tokens;          ///< secret references: what it presents; two while they are changed
+  std::string subject_from = "externalId";  ///< the SCIM attribute that sign-ins have as their subject
+  bool groups = false;  ///< a sign-in's groups are those it was put into; claims say nothing of them
+  bool operator==(const ScimSpec&) const = default;
+};
+
 struct IdpSpec {
   std::string name;  ///< [a-z0-9-]
   std::string display;
@@ -74,6 +82,7 @@ struct IdpSpec {
   Millis revalidate = std::chrono::minutes(5);  ///< how often a refresh token is used to ask after somebody
   bool consent = false;                         ///< prompt=consent: some give a refresh token only then
   SamlSpec saml;
+  ScimSpec scim;
   bool operator==(const IdpSpec&) const = default;
 };
 

@@ -6,6 +6,7 @@
 //   renew.cc    what is known of a person now takes the place of what was known at the sign-in
 //   grants.cc   extend, end, list                  reload.cc     apply a tenant's folder, decide live grants again
 //   tenants.cc  made and deleted at runtime       secrets.cc    what a tenant keeps here     reach.cc  what it may name
+//   scim.cc     people and groups that a provider tells us of
 //   recover.cc  after a restart                    reconcile.cc  compare targets with the store
 //   simulate.cc replay recorded decisions under another folder
 //   turn.h      one batch: one transaction, a savepoint per event, effects after the commit; cuts before it
@@ -26,6 +27,7 @@
 #include "core/grant.h"
 #include "engine/decide.h"
 #include "engine/ports.h"
+#include "engine/scim.h"
 #include "engine/simulate.h"
 #include "engine/vault.h"
 #include "engine/world.h"
@@ -181,6 +183,7 @@ struct Metrics {
   std::atomic<std::uint64_t> revalidations_ok{0}, revalidations_over{0}, revalidations_failed{0};
   std::atomic<std::int64_t> sessions_stale{0};
   std::atomic<std::uint64_t> revocations{0}, revocation_us_sum{0}, audit_appends{0}, audit_us_sum{0}, turns{0};
+  std::atomic<std::uint64_t> scim_changes{0}, scim_users_ended{0};
   /// Upper bounds 10 ms, 50 ms, 100 ms, 500 ms, 1 s, 5 s, 30 s, +Inf of daypass_revocation_latency_seconds.
   std::atomic<std::uint64_t> revocation_buckets[8]{};
 };
@@ -234,6 +237,9 @@ class Engine final : public Access {
   /// and only then answered. Sign-ins under way that are not later than it don't finish. Errors: "idp.unknown", the
   /// check that failed, "signal.replayed".
   void logout_signal(core::TenantId tenant, std::string idp, idp::LogoutMessage message, Done<SignalTaken> done);
+  /// A request to the SCIM server of a provider (scim.cc): verified, recorded together with the end of every session of
+  /// whom it deactivates, and only then answered. Error, the same whatever is not there: "scim.token".
+  void scim(ScimRequest request, Done<ScimAnswer> done);
   /// Our metadata for the provider of this name (SAML); `base` is <public>/t/<tenant>/idp/<name>. Any thread; reads
   /// files. Error: "idp.unknown", "idp.no_metadata".
   void describe_to_idp(core::TenantId tenant, std::string idp, std::string base, Done<std::string> xml);

@@ -185,7 +185,7 @@ Status refuse_signed_out(Turn& turn, const core::TenantId& tenant, const idp::Fi
 
 Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin& what, const json::Value& then,
                                const idp::Finished& verified, base::Millis session_max, WallTime arrived) {
-  const core::Identity& who = verified.identity;
+  core::Identity who = verified.identity;
   if (!impl.serves(what.tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
   for (const auto& [key, until] : verified.once) {
     DP_TRY(const bool first, turn.tx.use_once(what.tenant, what.idp + " " + key, until, turn.now));
@@ -194,6 +194,7 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
                    "start again with daypass login"};
   }
   DP_CHECK(refuse_signed_out(turn, what.tenant, verified, arrived));
+  DP_CHECK(impl.consult_directory(turn, who));
   LoginSession s;
   s.id = core::new_session_id(impl.p.entropy);
   s.who = who;
@@ -281,23 +282,13 @@ Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::Tena
       if (const auto before = base::parse_rfc3339(known->body); before.ok()) at = std::max(at, *before);
     DP_CHECK(turn.put_document(tenant, doc_tombstone, key, base::to_rfc3339(at), turn.now + std::chrono::hours(24)));
   }
-  std::vector<core::SessionId> over;
-  {
-    const std::shared_lock lock(impl.shared);
-    for (const auto& [id, s] : impl.sessions) {
-      if (s.who.tenant != tenant || s.who.idp != idp) continue;
-      if (!signal.subject.empty() && s.who.subject != signal.subject) continue;
-      if (!signal.idp_sessions.empty() &&
-          std::ranges::find_first_of(signal.idp_sessions, s.who.idp_sessions) == signal.idp_sessions.end())
-        continue;
-      over.push_back(id);
-    }
-  }
   SignalTaken out{0, signal.answer_url, signal.answer_form};
-  for (const auto& id : over) {
-    DP_CHECK(impl.end_session(turn, tenant, id, core::EndReason::signal, idp, nullptr));
-    ++out.sessions_ended;
-  }
+  DP_TRY(out.sessions_ended,
+         impl.end_sessions(turn, tenant, core::EndReason::signal, idp, [&](const core::Identity& who) {
+           if (who.idp != idp || (!signal.subject.empty() && who.subject != signal.subject)) return false;
+           return signal.idp_sessions.empty() ||
+                  std::ranges::find_first_of(signal.idp_sessions, who.idp_sessions) != signal.idp_sessions.end();
+         }));
   DP_CHECK(turn.audit(tenant, "signal.logout", idp, "ok", {{"sessions_ended", out.sessions_ended}}));
   return out;
 }
@@ -526,6 +517,19 @@ void Engine::Impl::watch_end(const LoginSession& s) {
                                   .session = s.id,
                                   .done = {},
                                   .retry = {}});
+}
+
+Result<int> Engine::Impl::end_sessions(Turn& turn, const core::TenantId& tenant, core::EndReason reason,
+                                       const std::string& actor,
+                                       const std::function<bool(const core::Identity&)>& whose) {
+  std::vector<core::SessionId> over;
+  {
+    const std::shared_lock lock(shared);
+    for (const auto& [id, s] : sessions)
+      if (s.who.tenant == tenant && whose(s.who)) over.push_back(id);
+  }
+  for (const auto& id : over) DP_CHECK(end_session(turn, tenant, id, reason, actor, nullptr));
+  return static_cast<int>(over.size());
 }
 
 Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, const core::SessionId& id,

@@ -77,6 +77,7 @@ void each_reference(const core::IdpSpec& idp, const std::function<void(const std
   for (const auto* text : {&idp.client_secret.ref, &idp.ca_file, &idp.saml.metadata, &idp.saml.metadata_signer})
     with(*text);
   for (const auto& key : idp.saml.sp_keys) with(key);
+  for (const auto& token : idp.scim.tokens) with(token);
 }
 
 void each_reference(const core::TargetSpec& target, const std::function<void(const std::string&)>& with) {

@@ -203,7 +203,7 @@ struct Engine::Impl {
   // renew.cc
   /// Puts what a verifier says of the person now in the place of what it said at the sign-in, and decides every live
   /// grant of the login again. Nothing happens when nothing has changed. Errors: "session.unknown", "login.subject"
-  /// (`who` is another person, or of another provider or tenant).
+  /// (`who` is another person, or of another provider or tenant), those of consult_directory().
   Result<Renewal> renew_session(Turn& turn, const core::SessionId& session, core::Identity who);
   /// The same on a session in the hand, which is not stored yet.
   Result<Renewal> replace_person(Turn& turn, LoginSession& session, core::Identity who);
@@ -234,9 +234,16 @@ struct Engine::Impl {
     int grants = 0;
     std::string provider_logout;  ///< what signing out at the provider needs, sealed; empty: it offers none
   };
+  /// Of every login session that is one of `whose`; how many.
+  Result<int> end_sessions(Turn& turn, const core::TenantId& tenant, core::EndReason reason, const std::string& actor,
+                           const std::function<bool(const core::Identity&)>& whose);
   Status end_session(Turn& turn, const core::TenantId& tenant, const core::SessionId& session, core::EndReason reason,
                      const std::string& actor, SessionEnded* ended);
   Result<Token> issue_token(Turn& turn, const LoginSession& session);
+  // scim.cc
+  /// Whether the provider's directory lets this person in, and in which groups they are by its word, where that counts.
+  /// Error: "login.deactivated", "mapping.too_many".
+  Status consult_directory(Turn& turn, core::Identity& who);
   // reload.cc
   /// Keeps the facts of a refusal, sealed, for Engine::simulate: one record for each person and set of roles.
   Status keep_refusal(Turn& turn, const core::Identity& who, const core::AccessRequest& request);

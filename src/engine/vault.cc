@@ -3,6 +3,8 @@
 #include <mutex>
 
 #include "base/assert.h"
+#include "base/encoding.h"
+#include "crypto/digest.h"
 
 namespace daypass::engine {
 
@@ -66,6 +68,15 @@ Result<base::Secret> Vault::open(const core::TenantId& tenant, std::string_view 
   const auto sealer = of(tenant);
   if (sealer == nullptr) return no_key();
   return sealer->open(blob, purpose);
+}
+
+Result<std::string> Vault::fingerprint(const core::TenantId& tenant, std::string_view purpose,
+                                       std::string_view text) const {
+  const auto sealer = of(tenant);
+  if (sealer == nullptr) return no_key();
+  // Tenants from before data keys share the master key.
+  const base::Secret key = sealer->derive("fingerprint " + tenant.str() + " " + std::string(purpose));
+  return base::hex_encode(crypto::hmac_sha256(key.reveal(), text));
 }
 
 }  // namespace daypass::engine

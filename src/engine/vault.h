@@ -36,6 +36,10 @@ class Vault {
                                                std::string_view purpose) const;
   [[nodiscard]] base::Result<base::Secret> open(const core::TenantId& tenant, std::string_view blob,
                                                 std::string_view purpose) const;
+  /// A name for `text` by which it can be found and from which nobody without the tenant's key can tell it:
+  /// hexadecimal.
+  [[nodiscard]] base::Result<std::string> fingerprint(const core::TenantId& tenant, std::string_view purpose,
+                                                      std::string_view text) const;
 
  private:
   [[nodiscard]] std::shared_ptr<const crypto::Sealer> of(const core::TenantId& tenant) const;

@@ -9,6 +9,8 @@
 #include "cedar/validate.h"
 #include "engine/question.h"
 #include "engine/schema.h"
+#include "engine/scim.h"
+#include "idp/scim/filter.h"
 
 namespace daypass::engine {
 namespace {
@@ -145,12 +147,23 @@ config::Problem in_spec(const std::string& what, const Error& error) {
   return {"tenant.toml", 0, 0, what + ": " + error.message, error.hint};
 }
 
-void make_drivers(Tenant& tenant, const Catalog& catalog, const Tenant* before, Compiled& out) {
+// A token that can't be read, or an attribute that nobody has, would be found out when somebody is to be kept out.
+void check_scim(const core::TenantId& tenant, const core::IdpSpec& idp, const Catalog& catalog, Compiled& out) {
+  if (idp.scim.tokens.empty()) return;
+  if (const auto path = idp::scim::parse_subject_path(idp.scim.subject_from); !path.ok())
+    out.problems.push_back(in_spec("idp " + idp.name, path.error()));
+  for (const auto& reference : idp.scim.tokens)
+    if (const auto token = scim_token(catalog, tenant, reference); !token.ok())
+      out.problems.push_back(in_spec("idp " + idp.name, token.error()));
+}
+
+void make_drivers(Tenant& tenant, const Catalog& catalog, const Tenant* before, Origin origin, Compiled& out) {
   for (const auto& idp : tenant.spec.idps) {
     if (const auto* old = before == nullptr ? nullptr : before->spec.idp(idp.name); old != nullptr && *old == idp) {
       tenant.idps.emplace(idp.name, before->idps.at(idp.name));
       continue;
     }
+    if (origin == Origin::applied) check_scim(tenant.spec.tenant, idp, catalog, out);
     const auto driver = catalog.idps.find(idp.protocol);
     if (driver == catalog.idps.end()) {
       out.problems.push_back(
@@ -238,7 +251,7 @@ Compiled compile(core::TenantSpec spec, const Catalog& catalog, const Tenant* be
     check_types(*tenant, named, type_errors, out.warnings);
   else
     std::ranges::move(schema.problems, std::back_inserter(type_errors));
-  make_drivers(*tenant, catalog, before, out);
+  make_drivers(*tenant, catalog, before, origin, out);
   if (!out.problems.empty()) return out;
   tenant->compiled = cedar::CompiledPolicies::compile(tenant->policies);
   tenant->resources = resources_of(tenant->spec);

@@ -18,6 +18,7 @@ namespace daypass::engine {
 struct Catalog {
   std::map<std::string, std::shared_ptr<idp::Driver>> idps;        ///< "oidc"
   std::map<std::string, std::shared_ptr<target::Driver>> targets;  ///< "pg"
+  idp::SecretSource secrets = {};                                  ///< null: none can be read
 };
 
 /// The limits that a permit's annotations set; refused at apply when malformed or unknown.

@@ -14,7 +14,15 @@ const withRole = (v) => ({ idp: v.idp, role: v.role, group: v.group, files: { ..
 const kindAndName = (target) => (target.startsWith('pg/') ? target.split('/') : ['pg', target]).map(encodeURIComponent).join('/');
 const p = encodeURIComponent;
 
-/** "METHOD path" to one call or several: {at: path below the tenant, query, form, json, cookie, confirm}. */
+// SCIM has a token of its own kind. What deletes comes last, so that the others find something. One of each sort is tried with everything.
+const scim = (v, at, rest = {}) => ({ at: `/idp/${p(v.idp)}/scim/v2${at}`, token: v.scimToken, ...rest });
+const alike = { slow: true };
+const scimOps = (op) => ({ json: { schemas: ['urn:ietf:params:scim:api:messages:2.0:PatchOp'], Operations: [op] } });
+// Everybody sends the same, so that nothing but the first one is new.
+const scimUser = { json: { schemas: ['urn:ietf:params:scim:schemas:core:2.0:User'], userName: 'evil', externalId: 'evil' } };
+const scimGroup = { json: { schemas: ['urn:ietf:params:scim:schemas:core:2.0:Group'], displayName: 'evil' } };
+
+/** "METHOD path" to one call or several: {at: path below the tenant, query, form, json, cookie, confirm, token: another than the caller's}. */
 export const operations = {
   'GET /t/{tenant}/api/v1/audit': (v) => ({ at: '/api/v1/audit', query: { from: v.cursor, limit: '5' } }),
   'GET /t/{tenant}/oauth/authorize': (v) => ({ at: '/oauth/authorize', query: { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: v.state, idp: v.idp }, cookie: v.cookie }),
@@ -62,6 +70,26 @@ export const operations = {
   'DELETE /t/{tenant}/api/v1/secrets/{name}': (v) => ({ at: `/api/v1/secrets/${p(v.secret)}` }),
   'GET /t/{tenant}/api/v1/idps': () => ({ at: '/api/v1/idps' }),
   'POST /t/{tenant}/api/v1/idps/{name}/probe': (v) => ({ at: `/api/v1/idps/${p(v.idp)}/probe` }),
+  'GET /t/{tenant}/idp/{idp}/scim/v2/ServiceProviderConfig': (v) => scim(v, '/ServiceProviderConfig', alike),
+  'GET /t/{tenant}/idp/{idp}/scim/v2/ResourceTypes': (v) => scim(v, '/ResourceTypes', alike),
+  'GET /t/{tenant}/idp/{idp}/scim/v2/ResourceTypes/{id}': (v) => scim(v, '/ResourceTypes/User', alike),
+  'GET /t/{tenant}/idp/{idp}/scim/v2/Schemas': (v) => scim(v, '/Schemas', alike),
+  'GET /t/{tenant}/idp/{idp}/scim/v2/Schemas/{id}': (v) => scim(v, `/Schemas/${scimUser.json.schemas[0]}`, alike),
+  'GET /t/{tenant}/idp/{idp}/scim/v2/Users': [
+    (v) => scim(v, '/Users', { query: { filter: `userName eq "${v.scimName}"` } }),
+    (v) => scim(v, '/Users', { query: { filter: `externalId eq "${v.scimSubject}" and id eq "${v.scimUser}"`, startIndex: '1', count: '5' } }),
+  ],
+  'GET /t/{tenant}/idp/{idp}/scim/v2/Users/{id}': (v) => scim(v, `/Users/${p(v.scimUser)}`),
+  'POST /t/{tenant}/idp/{idp}/scim/v2/Users': (v) => scim(v, '/Users', { ...scimUser, ...alike }),
+  'PUT /t/{tenant}/idp/{idp}/scim/v2/Users/{id}': (v) => scim(v, `/Users/${p(v.scimUser)}`, { json: { userName: 'put', externalId: 'put' } }),
+  'PATCH /t/{tenant}/idp/{idp}/scim/v2/Users/{id}': (v) => scim(v, `/Users/${p(v.scimUser)}`, { ...scimOps({ op: 'replace', path: 'active', value: false }), ...alike }),
+  'GET /t/{tenant}/idp/{idp}/scim/v2/Groups': (v) => scim(v, '/Groups', { query: { filter: `displayName eq "${v.scimGroupName}" and members eq "${v.scimUser}"`, excludedAttributes: 'meta' } }),
+  'GET /t/{tenant}/idp/{idp}/scim/v2/Groups/{id}': (v) => scim(v, `/Groups/${p(v.scimGroup)}`, alike),
+  'POST /t/{tenant}/idp/{idp}/scim/v2/Groups': (v) => scim(v, '/Groups', { ...scimGroup, ...alike }),
+  'PUT /t/{tenant}/idp/{idp}/scim/v2/Groups/{id}': (v) => scim(v, `/Groups/${p(v.scimGroup)}`, { json: { displayName: 'put', members: [{ value: v.scimUser }] }, ...alike }),
+  'PATCH /t/{tenant}/idp/{idp}/scim/v2/Groups/{id}': (v) => scim(v, `/Groups/${p(v.scimGroup)}`, scimOps({ op: 'add', path: 'members', value: [{ value: v.scimUser }] })),
+  'DELETE /t/{tenant}/idp/{idp}/scim/v2/Groups/{id}': (v) => scim(v, `/Groups/${p(v.scimGroup)}`, alike),
+  'DELETE /t/{tenant}/idp/{idp}/scim/v2/Users/{id}': (v) => scim(v, `/Users/${p(v.scimUser)}`, alike),
 };
 
 /** [{name, method, build, slots, slow}]: `slots` are the kinds of identifiers that the call holds. */
@@ -78,7 +106,7 @@ export function call(world, tenant, { method, build }, v, token, onAnswer) {
   const { at, wellKnown, query, slow, ...rest } = build(v);
   void slow;
   const url = wellKnown ? `${world.url}/.well-known/oauth-authorization-server/t/${tenant}` : `${world.url}/t/${tenant}${at}`;
-  return world.request(method, query ? `${url}?${new URLSearchParams(query)}` : url, { ...rest, token, onAnswer });
+  return world.request(method, query ? `${url}?${new URLSearchParams(query)}` : url, { token, ...rest, onAnswer });
 }
 
 /** The answer as text, without what differs between any two: the request id, the date, fresh random values, and `sent`, which the caller said himself. */
@@ -90,7 +118,7 @@ export function plain({ status, headers, body }, sent = []) {
     .map(([name, value]) => `${name}: ${value}`).join('\n');
   const text = `${status}\n${kept}\n\n${body}`.replaceAll(headers.get('x-request-id') || '\0', '<request>')
     .replace(/\b((?:state|nonce|code_challenge)=)[\w-]{43}\b/g, '$1<fresh>').replace(/(daypass-login=)[\w-]{43}/, '$1<fresh>')
-    .replace(/("(?:device_code|user_code)":")[^"]+/g, '$1<fresh>').replace(/(user_code=)[A-Z]{4}-[A-Z]{4}/g, '$1<fresh>');
+    .replace(/("(?:device_code|user_code|created|lastModified)":")[^"]+/g, '$1<fresh>').replace(/\bs[ug]_[0-9a-z]{28}\b/g, '<fresh>').replace(/(user_code=)[A-Z]{4}-[A-Z]{4}/g, '$1<fresh>');
   return withoutSent(text, sent);
 }
 

@@ -76,6 +76,7 @@ async function identifiers() {
     const signOut = async () => new URL((await t.api('DELETE', '/session', (await t.signIn('corp', 'dana')).access_token)).json.provider_logout_url).searchParams.get('handle');
     const handle = await signOut();
     const there = await t.ask('GET', `/logout?handle=${await signOut()}`);
+    const told = await t.tell();
     const opened = log.records.map((r) => JSON.parse(r)).find((r) => JSON.stringify(r).includes('cx_'));
     return {
       creds, client, pending, admin, person, device, size: log.size,
@@ -84,6 +85,7 @@ async function identifiers() {
         target: `pg/${c.target}`, role: `pg/${c.target}/${c.role}`, idp: c.idp, issuer: t.ops.corp.issuer, principal: `${c.idp}/dana`, person: c.person, email: `${c.email}@example.test`, group: c.group,
         secret: c.sealed, pgGroup: c.pgGroup, database: c.database, policy: c.policy, tenant: t.id, cursor: String(log.size).padStart(12, '0'), deviceCode: device.device_code, userCode: device.user_code,
         state: pending.state, cookie: pending.cookie, token: person.access_token, handle, logoutState: new URL(there.headers.get('location')).searchParams.get('state'),
+        scimToken: t.scimToken, scimUser: told.user, scimGroup: told.group, scimName: c.scimName, scimSubject: c.scimSubject, scimGroupName: c.scimGroupName,
       },
     };
   };
@@ -142,7 +144,7 @@ test('an identifier of B is worth as much to A as one that never was, in every o
     // would end what is needed later.
     const blind = (name) => name.includes('callback') || name.endsWith('/confirm') || name.endsWith('/end') || name === 'GET /t/{tenant}/device';
     for (const op of table.filter((o) => !blind(o.name))) {
-      for (const slot of op.slots.filter((s) => ['grant', 'target', 'role', 'idp', 'principal', 'userCode', 'pgGroup'].includes(s))) {
+      for (const slot of op.slots.filter((s) => ['grant', 'target', 'role', 'idp', 'principal', 'userCode', 'pgGroup', 'scimToken', 'scimUser', 'scimGroup', 'scimName', 'scimSubject', 'scimGroupName'].includes(s))) {
         const ghost = ghostOf(mine.v[slot]);
         const differs = [];
         for (const [, token] of callers) {
@@ -163,10 +165,11 @@ test('an identifier of B is worth as much to A as one that never was, in every o
     }
   });
   await t.test("A's path with B's token, as with a made-up one", async () => {
-    for (const token of [ids.token, theirs.admin.access_token]) {
+    for (const token of [ids.token, theirs.admin.access_token, ids.scimToken]) {
       for (const op of table) {
         const ghost = ghostOf(token);
-        await both(op.name, () => call(w, a.id, op, mine.v, token, record), () => call(w, a.id, op, mine.v, ghost, record), [token], [ghost]);
+        const at = (scimToken) => ({ ...mine.v, scimToken });
+        await both(op.name, () => call(w, a.id, op, at(token), token, record), () => call(w, a.id, op, at(ghost), ghost, record), [token], [ghost]);
         compared += 1;
       }
     }
@@ -174,10 +177,11 @@ test('an identifier of B is worth as much to A as one that never was, in every o
   await t.test("B's path with A's token, as with a made-up one", async () => {
     // What is used up by one use stays B's; the token is what is tried here.
     const v = { ...ids, ...Object.fromEntries(['code', 'state', 'deviceCode', 'userCode', 'cookie', 'handle', 'logoutState'].map((kind) => [kind, ghostOf(ids[kind])])), files: theirs.files };
-    for (const [who, token] of callers) {
+    for (const [who, token] of [...callers, ['provider', mine.ids.scimToken]]) {
       for (const op of table) {
         const ghost = ghostOf(token);
-        await both(`${who}: ${op.name}`, () => call(w, b.id, op, v, token, op.name.includes('/api/v1/') ? record : undefined), () => call(w, b.id, op, v, ghost), [token], [ghost]);
+        const at = (scimToken) => ({ ...v, scimToken });
+        await both(`${who}: ${op.name}`, () => call(w, b.id, op, at(token), token, op.name.includes('/api/v1/') ? record : undefined), () => call(w, b.id, op, at(ghost), ghost), [token], [ghost]);
         compared += 1;
       }
     }
@@ -211,6 +215,9 @@ test('an identifier of B is worth as much to A as one that never was, in every o
     const redeemed = await b.redeem(finished);
     assert.equal(redeemed.status, 200, JSON.stringify(redeemed));
     assert.equal(redeemed.principal, 'corp/dana');
+    const group = (await b.ask('GET', `/idp/corp/scim/v2/Groups/${ids.scimGroup}`, { token: ids.scimToken })).json;
+    assert.deepEqual([group.displayName, group.members.map((m) => m.value)], [b.c.scimGroupName, [ids.scimUser]]);
+    assert.equal((await b.ask('GET', `/idp/corp/scim/v2/Users/${ids.scimUser}`, { token: ids.scimToken })).json.active, true);
     await (await w.connect(theirs.creds)).end();
     const poll = { form: { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', client_id: 'daypass-cli', device_code: ids.deviceCode } };
     assert.equal((await b.ask('POST', '/oauth/token', poll)).json.check, 'device.pending');
@@ -533,7 +540,8 @@ async function neverWas(gone) {
   for (const token of [undefined, theirs.ids.token, mine.admin.access_token]) {
     for (const op of calls(mine.v)) {
       const [x, y] = [await call(w, gone.id, op, v, token, a.onAnswer), await call(w, ghost, op, v, token, a.onAnswer)];
-      assert.equal(x.status, 404, op.name);
+      // SCIM says no more than that the token is not right, whatever is not there.
+      assert.equal(x.status, op.name.includes('/scim/v2/') ? 401 : 404, op.name);
       assert.equal(plain(x, [gone.id]), plain(y, [ghost]), op.name);
     }
   }

@@ -15,7 +15,7 @@ const canary = () => `cny${random(14)}`;
 
 /** Another identifier of the same shape that nobody ever had: letters stay letters, digits digits, what marks its kind stays. */
 export function ghostOf(id) {
-  const mark = id.match(/^(gr_|ls_|cx_|dc_|dp-|dp_|dpt_|cny|ten-|corp\/|pg\/(orders\/)?)*/)[0];
+  const mark = id.match(/^(gr_|ls_|cx_|su_|sg_|dc_|dp-|dp_|dpt_|cny|ten-|corp\/|pg\/(orders\/)?)*/)[0];
   const rest = [...id.slice(mark.length)].map((c) => (/[a-z]/.test(c) ? pick(letters) : /[A-Z]/.test(c) ? pick('BCDFGHJKLMNPQRSTVWXZ') : /[0-9]/.test(c) ? pick(digits) : c)).join('');
   return mark + rest;
 }
@@ -29,7 +29,7 @@ class Tenant {
     this.id = id;
     this.url = `${world.url}/t/${id}`;
     this.c = {};
-    for (const name of ['display', 'idp', 'idpDisplay', 'clientId', 'down', 'issuer', 'target', 'role', 'description', 'attribute', 'roleAttribute', 'policy', 'policyText', 'policyFile', 'group', 'subject', 'person', 'admin', 'email', 'department', 'reason', 'sql', 'database', 'pgGroup', 'row', 'secret', 'sealed', 'password']) this.c[name] = canary();
+    for (const name of ['display', 'idp', 'idpDisplay', 'clientId', 'down', 'issuer', 'target', 'role', 'description', 'attribute', 'roleAttribute', 'policy', 'policyText', 'policyFile', 'group', 'subject', 'person', 'admin', 'email', 'department', 'reason', 'sql', 'database', 'pgGroup', 'row', 'secret', 'sealed', 'password', 'scim', 'scimName', 'scimSubject', 'scimGroupName']) this.c[name] = canary();
     // A loopback address that nobody else names.
     this.c.host = `127.${[1, 2, 3].map(() => randomInt(100, 250)).join('.')}`;
     this.folder = path.join(world.folder, id);
@@ -66,9 +66,22 @@ class Tenant {
     for (const [name, text] of Object.entries(this.files())) this.world.write(path.join(this.id, name), text);
     this.secret('idp', this.ops.corp.secret);
     this.secret('pg', this.c.password);
+    this.secret('scim', this.scimToken);
+  }
+  get scimToken() { return `scim-token-of-a-test-${this.c.scim}`; }
+  /** The provider "corp" tells of somebody who signs in nowhere, and of a group with that person in it. */
+  async tell() {
+    const say = async (at, json) => {
+      const got = await this.ask('POST', `/idp/corp/scim/v2${at}`, { token: this.scimToken, json });
+      if (got.status !== 201) throw new Error(got.body);
+      return got.json.id;
+    };
+    const user = await say('/Users', { userName: this.c.scimName, externalId: this.c.scimSubject });
+    return { user, group: await say('/Groups', { displayName: this.c.scimGroupName, members: [{ value: user }] }) };
   }
   idp(name, issuer, clientId = 'daypass') {
-    return `[[idp]]\nname = "${name}"\ndisplay = "Sign in at ${this.c.idpDisplay}, ${name}"\nissuer = "${issuer}"\nclient_id = "${clientId}"\nclient_secret = "file:${this.secrets}/idp"\nscopes = ["profile"]\ngroups = "groups"\n[idp.attributes]\nemail = "email"\ndepartment = "department"\n\n`;
+    const scim = name === 'corp' ? `[idp.scim]\ntokens = ["file:${this.secrets}/scim"]\n` : '';
+    return `[[idp]]\nname = "${name}"\ndisplay = "Sign in at ${this.c.idpDisplay}, ${name}"\nissuer = "${issuer}"\nclient_id = "${clientId}"\nclient_secret = "file:${this.secrets}/idp"\nscopes = ["profile"]\ngroups = "groups"\n[idp.attributes]\nemail = "email"\ndepartment = "department"\n${scim}\n`;
   }
   target(name, database, change = {}) {
     const t = { host: '127.0.0.1', port: this.pg.port, user: 'daypass_admin', password: `${this.secrets}/pg`, ...change };
