@@ -37,6 +37,8 @@ Result<Renewal> Engine::Impl::replace_person(Turn& turn, LoginSession& s, core::
   if (who.tenant != s.who.tenant || who.idp != s.who.idp || who.subject != s.who.subject)
     return Error{Code::unauthenticated, "login.subject",
                  "the identity provider speaks of another person than the one who signed in"};
+  // What the provider's directory says of them counts now as it did at the sign-in.
+  DP_CHECK(consult_directory(turn, who));
   Renewal out;
   const json::Array changes = differences(s.who, who);
   if (changes.empty()) return out;

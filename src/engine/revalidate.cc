@@ -213,7 +213,7 @@ Status Engine::Impl::revalidated(Turn& turn, const ProviderKey& provider, const 
     if (renewed.ok()) {
       outcome.state = renewed->changed ? Revalidated::State::changed : Revalidated::State::unchanged;
       outcome.grants_ended = renewed->grants_ended;
-    } else if (renewed.error().check == "login.subject") {
+    } else if (renewed.error().check == "login.subject" || renewed.error().code == Code::denied) {
       unknown = renewed.error();
     } else {
       return std::move(renewed).error();
