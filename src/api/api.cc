@@ -92,7 +92,9 @@ awaitable<HttpResponse> Api::dispatch(HttpRequest request) {
     auto args = match(route.path, path);
     if (!args) continue;
     path_known = true;
-    if (route.method != request.method && !(request.method == "HEAD" && route.method == "GET")) continue;
+    // HEAD, which previews of links send, must use up no state or handle of a sign-in.
+    const bool page = route.need == Need::nothing && route.path.starts_with("/t/");
+    if (route.method != request.method && !(request.method == "HEAD" && route.method == "GET" && !page)) continue;
     Call call{request, core::TenantId("default"), std::move(*args), {}};
     if (route.path.starts_with("/t/{tenant}") || route.path.ends_with("/t/{tenant}")) {
       auto tenant = core::parse_tenant(call.args.front());

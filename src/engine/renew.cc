@@ -89,8 +89,6 @@ Result<Renewal> Engine::Impl::renew_session(Turn& turn, const core::SessionId& i
   auto s = session(id);
   if (!s || s->ends_at <= turn.now || logged_out.contains(id))
     return Error{Code::not_found, "session.unknown", "there is no such login session, or it has ended"};
-  // What the provider's directory says of them counts now as it did at the sign-in.
-  DP_CHECK(consult_directory(turn, who));
   DP_TRY(const Renewal out, replace_person(turn, *s, std::move(who)));
   if (out.changed) DP_CHECK(keep_session(turn, *s));
   return out;
