@@ -128,21 +128,6 @@ TEST(Reference, ScimExamplesParse) {
   EXPECT_THAT(rendered(parse_tenant(tenant, {{"tenant.toml", text}}).problems), IsEmpty()) << text;
 }
 
-// Groups come from a claim or from SCIM, so that these examples are alone.
-TEST(Reference, ScimExamplesParse) {
-  std::string text =
-      "[[idp]]\nname = \"corp\"\nissuer = \"https://corp.example\"\nclient_id = \"d\"\nclient_auth = "
-      "\"none\"\n[idp.scim]\n";
-  std::size_t keys = 0;
-  for (const auto& key : reference()) {
-    if (key.section != "[idp.scim]") continue;
-    ++keys;
-    text += key.key + " = " + key.example + "\n";
-  }
-  EXPECT_EQ(keys, 3U);
-  EXPECT_THAT(rendered(parse_tenant(tenant, {{"tenant.toml", text}}).problems), IsEmpty()) << text;
-}
-
 // And those of a SAML provider make one.
 TEST(Reference, SamlExamplesParse) {
   std::string text = "[[idp]]\nname = \"corp\"\nprotocol = \"saml\"\nissuer = \"urn:corp:idp\"\n";

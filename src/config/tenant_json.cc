@@ -57,12 +57,6 @@ void members(V& v, Ref<V, core::ScimSpec> scim) {
   v("groups", scim.groups);
 }
 template <class V>
-void members(V& v, Ref<V, core::ScimSpec> scim) {
-  v("tokens", scim.tokens);
-  v("subject_from", scim.subject_from);
-  v("groups", scim.groups);
-}
-template <class V>
 void members(V& v, Ref<V, core::IdpSpec> idp) {
   v("name", idp.name);
   v("display", idp.display);

@@ -23,12 +23,6 @@ void read_scim(Reader& r, const Node& node, core::IdpSpec& out);
 /// What spans it and other keys of its provider.
 void judge_scim(Reader& r, const Node& table, const std::set<std::string_view>& seen, core::IdpSpec& idp);
 
-/// Of [idp.scim].
-std::span<const Key<core::IdpSpec>> scim_keys() noexcept;
-void read_scim(Reader& r, const Node& node, core::IdpSpec& out);
-/// What spans it and other keys of its provider.
-void judge_scim(Reader& r, const Node& table, const std::set<std::string_view>& seen, core::IdpSpec& idp);
-
 /// The keys of one kind of target and of its roles, beside those that every kind has.
 struct KindKeys {
   std::string_view kind;  ///< "pg"
