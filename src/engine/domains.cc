@@ -137,7 +137,7 @@ void Engine::check_domains(core::TenantId tenant_id, Done<std::vector<DomainInfo
   // Whoever asks and asks learns nothing newer; what was looked for a moment ago is not asked for again.
   std::erase_if(domains, [&](const std::string& domain) {
     const auto attempt = impl.domains.attempt({tenant_id, domain});
-    return attempt && impl.now() - attempt->at < std::chrono::seconds(10);
+    return attempt && impl.p.clock.mono() - attempt->mono < std::chrono::seconds(10);
   });
   if (domains.size() > Domains::at_once) domains.resize(Domains::at_once);
   auto answer = std::make_shared<Done<std::vector<DomainInfo>>>(std::move(done));
@@ -159,7 +159,7 @@ void Engine::Impl::look_for_proofs(core::TenantId tenant_id, std::vector<std::st
         const auto until = p.clock.mono() + std::chrono::seconds(30);
         for (const auto& domain : wanted) {
           if (p.clock.mono() >= until) break;
-          Domains::Attempt attempt{now(), "", ""};
+          Domains::Attempt attempt{now(), "", "", p.clock.mono()};
           const auto texts = p.txt("_daypass-challenge." + domain);
           if (!texts.ok()) {
             attempt.check = texts.error().check;
@@ -186,8 +186,9 @@ Status Engine::Impl::take_proofs(Turn& turn, const core::TenantId& tenant_id,
     if (document) known = proof_of(*document);
     const bool mine = known && known->owner == tenant_id;
     if (attempt.check.empty() && known && !mine && turn.now - known->at <= Domains::holds) {
-      turn.after.emplace_back([this, key, at = attempt.at] {
-        domains.note(key, {at, "domain.taken", "it is another tenant's already; one domain leads to one tenant"});
+      turn.after.emplace_back([this, key, attempt] {
+        domains.note(key, {attempt.at, "domain.taken", "it is another tenant's already; one domain leads to one tenant",
+                           attempt.mono});
       });
       continue;
     }

@@ -31,6 +31,7 @@ class Domains {
   struct Attempt {
     base::WallTime at{};
     std::string check, why;  ///< empty: found
+    base::MonoTime mono{};   ///< the same moment, for what must not be asked twice in a row
   };
 
   /// Whose it is by a proof that holds.

@@ -71,7 +71,7 @@ const domains = async (...args) => { const done = await w.cli('operator', ['idp'
 test('the page lets people choose, and keeps what the command line asked for', async () => {
   const html = await page();
   const links = [...html.matchAll(/class="idp" href="\?([^"]+)"/g)].map((m) => new URLSearchParams(m[1].replaceAll('&amp;', '&')));
-  assert.deepEqual(links.map((l) => l.get('idp')), ['partner', 'demo'].sort());
+  assert.deepEqual(links.map((l) => l.get('idp')).sort(), ['demo', 'partner']);
   for (const link of links) for (const [name, value] of Object.entries(query)) assert.equal(link.get(name), value);
   assert.match(html, /Partner &amp; Sons/);
 });

@@ -115,11 +115,13 @@ class Toml {
     if (!value.empty()) out_ += std::string(key) + " = " + json::quote(value) + "\n";
     return *this;
   }
+  /// A line for each where there are several: fingerprints are long.
   Toml& set(std::string_view key, const std::vector<std::string>& values) {
     if (values.empty()) return *this;
     out_ += std::string(key) + " = [";
-    for (std::size_t i = 0; i < values.size(); ++i) out_ += (i == 0 ? "" : ", ") + json::quote(values[i]);
-    out_ += "]\n";
+    for (const auto& value : values)
+      out_ += (values.size() == 1 ? "" : "\n  ") + json::quote(value) + (values.size() == 1 ? "" : ",");
+    out_ += values.size() == 1 ? "]\n" : "\n]\n";
     return *this;
   }
   std::string take() { return std::move(out_); }
