@@ -143,8 +143,10 @@ async function running(home, seconds) {
 }
 
 const sub_id = (sub, tenant = 'default') => ({ format: 'iss_sub', iss: tenant === 'acme' ? acmeOp.issuer : w.op.issuer, sub });
-const revoked = (event = {}) => ({ [`${CAEP}/session-revoked`]: { event_timestamp: now(), initiating_entity: 'admin', reason_admin: { en: 'a test' }, ...event } });
-const changed = (change_type, event = {}) => ({ [`${CAEP}/credential-change`]: { event_timestamp: now(), credential_type: 'password', change_type, ...event } });
+// Whoever signs in anew within the second of an event is not later than it.
+const happened = () => now() - 2;
+const revoked = (event = {}) => ({ [`${CAEP}/session-revoked`]: { event_timestamp: happened(), initiating_entity: 'admin', reason_admin: { en: 'a test' }, ...event } });
+const changed = (change_type, event = {}) => ({ [`${CAEP}/credential-change`]: { event_timestamp: happened(), credential_type: 'password', change_type, ...event } });
 const claims = (change) => ({ iss: pushes.issuer, aud: audience('default'), iat: now(), jti: id(), txn: id(), events: revoked(), ...change });
 async function post(tenant, token, { authorization = `Bearer ${pushTokens[tenant]}`, type = 'application/secevent+jwt', idp = 'demo' } = {}) {
   const res = await fetch(`${w.url}/t/${tenant}/idp/${idp}/events`, { method: 'POST', headers: { 'content-type': type, accept: 'application/json', ...(authorization && { authorization }) }, body: await token });
@@ -329,9 +331,10 @@ async function during(signal, { tenant = 'default' } = {}) {
 }
 
 test('an event during a sign-in leaves no login', async () => {
-  await during(({ sub }) => told({ sub_id: sub_id(sub) }));
-  await during(({ sid }) => told({ sub_id: { format: 'opaque', id: sid } }));
-  await during(({ sub }) => told({ sub_id: sub_id(sub), events: changed('update') }));
+  const events = () => revoked({ event_timestamp: now() });
+  await during(({ sub }) => told({ sub_id: sub_id(sub), events: events() }));
+  await during(({ sid }) => told({ sub_id: { format: 'opaque', id: sid }, events: events() }));
+  await during(({ sub }) => told({ sub_id: sub_id(sub), events: changed('update', { event_timestamp: now() }) }));
 });
 
 const acmeClaims = (sub, change) => claims({ iss: polled.issuer, aud: 'acme', sub_id: sub_id(sub, 'acme'), ...change });
@@ -381,7 +384,7 @@ test('events are polled, recorded and then acknowledged; what is wrong is told a
 });
 
 test('a polled event during a sign-in leaves no login', async () => {
-  await during(async ({ sub }) => acknowledged(await polled.enqueue(acmeClaims(sub))), { tenant: 'acme' });
+  await during(async ({ sub }) => acknowledged(await polled.enqueue(acmeClaims(sub, { events: revoked({ event_timestamp: now() }) }))), { tenant: 'acme' });
 });
 
 test('what was told and not acknowledged is told again after SIGKILL, and holds', async () => {

@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
-import { LyingOp, World, people, until } from './harness.mjs';
+import { PlainOp, World, people, until } from './harness.mjs';
 import { Browser } from './browser.mjs';
 
 const USER = 'urn:ietf:params:scim:schemas:core:2.0:User', GROUP = 'urn:ietf:params:scim:schemas:core:2.0:Group';
@@ -22,7 +22,7 @@ permit(principal in Group::"pushed/Data Engineers", action == Action::"assume", 
 const tokens = { demo: token(), next: token(), pushed: token(), acme: token() };
 let w, other;
 before(async () => {
-  other = await LyingOp.start();
+  other = await PlainOp.start();
   w = await World.start({
     policies,
     prepare: async (world) => {
