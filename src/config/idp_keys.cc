@@ -306,7 +306,8 @@ constexpr auto keys = std::to_array<Key<I>>({
      {"[]"},
      "[\"example.com\"]",
      strings<&I::domains, check::mail_domain, 32>,
-     "Domains of e-mail addresses for which the sign-in page suggests this provider, exactly these, once each is proven "
+     "Domains of e-mail addresses for which the sign-in page suggests this provider, exactly these, once each is "
+     "proven "
      "to be the tenant's by DNS: `daypass idp domains` shows the record. One owner for each, over all tenants."},
     {"session_max",
      "duration",

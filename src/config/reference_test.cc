@@ -201,10 +201,9 @@ TEST_F(Folder, IsReadAsItsParserWants) {
   write("idps/deep/other.toml", "l");
   const auto files = read_folder(path_);
   ASSERT_TRUE(files.ok()) << files.error().message;
-  const std::map<std::string, std::string> expected{{"tenant.toml", "a"},         {"more.toml", "b"},
-                                                    {"stray.cedar", "f"},         {"policies/p.cedar", "g"},
-                                                    {"policies/typo.ceder", "h"}, {"policies/deep/", ""},
-                                                    {"idps/corp.toml", "j"},      {"idps/deep/", ""}};
+  const std::map<std::string, std::string> expected{
+      {"tenant.toml", "a"},         {"more.toml", "b"},     {"stray.cedar", "f"},    {"policies/p.cedar", "g"},
+      {"policies/typo.ceder", "h"}, {"policies/deep/", ""}, {"idps/corp.toml", "j"}, {"idps/deep/", ""}};
   EXPECT_EQ(*files, expected);
 }
 

@@ -183,7 +183,8 @@ TEST(TenantJson, EveryMemberMustBeThereWithItsType) {
     }
     object.erase(key);
     // What stores of an earlier version do not have.
-    const bool later = key == "id_token_signed_response_alg" || key == "revalidate_ms" || key == "consent" || path == "/idps/*/signals";
+    const bool later = key == "id_token_signed_response_alg" || key == "revalidate_ms" || key == "consent" ||
+                       path == "/idps/*/signals";
     EXPECT_EQ(tenant_from_json(root).ok(), later) << path << " missing";
     object = before;
     object.set("surplus", 1);

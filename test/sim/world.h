@@ -132,7 +132,7 @@ class World final : public base::Clock {
   std::map<std::string, ModelServer> servers;
   ModelGate gate;
   ModelWorkers workers;
-  std::shared_ptr<ModelTransmitter> transmitter;  ///< of each provider that has signals; null: there is none
+  std::shared_ptr<ModelTransmitter> transmitter;        ///< of each provider that has signals; null: there is none
   std::map<std::string, std::vector<std::string>> dns;  ///< TXT records by name
   std::uint64_t events = 0;
 

@@ -119,7 +119,7 @@ Carried sign_out(const ServiceProvider& sp, const SignOutRequest& request, const
 }
 
 Carried logout_reply(const ServiceProvider& sp, const LogoutReply& answer, const Endpoint& to,
-                      std::string_view relay_state) {
+                     std::string_view relay_state) {
   Endpoint back = to;
   back.location = to.response_location;
   Message out;

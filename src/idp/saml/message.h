@@ -68,7 +68,7 @@ struct LogoutReply {
 /// A LogoutResponse that says success (saml-core section 3.7.3), signed and carried as sign_in() does, to the
 /// endpoint's response location.
 Carried logout_reply(const ServiceProvider& sp, const LogoutReply& answer, const Endpoint& endpoint,
-                      std::string_view relay_state);
+                     std::string_view relay_state);
 
 /// Our metadata, with an encryption key only where a key of ours can decrypt (RSA), signed by the first key.
 std::string describe(const ServiceProvider& sp, std::string_view id, base::WallTime now);

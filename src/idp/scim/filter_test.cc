@@ -155,7 +155,7 @@ TEST(ScimPath, RefusesASlipOfTheFinger) {
 
 TEST(ScimPath, OfASubjectIsOneText) {
   for (const std::string& good : {std::string("externalId"), std::string("userName"), std::string("name.formatted"),
-                                 std::string(enterprise_urn) + ":employeeNumber"})
+                                  std::string(enterprise_urn) + ":employeeNumber"})
     EXPECT_TRUE(parse_subject_path(good).ok()) << good;
   for (const char* bad : {"", "emails", "emails.value", "active", "name", "id", "title", "nobody", "urn:x:y:z"})
     EXPECT_EQ(parse_subject_path(bad).error().check, "scim.subject") << bad;
