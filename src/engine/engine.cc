@@ -320,6 +320,10 @@ void Engine::Impl::commit_failed(std::vector<Event>& events, const Error& why, c
   // Cuts are made already. Targets are told as well, unrecorded: taking away waits for nothing. What must happen is
   // queued again and recorded when the store takes it.
   const WallTime t = now();
+  // What was held back behind one of these waits no longer: the one is first in the next batch again, so that nothing
+  // behind it would ever have its turn while the store refuses.
+  std::ranges::move(held, std::back_inserter(events));
+  held.clear();
   for (const auto& [id, grant] : batch.staged) {
     if (grant.state != GrantState::revoking || grant.open != core::IntentKind::revoke) continue;
     const auto before = live.find(id);

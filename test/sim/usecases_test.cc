@@ -550,14 +550,17 @@ TEST_F(Asked, AnAnswerIsWrittenDownThoughTheStoreRefusesAtFirst) {
   const auto book = world.provider.confirmed;
   world.provider.confirmed = [&](const std::string& sign_in) {
     book(sign_in);
-    world.fail_commits(12, "store.full");
+    world.fail_commits(1'000'000, "store.full");
   };
   std::string answer = "none";
   engine().revalidate(tenant, ann.id, [&](const Result<engine::Revalidated>& r) { answer = check_of(r); });
   world.run_for(Millis(200));
+  EXPECT_EQ(answer, "none") << "nothing is said before it is written";
   world.provider.confirmed = book;
   // Nobody who comes meanwhile is decided on as the person that they were.
   story.connect(0);
+  world.run_for(Millis(100));
+  world.fail_commits(0, "");
   world.run_for(seconds(20));
   EXPECT_EQ(answer, "ok");
   EXPECT_EQ(world.store.grant(g.id)->state, core::GrantState::closed);
