@@ -34,7 +34,13 @@ base::Result<Secret> read_secret_file(const std::string& path) {
     ::close(fd);
     return file_error("secret.file", path, "not a regular file");
   }
-  std::string text(64 * 1024 + 1, '\0');
+  // SAML metadata comes this way, too.
+  constexpr off_t most = off_t{4} * 1024 * 1024;
+  if (info.st_size > most) {
+    ::close(fd);
+    return file_error("secret.file", path, "larger than 4 MiB");
+  }
+  std::string text(static_cast<std::size_t>(info.st_size) + 1, '\0');
   std::size_t have = 0;
   for (;;) {
     const ssize_t n = ::read(fd, text.data() + have, text.size() - have);
@@ -43,7 +49,7 @@ base::Result<Secret> read_secret_file(const std::string& path) {
     have += static_cast<std::size_t>(n);
   }
   ::close(fd);
-  if (have == text.size()) return file_error("secret.file", path, "larger than 64 KiB");
+  if (have == text.size()) return file_error("secret.file", path, "it grew while it was read");
   std::string_view view(text.data(), have);
   if (view.ends_with('\n')) view.remove_suffix(1);
   if (view.empty()) return file_error("secret.file", path, "empty");

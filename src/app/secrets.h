@@ -13,7 +13,7 @@
 
 namespace daypass::app {
 
-/// "file:PATH" (one trailing newline is dropped, at most 64 KiB) or "env:NAME".
+/// "file:PATH" (one trailing newline is dropped, at most 4 MiB) or "env:NAME".
 /// Errors: "secret.ref", "secret.file", "secret.env".
 base::Result<base::Secret> resolve_secret(const core::SecretRef& ref);
 

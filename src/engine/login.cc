@@ -185,14 +185,30 @@ Status refuse_signed_out(Turn& turn, const core::TenantId& tenant, const idp::Fi
 
 }  // namespace
 
-Result<WallTime> accept_identity(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified,
-                                 base::Millis session_max, WallTime arrived) {
+Status use_up(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified) {
   for (const auto& [key, until] : verified.once) {
     DP_TRY(const bool first, turn.tx.use_once(tenant, verified.identity.idp + " " + key, until, turn.now));
     if (!first)
       return Error{Code::denied, "login.replayed", "this answer of the identity provider was used already",
-                   "start again with daypass login"};
+                   "sign in again"};
   }
+  return {};
+}
+
+void record_failed(Engine::Impl& impl, const core::TenantId& tenant, const std::string& idp, const std::string& address,
+                   const Error& why, const std::shared_ptr<Done<LoginFinished>>& answer) {
+  impl.call<LoginFinished>([answer](Result<LoginFinished> r) { (*answer)(std::move(r)); },
+                           [tenant, idp, address, why](Turn& turn) -> Result<LoginFinished> {
+                             turn.keep = true;
+                             DP_CHECK(turn.audit(tenant, "login.failed", idp, "failed",
+                                                 {{"check", why.check}, {"why", why.message}, {"address", address}}));
+                             return why;
+                           });
+}
+
+Result<WallTime> accept_identity(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified,
+                                 base::Millis session_max, WallTime arrived) {
+  DP_CHECK(use_up(turn, tenant, verified));
   DP_CHECK(refuse_signed_out(turn, tenant, verified, arrived));
   WallTime ends_at = turn.now + session_max;
   if (verified.identity.not_after) ends_at = std::min(ends_at, *verified.identity.not_after);
@@ -205,12 +221,12 @@ Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin
                                const idp::Finished& verified, base::Millis session_max, WallTime arrived) {
   core::Identity who = verified.identity;
   if (!impl.serves(what.tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
-  DP_CHECK(impl.consult_directory(turn, who));
   LoginSession s;
   s.id = core::new_session_id(impl.p.entropy);
-  s.who = who;
   s.started_at = turn.now;
   DP_TRY(s.ends_at, accept_identity(turn, what.tenant, verified, session_max, arrived));
+  DP_CHECK(impl.consult_directory(turn, who));
+  s.who = who;
   s.client = then.string_or("kind") == "device" ? "device" : "cli";
   turn.actor = who.principal();
   LoginFinished finished;
@@ -320,14 +336,7 @@ void Engine::finish_login(FinishLogin what, Done<LoginFinished> done) {
     impl.metrics.logins_failed.fetch_add(1, std::memory_order_relaxed);
     // Of a sign-in that nobody began there is nothing to keep for ever: strangers could fill the log with it.
     if (e.check == "login.state") return finish_unasked(impl, what, e, answer);
-    impl.call<LoginFinished>(
-        [answer](Result<LoginFinished> r) { (*answer)(std::move(r)); },
-        [what, e](Turn& turn) -> Result<LoginFinished> {
-          turn.keep = true;
-          DP_CHECK(turn.audit(what.tenant, "login.failed", what.idp, "failed",
-                              {{"check", e.check}, {"why", e.message}, {"address", what.client_address}}));
-          return e;
-        });
+    record_failed(impl, what.tenant, what.idp, what.client_address, e, answer);
   };
   const std::string state = what.callback.state();
   if (state.empty())

@@ -69,12 +69,7 @@ void finish_unasked(Engine::Impl& impl, FinishLogin what, Error not_begun,
             [answer](Result<LoginFinished> r) { (*answer)(std::move(r)); },
             [&impl, what, issuer, verified = std::move(*finished)](Turn& turn) -> Result<LoginFinished> {
               if (!impl.serves(what.tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
-              for (const auto& [key, until] : verified.once) {
-                DP_TRY(const bool first, turn.tx.use_once(what.tenant, what.idp + " " + key, until, turn.now));
-                if (!first)
-                  return Error{Code::denied, "login.replayed", "this answer of the identity provider was used already",
-                               "start again at the identity provider"};
-              }
+              DP_CHECK(use_up(turn, what.tenant, verified));
               LoginFinished out;
               out.display = verified.identity.display;
               out.principal = verified.identity.principal();
@@ -95,14 +90,7 @@ void Engine::confirm_login(ConfirmLogin what, Done<LoginFinished> done) {
   const auto fail = [&impl, what, answer](Error e) {
     impl.metrics.logins_failed.fetch_add(1, std::memory_order_relaxed);
     if (e.check == "login.confirm") return (*answer)(std::move(e));  // as of a sign-in that nobody began
-    impl.call<LoginFinished>(
-        [answer](Result<LoginFinished> r) { (*answer)(std::move(r)); },
-        [what, e](Turn& turn) -> Result<LoginFinished> {
-          turn.keep = true;
-          DP_CHECK(turn.audit(what.tenant, "login.failed", what.idp, "failed",
-                              {{"check", e.check}, {"why", e.message}, {"address", what.client_address}}));
-          return e;
-        });
+    record_failed(impl, what.tenant, what.idp, what.client_address, e, answer);
   };
   impl.call<Kept>(
       [&impl, what, answer, fail](Result<Kept> kept) {

@@ -190,11 +190,18 @@ Status Engine::Impl::revalidated(Turn& turn, const ProviderKey& provider, const 
     then();
     return {};
   }
-  // What the provider's directory says of them counts now as it did at the sign-in.
-  if (who && who->tenant == s->who.tenant && who->principal() == s->who.principal()) {
-    Status known = consult_directory(turn, *who);
-    if (!known.ok() && known.error().code != Code::denied) return known;
-    if (!known.ok()) over = std::move(known).error();
+  if (who) {
+    auto renewed = replace_person(turn, *s, *std::move(who));
+    if (renewed.ok()) {
+      outcome.state = renewed->changed ? Revalidated::State::changed : Revalidated::State::unchanged;
+      outcome.grants_ended = renewed->grants_ended;
+    } else if (renewed.error().check == "login.subject") {
+      unknown = renewed.error();
+    } else if (renewed.error().code == Code::denied) {
+      over = renewed.error();  // their directory would refuse the sign-in
+    } else {
+      return std::move(renewed).error();
+    }
   }
   if (over) {
     outcome.state = Revalidated::State::ended;
@@ -208,17 +215,6 @@ Status Engine::Impl::revalidated(Turn& turn, const ProviderKey& provider, const 
     return {};
   }
   if (!answer.refresh.empty()) DP_CHECK(keep_refresh(turn, *s, answer.refresh));
-  if (!unknown && who) {
-    auto renewed = replace_person(turn, *s, *who);
-    if (renewed.ok()) {
-      outcome.state = renewed->changed ? Revalidated::State::changed : Revalidated::State::unchanged;
-      outcome.grants_ended = renewed->grants_ended;
-    } else if (renewed.error().check == "login.subject" || renewed.error().code == Code::denied) {
-      unknown = renewed.error();
-    } else {
-      return std::move(renewed).error();
-    }
-  }
   Revalidation& v = *s->revalidation;
   v.every = revalidate_every(s->who);
   if (!unknown) {

@@ -4,7 +4,6 @@
 
 #include "base/encoding.h"
 #include "config/checks.h"
-#include "crypto/digest.h"
 #include "crypto/x509.h"
 #include "engine/references.h"
 #include "engine/turn.h"
@@ -93,21 +92,33 @@ Result<base::Secret> open_secret(store::Store& store, const Vault& vault, const 
   return vault.open(tenant, *sealed, purpose(tenant, name));
 }
 
+namespace {
+
+template <class Spec>
+Status look_for_secrets(Turn& turn, const core::TenantId& tenant, const std::string& what, const Spec& spec,
+                        std::vector<config::Problem>& problems) {
+  Status read;
+  each_reference(spec, [&](const std::string& text) {
+    if (!read.ok() || !text.starts_with("tenant:")) return;
+    const std::string name = text.substr(7);
+    const auto known = turn.tx.get(tenant, doc_secret, name, turn.now);
+    if (!known.ok())
+      read = known.error();
+    else if (!*known)
+      problems.push_back({"tenant.toml", 0, 0, what + ": there is no secret " + text,
+                          "daypass secrets set " + name + ", or for a key pair: daypass secrets make-key " + name});
+  });
+  return read;
+}
+
+}  // namespace
+
+// Asked again in the transaction that stores the settings: one that was removed meanwhile would keep the tenant from
+// being loaded, and who is not loaded revokes nothing.
 Status refuse_unknown_secrets(Turn& turn, const core::TenantSpec& spec, std::vector<config::Problem>& problems) {
-  for (const auto& idp : spec.idps) {
-    Status read;
-    each_reference(idp, [&](const std::string& text) {
-      if (!read.ok() || !text.starts_with("tenant:")) return;
-      const auto known = turn.tx.get(spec.tenant, doc_secret, text.substr(7), turn.now);
-      if (!known.ok())
-        read = known.error();
-      else if (!*known)
-        problems.push_back({"tenant.toml", 0, 0, "idp " + idp.name + ": there is no secret " + text,
-                            "daypass secrets set " + text.substr(7) + ", or for a key pair: daypass secrets make-key " +
-                                text.substr(7)});
-    });
-    DP_CHECK(read);
-  }
+  for (const auto& idp : spec.idps) DP_CHECK(look_for_secrets(turn, spec.tenant, "idp " + idp.name, idp, problems));
+  for (const auto& target : spec.targets)
+    DP_CHECK(look_for_secrets(turn, spec.tenant, "target " + target.id.str(), target, problems));
   return {};
 }
 

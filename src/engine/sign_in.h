@@ -26,6 +26,16 @@ std::string tidy_user_code(std::string_view typed);
 std::shared_ptr<idp::IdentityProvider> provider_of(Engine::Impl& impl, const core::TenantId& tenant,
                                                    const std::string& idp);
 
+/// Marks what may serve one sign-in only. Error: "login.replayed".
+Status use_up(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified);
+/// What every sign-in must pass before anything becomes of it: used once, not signed out meanwhile, not over. Until
+/// when a session of it lasts. Errors: "login.replayed", "login.signed_out", "login.not_after".
+Result<WallTime> accept_identity(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified,
+                                 base::Millis session_max, WallTime arrived);
+
+/// Writes a refused sign-in down, and answers with why.
+void record_failed(Engine::Impl& impl, const core::TenantId& tenant, const std::string& idp, const std::string& address,
+                   const Error& why, const std::shared_ptr<Done<LoginFinished>>& answer);
 /// What the verified identity becomes: a session, and the thing the flow was begun for. (login.cc)
 Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin& what, const json::Value& then,
                                const idp::Finished& verified, base::Millis session_max, WallTime arrived);

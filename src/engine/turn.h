@@ -366,11 +366,6 @@ Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::Tena
 /// As which a secret is kept and looked for: its SHA-256 in hexadecimal.
 std::string hash_key(std::string_view secret);
 
-/// What every sign-in must pass before anything becomes of it: used once, not signed out meanwhile, not over. Until
-/// when a session of it lasts. Errors: "login.replayed", "login.signed_out", "login.not_after".
-Result<WallTime> accept_identity(Turn& turn, const core::TenantId& tenant, const idp::Finished& verified,
-                                 base::Millis session_max, WallTime arrived);
-
 /// A login session as it is stored, and read back. Error: "session.shape".
 std::string session_body(const LoginSession& session);
 Result<LoginSession> session_from(const store::Document& document);

@@ -15,6 +15,7 @@ function send(first, done) {
   if (first && !at) req.once('finish', one);
   req.on('error', () => {}).on('close', () => { open.delete(req); if (first && at) one(); if (!over) done?.(); });
 }
+// The load's own timetable, of a bench: nothing here is judged by it.
 if (at) for (const t of at) { if (t === 0) send(true); else setTimeout(() => { if (!over) send(false); }, t).unref(); }
 else {
   // Answered ones are begun again, not so fast that this were another figure.
@@ -24,5 +25,6 @@ else {
 process.stdin.resume().on('end', () => {
   over = true;
   for (const req of open) req.destroy();
+  // Sockets that providers keep open would keep the process, too.
   process.stdout.write(`${JSON.stringify(sent)}\n`, () => process.exit(0));
 });

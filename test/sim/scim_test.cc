@@ -6,7 +6,7 @@
 #include <string>
 
 #include "crypto/jose.h"
-#include "sim/story.h"
+#include "sim/steady.h"
 
 namespace daypass::sim {
 namespace {
@@ -19,27 +19,15 @@ namespace json = base::json;
 const core::TenantId tenant("default");
 const std::string token = "what is in env:SCIM, long enough";
 
-class Scim : public ::testing::Test {
+class Scim : public Steady {
  protected:
-  World world{{.seed = 7, .steady = true}};
+  Scim() : Steady(7) {}
 
   void SetUp() override {
     world.start();
     ASSERT_EQ(apply("groups = \"groups\"\n", "[idp.scim]\ntokens = [\"env:SCIM\"]\n"), "ok");
   }
-  void TearDown() override {
-    EXPECT_FALSE(world.oracle.failed()) << world.oracle.checker() << ": " << world.oracle.what();
-  }
-  engine::Engine& engine() { return *world.engine(); }
 
-  template <class T, class Call>
-  Result<T> ask(Call&& call) {
-    auto answer = std::make_shared<std::optional<Result<T>>>();
-    call([answer](Result<T> r) { answer->emplace(std::move(r)); });
-    world.run_for(seconds(1));
-    if (!*answer) return base::Error{base::Code::timeout, "test.no_answer", "no answer came"};
-    return std::move(**answer);
-  }
   /// The folder with `before` and `after` around the provider's own keys; the first problem, or "ok".
   std::string apply(const std::string& before, const std::string& after) {
     auto files = PolicyText::files(0);

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "crypto/jose.h"
-#include "sim/story.h"
+#include "sim/steady.h"
 
 namespace daypass::sim {
 namespace {
@@ -21,9 +21,9 @@ using testing::Not;
 
 const core::TenantId tenant("default");
 
-class Signals : public ::testing::Test {
+class Signals : public Steady {
  protected:
-  World world{{.seed = 7, .steady = true}};
+  Signals() : Steady(7) {}
   Story story{world};
   ModelTransmitter& tr = *(world.transmitter = std::make_shared<ModelTransmitter>());
 
@@ -47,19 +47,6 @@ class Signals : public ::testing::Test {
     world.run_for(seconds(2));
     ASSERT_TRUE(applied);
     world.oracle.policy_applied(0);
-  }
-  void TearDown() override {
-    EXPECT_FALSE(world.oracle.failed()) << world.oracle.checker() << ": " << world.oracle.what();
-  }
-  engine::Engine& engine() { return *world.engine(); }
-  /// Asks, and lets a second pass for the answer.
-  template <class T, class Call>
-  base::Result<T> ask(Call&& call) {
-    auto answer = std::make_shared<std::optional<base::Result<T>>>();
-    call([answer](base::Result<T> r) { answer->emplace(std::move(r)); });
-    world.run_for(seconds(1));
-    if (!*answer) return base::Error{base::Code::timeout, "test.no_answer", "no answer came"};
-    return std::move(**answer);
   }
   /// Signs in at the provider, now; the token.
   std::string signed_in(const std::string& user) {

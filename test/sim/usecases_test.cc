@@ -8,7 +8,7 @@
 #include <string>
 
 #include "crypto/jose.h"
-#include "sim/story.h"
+#include "sim/steady.h"
 
 namespace daypass::sim {
 namespace {
@@ -21,9 +21,9 @@ const core::TenantId tenant("default");
 const std::string verifier(43, 'v');
 const std::string back = "http://127.0.0.1:7777/";
 
-class UseCase : public ::testing::Test {
+class UseCase : public Steady {
  protected:
-  World world{{.seed = 5, .steady = true}};
+  UseCase() : Steady(5) {}
   Story story{world};
 
   void SetUp() override {
@@ -32,20 +32,7 @@ class UseCase : public ::testing::Test {
     world.run_for(seconds(2));
     ASSERT_NE(engine().tenant(tenant), nullptr);
   }
-  void TearDown() override {
-    EXPECT_FALSE(world.oracle.failed()) << world.oracle.checker() << ": " << world.oracle.what();
-  }
-  engine::Engine& engine() { return *world.engine(); }
 
-  /// Asks, and lets a second pass for the answer.
-  template <class T, class Call>
-  Result<T> ask(Call&& call) {
-    auto answer = std::make_shared<std::optional<Result<T>>>();
-    call([answer](Result<T> r) { answer->emplace(std::move(r)); });
-    world.run_for(seconds(1));
-    if (!*answer) return base::Error{base::Code::timeout, "test.no_answer", "no answer came"};
-    return std::move(**answer);
-  }
   template <class T>
   static std::string check_of(const Result<T>& r) {
     return r.ok() ? "ok" : r.error().check;
@@ -1039,6 +1026,15 @@ TEST_F(UseCase, ATenantKeepsItsSecretsItself) {
   EXPECT_EQ(by_ann("sso"), "ok");
   EXPECT_EQ(removed("sso"), "secret.in_use");
   EXPECT_EQ(removed("other"), "secret.unknown");
+  // A target without its password could not be loaded, and would revoke nothing.
+  auto files = PolicyText::files(0);
+  std::string& toml = files["tenant.toml"];
+  toml.replace(toml.find("env:PASSWORD", toml.find("pg/stock")), 12, "tenant:gone");
+  const auto applied =
+      ask<engine::Applied>([&](auto done) { engine().apply(tenant, files, "operator", true, std::move(done)); });
+  ASSERT_TRUE(applied.ok());
+  ASSERT_EQ(applied->problems.size(), 1U);
+  EXPECT_THAT(applied->problems[0].render(), testing::HasSubstr("target pg/stock: there is no secret tenant:gone"));
 
   const auto key =
       ask<engine::SecretInfo>([&](auto done) { engine().make_key(tenant, "saml-1", "demo/ann", std::move(done)); });

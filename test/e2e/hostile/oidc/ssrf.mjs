@@ -81,4 +81,5 @@ try {
 await world.stop();
 dns.close();
 fs.rmSync(scratch, { recursive: true, force: true });
+// Whatever a server under attack still holds open must not keep this process; the code says whether the run itself failed.
 process.exit(code);
