@@ -48,7 +48,7 @@ class Receiver final : public SignalReceiver {
       : shared_(std::move(shared)),
         tenant_(std::move(tenant)),
         spec_(std::move(spec)),
-        transmitter_(shared_->clock, shared_->log, shared_->fetch, tenant_, spec_) {}
+        transmitter_(shared_->clock, shared_->log, shared_->fetch, tenant_, transmitter_of(spec_)) {}
 
   [[nodiscard]] Status admit(const Secret& authorization) const override;
   Result<SecurityEvent> verify(std::string_view token, Millis budget) override;
@@ -108,7 +108,7 @@ Result<SecurityEvent> Receiver::verify(std::string_view token, Millis budget) {
   if (token.size() > crypto::max_jws_bytes)
     return Error{Code::invalid, "jws.too_large", "the token is larger than 64 KiB"};
   Expect expect = expectations();
-  const auto configuration = transmitter_.configuration(deadline);
+  const auto configuration = transmitter_.document(deadline);
   if (!configuration.ok()) return later(configuration.error());
   expect.critical = (*configuration)->critical;
   const auto keys = transmitter_.keys().get(crypto::peek_kid(token), deadline);

@@ -10,29 +10,16 @@ namespace daypass::idp::caep {
 
 using base::Code;
 using base::Error;
-using base::Millis;
-using base::MonoTime;
 using base::Result;
-using base::Status;
-using std::chrono::hours;
-using std::chrono::seconds;
 
 namespace {
 
-constexpr Millis fetch_cap = seconds(5);
 constexpr std::size_t max_critical = 32;
-constexpr Cached<Configuration>::Policy policy{
-    .fresh = hours(1), .usable = hours(24), .between = seconds(10), .first_retry = seconds(1), .patience = Millis(0)};
 
 Error bad(std::string check, std::string message) {
   return Error{Code::unavailable, "transmitter." + std::move(check),
                "transmitter's configuration: " + std::move(message),
                "compare signals.transmitter with its /.well-known/ssf-configuration"};
-}
-
-std::shared_ptr<const Configuration> given(const core::SignalsSpec& signals) {
-  if (signals.jwks_url.empty()) return nullptr;
-  return std::make_shared<const Configuration>(Configuration{signals.jwks_url, {}});
 }
 
 }  // namespace
@@ -73,54 +60,19 @@ Result<Configuration> parse_configuration(std::string_view text, const std::stri
   return out;
 }
 
-Transmitter::Transmitter(const base::Clock& clock, const base::Log& log, Fetch fetch, core::TenantId tenant,
-                         const core::IdpSpec& spec)
-    : clock_(clock),
-      log_(log),
-      fetch_(std::move(fetch)),
-      tenant_(std::move(tenant)),
-      issuer_(spec.signals->transmitter),
-      reach_(Reach::of(spec, spec.signals->jwks_url.empty() ? issuer_ : spec.signals->jwks_url)),
-      given_(given(*spec.signals)),
-      configuration_(clock, policy, no_answer_in_time("transmitter"),
-                     [this](MonoTime deadline) { return load_configuration(deadline); }),
-      keys_(clock, [this](MonoTime deadline) { return load_keys(deadline); }) {}
-
-Error Transmitter::noted(Error error) const {
-  log_.warn("transmitter of signals: nothing fetched",
-            {{"tenant", tenant_.str()}, {"transmitter", issuer_}, {"check", error.check}, {"why", error.message}});
-  return error;
-}
-
-Result<Configuration> Transmitter::load_configuration(MonoTime deadline) {
-  Request request;
-  request.url = configuration_url(issuer_);
-  request.timeout = remaining(clock_, deadline, fetch_cap);
-  request.max_bytes = max_configuration_bytes;
-  reach_.apply(request);
-  auto reply = fetch_ok(fetch_, request, "transmitter");
-  if (!reply.ok()) return noted(std::move(reply).error());
-  auto configuration = parse_configuration(reply->body, issuer_);
-  if (!configuration.ok()) return noted(std::move(configuration).error());
-  return configuration;
-}
-
-Result<crypto::KeySet> Transmitter::load_keys(MonoTime deadline) {
-  DP_TRY(const auto known, configuration(deadline));
-  auto keys = fetch_keys(fetch_, known->jwks_uri, reach_, remaining(clock_, deadline, fetch_cap));
-  if (!keys.ok()) return noted(std::move(keys).error());
-  return keys;
-}
-
-Result<std::shared_ptr<const Configuration>> Transmitter::configuration(MonoTime deadline) {
-  if (given_ != nullptr) return given_;
-  DP_TRY(auto got, configuration_.get(deadline, [](const Configuration&) { return true; }));
-  return std::move(got.value);
-}
-
-Status Transmitter::probe(MonoTime deadline) {
-  if (given_ == nullptr) DP_CHECK(configuration_.refresh(deadline));
-  return keys_.refresh(deadline);
+Transmitter::Source transmitter_of(const core::IdpSpec& spec) {
+  const core::SignalsSpec& signals = *spec.signals;
+  const bool given = !signals.jwks_url.empty();
+  Transmitter::Source out{
+      .issuer = signals.transmitter,
+      .url = configuration_url(signals.transmitter),
+      .reach = Reach::of(spec, given ? signals.jwks_url : signals.transmitter),
+      .family = "transmitter",
+      .max_bytes = max_configuration_bytes,
+      .fetch_cap = std::chrono::seconds(5),
+      .parse = [issuer = signals.transmitter](std::string_view text) { return parse_configuration(text, issuer); }};
+  if (given) out.given = std::make_shared<const Configuration>(Configuration{signals.jwks_url, {}});
+  return out;
 }
 
 }  // namespace daypass::idp::caep

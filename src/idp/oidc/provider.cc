@@ -175,7 +175,7 @@ Result<Begun> Provider::begin_checked(const LoginStart& start, Millis budget) {
   if (!redirect || !acceptable(*redirect, true))
     return Error{Code::invalid, "oidc.redirect_uri", "the redirect URI is no https URL (http is for loopback only)",
                  "set the public URL of the server to an https address"};
-  DP_TRY(const auto discovery, metadata_->discovery(deadline));
+  DP_TRY(const auto discovery, metadata_->document(deadline));
   DP_CHECK(check_client(*discovery, spec_));
 
   const std::string state = base::random_token(shared_->entropy, token_bytes);
@@ -248,7 +248,7 @@ Result<Finished> Provider::finish_checked(const Callback& callback, const Value&
     return Error{Code::unauthenticated, "oidc.state_missing", "the answer has no state", "sign in again"};
   if (!base::equal_constant_time(*answer.state, pending.state))
     return Error{Code::unauthenticated, "oidc.state", "the answer belongs to another login", "sign in again"};
-  DP_TRY(const auto discovery, metadata_->discovery(deadline));
+  DP_TRY(const auto discovery, metadata_->document(deadline));
   if (!answer.iss && discovery->iss_parameter)
     return Error{Code::unauthenticated, "oidc.iss_missing", "the answer does not say which issuer it comes from (iss)",
                  "the provider's metadata promises it: authorization_response_iss_parameter_supported"};
@@ -278,7 +278,7 @@ Result<Finished> Provider::finish_checked(const Callback& callback, const Value&
 }
 
 Result<LogoutBegun> Provider::begin_logout(const Value& login, const std::string& base, Millis budget) {
-  DP_TRY(const auto discovery, metadata_->discovery(shared_->clock.mono() + budget));
+  DP_TRY(const auto discovery, metadata_->document(shared_->clock.mono() + budget));
   const std::string& endpoint = discovery->end_session_endpoint;
   if (endpoint.empty() || login.int_or("v", 0) != 1 || login.string_or("issuer") != spec_.issuer)
     return Error{Code::not_found, "idp.no_logout", "the identity provider offers no sign-out any more",
@@ -319,7 +319,7 @@ Result<SignedOut> Provider::signed_out_checked(const LogoutMessage& message, Mil
   expect.issuer = spec_.issuer;
   expect.client_id = spec_.client_id;
   expect.alg = crypto::parse_alg(spec_.id_token_alg);
-  DP_TRY(auto keys, metadata_->keys(crypto::peek_kid(token), deadline));
+  DP_TRY(auto keys, metadata_->keys().get(crypto::peek_kid(token), deadline));
   expect.now = shared_->clock.wall();
   DP_TRY(const LogoutToken logout, verify_logout_token(token, *keys, expect));
   // Subjects are kept under another claim than sub where the tenant says so: then only sessions can be told apart.
@@ -366,14 +366,14 @@ Result<Value> Provider::verify(const Tokens& tokens, Expect expect, MonoTime dea
   expect.client_id = spec_.client_id;
   expect.alg = crypto::parse_alg(spec_.id_token_alg);
   expect.access_token = tokens.access_token.reveal();
-  DP_TRY(auto keys, metadata_->keys(crypto::peek_kid(tokens.id_token), deadline));
+  DP_TRY(auto keys, metadata_->keys().get(crypto::peek_kid(tokens.id_token), deadline));
   expect.now = shared_->clock.wall();
   auto claims = verify_id_token(tokens.id_token, *keys, expect);
   // A key may have changed without changing its name, or have none: then newer keys decide, fetched no more often than
   // for an unknown name.
   const std::string check = claims.ok() ? "" : claims.error().check;
   if (check == "jws.signature" || check == "jws.alg_key_mismatch" || check == "jws.key_ambiguous") {
-    DP_TRY(auto newer, metadata_->newer_keys(keys, deadline));
+    DP_TRY(auto newer, metadata_->keys().newer(keys, deadline));
     if (newer != keys) claims = verify_id_token(tokens.id_token, *newer, expect);
   }
   if (claims.ok()) DP_CHECK(check_directory(*claims, spec_.issuer));
@@ -413,7 +413,7 @@ Result<Value> Provider::all_claims(const Tokens& tokens, const Value& id_claims,
 Status Provider::probe(Millis budget) {
   const MonoTime deadline = shared_->clock.mono() + budget;
   DP_CHECK(metadata_->probe(deadline));
-  DP_TRY(const auto discovery, metadata_->discovery(deadline));
+  DP_TRY(const auto discovery, metadata_->document(deadline));
   DP_CHECK(check_client(*discovery, spec_));
   DP_CHECK(client_secret());
   return {};

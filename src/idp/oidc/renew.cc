@@ -109,7 +109,7 @@ Renewed Provider::renew(const Secret& kept, Millis budget) {
   Renewed out;
   out.who = [&]() -> Result<std::optional<core::Identity>> {
     DP_TRY(const SignIn before, read_sign_in(spec_, kept));
-    DP_TRY(const auto discovery, metadata_->discovery(deadline));
+    DP_TRY(const auto discovery, metadata_->document(deadline));
     DP_CHECK(check_client(*discovery, spec_));
     const base::WallTime asked_at = shared_->clock.wall();
     DP_TRY(const Tokens tokens, use_refresh_token(*discovery, before.refresh_token, deadline));
