@@ -1,8 +1,9 @@
 // The official Cedar engine (npm @cedar-policy/cedar-wasm 4.10.0) on the shape of src/cedar/authorize_bench.cc: N policies
 // that map a group to a role, three entities, policies pre-parsed, one thread. Entities and context go in as objects with
 // each call, which is the only way that the package has.
-//   node bench.cjs FOLDER [FIGURES]
+//   node bench.cjs FOLDER [FIGURES [NATIVE]]
 // FOLDER: whose node_modules has the engine. FIGURES: what cedar_bench wrote with --benchmark_out, to stand beside it.
+// NATIVE: what native/ printed, the official engine without JavaScript around it.
 'use strict';
 const fs = require('fs');
 const path = require('path');
@@ -77,5 +78,15 @@ for (const policies of [1, 10, 1000, 100000]) {
   console.log(`${String(policies).padStart(8)}${readable(official).padStart(17)}  ${beside(`decided/${policies}`, official)}`
     + `  ${beside(`answered_from_json_with_entities/${policies}`, official)}${beside(`reference/${policies}`, official)}`);
   if (policies === 100000) console.log(`loading ${policies}: official ${readable(load)}, ours ${beside(`load/${policies}`, load)}`);
+}
+if (process.argv[4] !== undefined) {
+  const native = JSON.parse(fs.readFileSync(process.argv[4], 'utf8'));
+  console.log('\npolicies  official (native)   answered      ratio   native, context JSON  from JSON      ratio   native, all JSON  from JSON*      ratio');
+  for (const [policies, one] of Object.entries(native)) {
+    console.log(`${policies.padStart(8)}${readable(one.decided).padStart(19)}${beside(`answered/${policies}`, one.decided)}`
+      + `${readable(one.from_json).padStart(23)}${beside(`answered_from_json/${policies}`, one.from_json)}`
+      + `${readable(one.all_from_json).padStart(19)}${beside(`answered_from_json_with_entities/${policies}`, one.all_from_json)}`);
+    if (policies === '100000') console.log(`loading ${policies}: native ${readable(one.load)}, ours ${beside(`load/${policies}`, one.load)}`);
+  }
 }
 console.log('* context as JSON text and the three entities built for the decision: what each call of the official engine does too');
