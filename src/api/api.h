@@ -155,6 +155,15 @@ class Api {
   awaitable<HttpResponse> set_secret(Call call);
   awaitable<HttpResponse> make_key(Call call);
   awaitable<HttpResponse> remove_secret(Call call);
+  // freeze.cc
+  awaitable<HttpResponse> frozen(Call call);
+  awaitable<HttpResponse> freeze(Call call);
+  awaitable<HttpResponse> thaw(Call call);
+  awaitable<HttpResponse> frozen_all(Call call);
+  awaitable<HttpResponse> freeze_all(Call call);
+  awaitable<HttpResponse> thaw_all(Call call);
+  awaitable<HttpResponse> freeze_where(std::optional<core::TenantId> where, Call call);
+  awaitable<HttpResponse> thaw_where(std::optional<core::TenantId> where, Call call);
   // ops.cc
   awaitable<HttpResponse> livez(Call call);
   awaitable<HttpResponse> readyz(Call call);

@@ -48,6 +48,9 @@ awaitable<HttpResponse> Api::metrics(Call) {
          d(m.revocations_overdue));
   metric(out, "daypass_orphans_detected_total", "counter",
          "Accounts found on targets that the store never heard of. Alert when it grows.", "", d(m.orphans_detected));
+  metric(out, "daypass_frozen", "gauge", "1 while access is frozen for all tenants.", "", engine_.frozen() ? 1 : 0);
+  metric(out, "daypass_tenants_frozen", "gauge", "Tenants whose access is frozen by itself.", "",
+         static_cast<double>(engine_.tenants_frozen()));
   metric(out, "daypass_connections", "gauge", "Client connections at the gates.", "", d(m.connections));
   metric(out, "daypass_login_sessions", "gauge", "Live login sessions.", "", d(m.sessions));
   metric(out, "daypass_idp_login_total", "counter", "Sign-ins at identity providers.", "{result=\"ok\"}",

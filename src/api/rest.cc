@@ -67,6 +67,7 @@ awaitable<HttpResponse> Api::session(Call call) {
   if (!call.caller.session) co_return problem(needs_login, call);
   json::Value out = view(*call.caller.session);
   out.as_object()->set("administers", call.caller.administers);
+  if (const auto freeze = engine_.frozen(call.tenant)) out.as_object()->set("frozen", freeze->why);
   co_return HttpResponse::json(200, out);
 }
 

@@ -209,7 +209,19 @@ const std::vector<Route>& route_table() {
        "Make a key pair that never leaves; its certificate is shown", "MakeKey", "Secret"},
       {"DELETE", "/t/{tenant}/api/v1/secrets/{name}", Need::administer, &Api::remove_secret,
        "Remove a secret that no setting names", "", "SecretRemoved"},
+      {"GET", "/t/{tenant}/api/v1/freeze", Need::administer, &Api::frozen, "Whether access is frozen, and why", "",
+       "Freeze"},
+      {"PUT", "/t/{tenant}/api/v1/freeze", Need::administer, &Api::freeze,
+       "End every grant of the tenant and give nothing until it is thawed", "SetFreeze", "Freeze"},
+      {"DELETE", "/t/{tenant}/api/v1/freeze", Need::administer, &Api::thaw,
+       "Give access again; the operator's freeze is lifted by the operator", "", "Freeze"},
       // the operator, on the server's own socket
+      {"GET", "/api/v1/freeze", Need::operate, &Api::frozen_all, "Whether access is frozen for all tenants, and why",
+       "", "Freeze"},
+      {"PUT", "/api/v1/freeze", Need::operate, &Api::freeze_all,
+       "End every grant of every tenant and give nothing until it is thawed", "SetFreeze", "Freeze"},
+      {"DELETE", "/api/v1/freeze", Need::operate, &Api::thaw_all,
+       "Give access again, but for tenants that are frozen by themselves", "", "Freeze"},
       {"GET", "/api/v1/tenants", Need::operate, &Api::tenants, "Tenants by name, without what is in them", "",
        "Tenants"},
       {"POST", "/api/v1/tenants", Need::operate, &Api::create_tenant, "Make a tenant", "CreateTenant", "Tenant"},
@@ -302,6 +314,14 @@ json::Object schemas() {
   s.set("ChangeTenant", object({{"display", text()}, {"private_hosts", list(text())}}));
   s.set("Tenants", object({{"tenants", list(ref("Tenant"))}}, {"tenants"}));
   s.set("CreateTenant", object({{"id", text()}, {"display", text()}}, {"id"}));
+  s.set("SetFreeze", object({{"reason", text()}}, {"reason"}));
+  s.set("Freeze", object({{"frozen", flag()},
+                          {"since", time()},
+                          {"by", text()},
+                          {"reason", text()},
+                          {"lifted_by", json::Object{{"enum", json::Array{"operator", "administrator"}}}},
+                          {"grants_ended", number()}},
+                         {"frozen"}));
   s.set("SamlForm", object({{"SAMLResponse", text()}, {"RelayState", text()}}, {"SAMLResponse"}));
   s.set("LogoutForm",
         object({{"logout_token", text()}, {"SAMLRequest", text()}, {"SAMLResponse", text()}, {"RelayState", text()}}));
@@ -336,7 +356,8 @@ json::Object schemas() {
                            {"ends_at", time()},
                            {"checked_at", time()},
                            {"stale_since", time()},
-                           {"administers", flag()}},
+                           {"administers", flag()},
+                           {"frozen", text()}},
                           {"id", "principal", "ends_at"}));
   s.set("Sessions", object({{"sessions", list(ref("Session"))}}, {"sessions"}));
   s.set("LoggedOut",

@@ -78,6 +78,7 @@ void Engine::issue_credential(LoginSession session, WantCredential want, Done<Cr
       std::move(done), [&impl, session, want, issued, credential](Turn& turn) -> Result<CredentialIssued> {
         const auto alive = impl.session(session.id);
         if (!alive || alive->ends_at <= turn.now) return login_ended();
+        if (auto frozen = impl.refuse_frozen(session.who.tenant)) return *std::move(frozen);
         if (auto stale = impl.stale(turn, *alive)) {
           turn.keep = true;
           return *std::move(stale);
@@ -220,6 +221,7 @@ Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, 
     });
     return {};
   };
+  if (auto cold = refuse_frozen(c->tenant)) return deny(*std::move(cold));
   if (decision.verdict != core::Verdict::allow) {
     DP_CHECK(keep_refusal(turn, s->who, request));
     return deny({Code::denied, "policy.denied", decision.why, decision.ask});

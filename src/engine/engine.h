@@ -9,6 +9,7 @@
 //   tenants.cc  made and deleted at runtime       secrets.cc    what a tenant keeps here     reach.cc  what it may name
 //   scim.cc     people and groups that a provider tells us of
 //   recover.cc  after a restart                    reconcile.cc  compare targets with the store
+//   freeze.cc   stop everything, of one tenant or of all
 //   simulate.cc replay recorded decisions under another folder
 //   trial.cc    sign in at an identity provider that is not applied yet
 //   domains.cc  domains that are proven to be a tenant's
@@ -217,6 +218,17 @@ struct Applied {
   std::size_t grants_ended = 0;
 };
 
+/// Access that is stopped: nothing is given, and what there was has ended.
+struct Freeze {
+  base::WallTime at{};
+  std::string by, why;       ///< actor; what whoever is cut off or refused is told
+  bool by_operator = false;  ///< lifted by the operator alone
+};
+struct Frozen {
+  Freeze freeze;
+  std::size_t grants_ended = 0;
+};
+
 /// Counters and gauges for /metrics; read from any thread.
 struct Metrics {
   std::atomic<std::int64_t> grants_active{0}, grants_revoking{0}, revocations_overdue{0}, connections{0}, sessions{0};
@@ -354,6 +366,17 @@ class Engine final : public Access {
                  Done<core::Grant> done);
   /// Calls back when the grant is closed (proven gone), or with Code::timeout after `budget`.
   void wait_closed(GrantId grant, base::Millis budget, Done<core::Grant> done);
+
+  // -- freezing (freeze.cc); no tenant is all of them ---------------------------------------------------------------
+  /// Ends every grant and gives nothing until it is thawed; logins go on, so that somebody can look. Holds at once: the
+  /// answer "freeze.unrecorded" says that the store does not take it yet. Said again, the first time counts and the
+  /// last reason. Errors: "freeze.reason", "tenant.unknown".
+  void freeze(std::optional<core::TenantId> tenant, std::string why, std::string actor, Done<Frozen> done);
+  /// Errors: "freeze.none", "freeze.operator" (only the operator lifts the operator's).
+  void thaw(std::optional<core::TenantId> tenant, std::string actor, Done<void> done);
+  std::optional<Freeze> frozen(const core::TenantId& tenant) const;  ///< any thread; that of all tenants first
+  std::optional<Freeze> frozen() const;                              ///< any thread; of all tenants
+  std::size_t tenants_frozen() const;                                ///< any thread; by themselves
 
   // -- tenants (tenants.cc) ----------------------------------------------------------------------------------------
   /// Errors: "tenant.exists", "tenant.used_before" (a name is never given twice).

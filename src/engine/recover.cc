@@ -64,6 +64,7 @@ Status Engine::recover() {
     grants.clear();
     DP_CHECK(impl.load_registry(tx, now));
     DP_CHECK(impl.load_domains(tx, now));
+    DP_CHECK(impl.load_freezes(tx, now));
     for (const auto& [tenant, entry] : impl.registry) DP_CHECK(load_logins(impl, tx, tenant, now));
     store::Selector all;
     DP_TRY(grants, tx.grants(all));

@@ -347,6 +347,7 @@ Engine::Impl::Event Engine::Impl::purge_event(core::TenantId id, bool forgotten)
       p.vault.drop(id);
       const std::unique_lock lock(shared);
       registry.erase(id);
+      freezes.erase(id);
     });
     return {};
   };

@@ -175,7 +175,8 @@ struct Engine::Impl {
   std::unordered_map<core::SessionId, LoginSession> sessions;
   std::unordered_map<std::string, core::SessionId> tokens;  ///< sha256 (hex) → session
   std::unordered_map<core::CredentialId, std::shared_ptr<const Credential>> credentials;
-  std::string mock_secret;  ///< for verifiers of unknown names
+  std::map<core::TenantId, Freeze> freezes;  ///< under system_tenant: of all
+  std::string mock_secret;                   ///< for verifiers of unknown names
   std::atomic<bool> store_ok{true}, clock_ok{true}, recovered{false}, stopping{false};
   std::atomic<std::int64_t> last_now_ms{0};
   Trials trials;
@@ -220,6 +221,14 @@ struct Engine::Impl {
   std::shared_ptr<const Credential> credential(const core::CredentialId& id) const;
   WallTime now() const { return WallTime(base::Millis(last_now_ms.load())); }
 
+  // freeze.cc
+  std::optional<Freeze> frozen(const core::TenantId& id) const;  ///< any thread
+  /// Why nothing is given; nullopt: access is not frozen.
+  std::optional<Error> refuse_frozen(const core::TenantId& id) const;
+  Status load_freezes(store::Tx& tx, WallTime now);
+  Result<Frozen> freeze(Turn& turn, const std::optional<core::TenantId>& where, Freeze wanted);
+  Status record_freeze(Turn& turn, const std::optional<core::TenantId>& where, const std::string& action,
+                       const json::Object& facts);
   // access.cc
   Status admit(Turn& turn, const core::CredentialId& credential, const std::string& peer,
                std::shared_ptr<Done<Admission>> done);
@@ -383,7 +392,7 @@ inline constexpr std::string_view doc_session = "session", doc_token = "token", 
                                   doc_server = "server", doc_unasked = "unasked",
                                   doc_provider_logout = "provider_logout", doc_logout_handle = "logout_handle",
                                   doc_logout = "logout", doc_secret = "secret", doc_refresh = "refresh",
-                                  doc_domain = "domain";
+                                  doc_domain = "domain", doc_freeze = "freeze";
 /// Documents that belong to no tenant live under this name, which parse_tenant refuses.
 inline const core::TenantId system_tenant{"_system"};
 

@@ -21,6 +21,8 @@ export const commands = {
   'sessions end': (v) => [['sessions', 'end', v.session]],
   'sessions revalidate': (v) => [['sessions', 'revalidate', v.session]],
   'policy explain': (v) => [['policy', 'explain', v.principal, 'pg/orders/reader'], ['policy', 'explain', v.person, 'pg/orders/reader'], ['policy', 'explain', 'corp/dana', v.role]],
+  freeze: (v) => [['freeze', '--reason', 'x', '--tenant', v.tenant]],
+  thaw: (v) => [['thaw', '--tenant', v.tenant]],
   'secrets ls': (v) => [['secrets', 'ls', '--tenant', v.tenant]],
   'secrets set': 'keeps something new of its own; operations.mjs tries names of another tenant',
   'secrets make-key': 'makes something new of its own; operations.mjs tries names of another tenant',

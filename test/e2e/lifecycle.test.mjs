@@ -111,6 +111,52 @@ test('a target that is down refuses new access and never loses a revocation', { 
   await gone();
 });
 
+test('a freeze cuts everybody and gives nothing, over a restart, until it is thawed', { timeout: 60000 }, async () => {
+  const creds = await w.creds('dana');
+  const clients = await Promise.all(Array.from({ length: 3 }, () => w.connect(creds)));
+  clients[0].query('SELECT pg_sleep(300)').catch((e) => { clients[0].lastError = e; });
+  const frozen = await w.cli('operator', ['freeze', '--reason', 'incident 42']);
+  assert.equal(frozen.code, 0, frozen.err);
+  assert.equal(frozen.out, 'every tenant is frozen: incident 42\n');
+  assert.match(frozen.err, /^1 grants ended/);
+  await until(() => clients.every((c) => c.lastError), 'every client to be cut');
+  for (const c of clients) assert.match(String(c.lastError.message), /ended by operator, who froze all access: incident 42/);
+  await gone();
+  const refused = async () => {
+    const at_gate = await w.connect(creds).then(() => null, (e) => e);
+    assert.match(String(at_gate?.message), /access is frozen since .*: incident 42/);
+    const no = await w.cli('dana', ['creds', 'pg/orders']);
+    assert.equal(no.code, 3);
+    assert.match(no.err, /incident 42[\s\S]*the operator thaws it/);
+    assert.match((await w.cli('dana', ['status'])).out, /access is frozen: incident 42/);
+  };
+  await refused();
+  await w.stopServer('SIGKILL');
+  await w.startServer();
+  await refused();
+  assert.match(await (await fetch(`${w.url}/metrics`)).text(), /^daypass_frozen 1$/m);
+  assert.equal((await w.cli('dana', ['freeze', '--reason', 'x'])).code, 3, 'who is no administrator freezes nothing');
+  assert.equal((await w.cli('dana', ['thaw'])).code, 3);
+  assert.equal((await w.cli('operator', ['freeze', '--reason', ''])).code, 1);
+  assert.equal((await w.cli('operator', ['--tenant', 'nobody', 'freeze', '--reason', 'x'])).code, 6);
+  const thawed = await w.cli('operator', ['thaw']);
+  assert.equal(thawed.code, 0, thawed.err);
+  const client = await w.connect(creds);
+  assert.equal((await client.query('SELECT 1 AS n')).rows[0].n, 1);
+  await client.end();
+  await endAll();
+  const log = (await w.cli('operator', ['audit', 'export'])).out;
+  for (const action of ['access.frozen', 'access.thawed']) assert.ok(log.includes(action), action);
+});
+
+test('what the alert rules ask for is there to be asked', async () => {
+  const rules = fs.readFileSync(new URL('../../packaging/prometheus/daypass.rules.yml', import.meta.url), 'utf8');
+  const names = new Set(rules.match(/\bdaypass_[a-z_]+/g));
+  assert.ok(names.size >= 4);
+  const metrics = await (await fetch(`${w.url}/metrics`)).text();
+  for (const name of names) assert.match(metrics, new RegExp(`^${name} `, 'm'));
+});
+
 test('logging out ends every grant of the login', async () => {
   const client = await w.connect(await w.creds('dana'));
   const creds = await w.creds('dana');

@@ -212,7 +212,7 @@ void Oracle::judge_end(Life& life, const core::Grant& g) {
     }
     case EndReason::admin:
     case EndReason::user:
-      if (!life.end_wanted) early("nobody asked for it");
+      if (!life.end_wanted && !freezing_) early("nobody asked for it");
       break;
     case EndReason::provision_failed:
       if (!life.provision_failed) early("its account could be made");
@@ -332,6 +332,8 @@ void Oracle::opened(const ModelConnection& c) {
   // An admission that was on its way when the end came is cut right behind, in the same order.
   if (life.ended && plus(*life.ended, grace) < world_.now())
     red("after the end", c.id.str() + " opened under " + c.grant.id + " after its end");
+  if (frozen_at_ && plus(*frozen_at_, grace) < world_.now())
+    red("frozen", c.id.str() + " opened while access is frozen");
 }
 
 void Oracle::process_died() {
@@ -411,6 +413,7 @@ void Oracle::check_connections() {
       red("after the end", id + " lives on under " + c.grant.id + ", which ended");
     if (life.was_cut && plus(*life.was_cut, grace) < world_.now())
       red("after the end", id + " lives on under " + c.grant.id + ", which was cut");
+    if (frozen_at_ && plus(*frozen_at_, grace) < world_.now()) red("frozen", id + " lives on while access is frozen");
     if (life.clock_fault && plus(c.opened, PolicyText::longest + PolicyText::longest) < world_.now())
       red("deadline", id + " lives longer than any policy permits");
   }

@@ -63,6 +63,11 @@ class Oracle {
   /// Everybody of this name, wherever they are signed in.
   void wants_change(const std::string& person);
   void wants_end(const core::GrantId& grant) { lives_[grant].end_wanted = true; }
+  /// Somebody freezes access: any grant may end. Once they were told that it is frozen, nobody has any.
+  void freezing() { freezing_ = true; }
+  void frozen() { frozen_at_ = now(); }
+  void thawing() { frozen_at_.reset(); }
+  void thawed() { freezing_ = false; }
   /// Another tenant, whose log may have records.
   void knows(const core::TenantId& other) { others_.insert(other); }
   void wants_policy(int variant);
@@ -148,6 +153,8 @@ class Oracle {
   std::set<int> in_force_;  ///< the variant last known to be applied, and those sent since
   Faults recent_world_, recent_target_;
   Table table_{};
+  bool freezing_ = false;
+  std::optional<base::MonoTime> frozen_at_;
   std::optional<std::pair<base::WallTime, base::MonoTime>> last_record_;
   bool started_ahead_ = false;
   bool clock_ever_ = false;

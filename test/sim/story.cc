@@ -239,6 +239,38 @@ void Story::end_grant(EndReason reason) {
   });
 }
 
+void Story::freeze() {
+  if (world_.engine() == nullptr || frozen_) return;
+  frozen_ = true;
+  world_.oracle.freezing();
+  const bool all = world_.dice.chance(500);
+  world_.say(all ? "all is frozen" : "the tenant is frozen");
+  world_.engine()->freeze(all ? std::nullopt : std::optional(tenant), "drill", "operator",
+                          [this](base::Result<engine::Frozen> r) {
+                            // Thawed meanwhile: an answer that comes late says nothing of now.
+                            if (r.ok() && frozen_ && !thawing_) world_.oracle.frozen();
+                            world_.say(r.ok() ? "frozen" : "not frozen: " + r.error().check);
+                          });
+  world_.later(world_.delay(500, 40'000), [this] { thaw(); });
+}
+
+void Story::thaw() {
+  if (!frozen_) return;
+  thawing_ = true;
+  world_.oracle.thawing();
+  // Until it is answered: the process may die over it.
+  world_.later(std::chrono::seconds(20), [this] { thaw(); });
+  if (world_.engine() == nullptr) return;
+  auto left = std::make_shared<int>(2);
+  for (const auto& where : {std::optional<core::TenantId>(), std::optional(tenant)})
+    world_.engine()->thaw(where, "operator", [this, left](base::Status r) {
+      world_.say(r.ok() ? "thawed" : "not thawed: " + r.error().check);
+      if ((!r.ok() && r.error().check != "freeze.none") || --*left > 0) return;
+      frozen_ = thawing_ = false;
+      world_.oracle.thawed();
+    });
+}
+
 void Story::talk() {
   const auto& all = world_.gate.connections();
   if (all.empty()) return;
@@ -259,7 +291,12 @@ void Story::hang_up() {
 
 void Story::deed() {
   const auto n = static_cast<std::size_t>(world_.dice.between(0, static_cast<std::int64_t>(people.size()) - 1));
-  switch (world_.dice.between(0, 27)) {
+  switch (world_.dice.between(0, 28)) {
+    case 28:
+      freeze();
+      if (world_.dice.chance(500)) world_.run_for(world_.delay(0, 300));
+      connect(n);
+      break;
     case 25: {
       // The provider is away for a while, longer than anybody's word is good for, or not.
       if (!faults_) break;
@@ -466,6 +503,7 @@ void Story::wind_up() {
   winding_up_ = true;
   world_.calm();
   if (world_.engine() == nullptr) world_.run_for(std::chrono::seconds(61));
+  thaw();
   world_.run_for(2 * PolicyText::revalidate + std::chrono::seconds(15));
   if (!world_.oracle.ever_ahead_at_start()) world_.oracle.none_outlives_its_provider();
   world_.provider.moved_out.clear();

@@ -37,6 +37,9 @@ class Story {
   void revalidate(std::size_t person);
   void extend(std::size_t person);
   void end_grant(core::EndReason reason);
+  /// Everything, or the tenant; thawed again after a while.
+  void freeze();
+  void thaw();
   void talk();
   void hang_up();
 
@@ -67,7 +70,7 @@ class Story {
 
   World& world_;
   int sign_ins_ = 0;
-  bool faults_ = false;
+  bool faults_ = false, frozen_ = false, thawing_ = false;
   bool winding_up_ =
       false;         ///< nobody changes their mind any more, so that whoever cannot get in is told of by a checker
   int variant_ = 0;  ///< of the policies, that the operator heard is in force

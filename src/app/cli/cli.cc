@@ -123,7 +123,8 @@ struct CommandLine {
   bool no_private_hosts = false;
   IdpTest tested;
   IdpAdd added;
-  std::string id, display, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to;
+  std::string id, display, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to,
+      reason;
   std::vector<std::string> user_role, topic, names;
   std::size_t n = 20;
 };
@@ -216,6 +217,12 @@ void CommandLine::grants_and_sessions() {
   auto* end_cmd = add(grants, "end", "End now, and wait until it is proven gone");
   end_cmd->add_option("id", id, "As grants ls shows it")->required();
   on(end_cmd, [this] { return grants_end(io, g, id); });
+
+  auto* freeze_cmd =
+      add(&app, "freeze", "Cut everything and give nothing: a tenant, or with the socket all", admin_group);
+  freeze_cmd->add_option("--reason", reason, "Why; whoever is cut off reads it")->required();
+  on(freeze_cmd, [this] { return freeze(io, g, reason); });
+  on(add(&app, "thaw", "Give access again after a freeze", admin_group), [this] { return thaw(io, g); });
 
   auto* tenants = add(&app, "tenants", "Tenants, for the operator (--socket)", admin_group);
   tenants->require_subcommand(1);

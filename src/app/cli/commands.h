@@ -38,6 +38,11 @@ int grants_show(Io& io, const Globals& g, const std::string& id);
 int grants_extend(Io& io, const Globals& g, const std::string& id, const std::string& by);
 int grants_end(Io& io, const Globals& g, const std::string& id);
 
+// freeze.cc
+/// Of a login's tenant; at the operator's socket of every tenant, unless one is named.
+int freeze(Io& io, const Globals& g, const std::string& reason);
+int thaw(Io& io, const Globals& g);
+
 // policy_server.cc: what a server is asked about policies
 int policy_explain(Io& io, const Globals& g, const std::string& user, const std::string& role, const std::string& at);
 /// Exit 1 when something would change.

@@ -347,6 +347,8 @@ int status(Io& io, const Globals& g) {
   out += "login ends " + (ends.ok() ? relative(*ends, io.clock->wall()) : "") + "; kept in " + state_folder(io) +
          "/logins.json\n";
   out += std::to_string(items(*grants, "grants").size()) + " grants running\n";
+  if (const std::string frozen = session->string_or("frozen"); !frozen.empty())
+    out += "access is frozen: " + frozen + "\n";
   io.out(out);
   return Exit::done;
 }
