@@ -155,6 +155,9 @@ class Api {
   awaitable<HttpResponse> set_secret(Call call);
   awaitable<HttpResponse> make_key(Call call);
   awaitable<HttpResponse> remove_secret(Call call);
+  // restore.cc
+  awaitable<HttpResponse> restored(Call call);
+  awaitable<HttpResponse> confirm_restore(Call call);
   // freeze.cc
   awaitable<HttpResponse> frozen(Call call);
   awaitable<HttpResponse> freeze(Call call);

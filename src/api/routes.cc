@@ -216,6 +216,10 @@ const std::vector<Route>& route_table() {
       {"DELETE", "/t/{tenant}/api/v1/freeze", Need::administer, &Api::thaw,
        "Give access again; the operator's freeze is lifted by the operator", "", "Freeze"},
       // the operator, on the server's own socket
+      {"GET", "/api/v1/restore", Need::operate, &Api::restored,
+       "Whether a restored store waits to be confirmed, and what differs between it and the targets", "", "Restore"},
+      {"POST", "/api/v1/restore/confirm", Need::operate, &Api::confirm_restore,
+       "End every login of the restored store and go on with it", "ConfirmRestore", "RestoreConfirmed"},
       {"GET", "/api/v1/freeze", Need::operate, &Api::frozen_all, "Whether access is frozen for all tenants, and why",
        "", "Freeze"},
       {"PUT", "/api/v1/freeze", Need::operate, &Api::freeze_all,
@@ -314,6 +318,21 @@ json::Object schemas() {
   s.set("ChangeTenant", object({{"display", text()}, {"private_hosts", list(text())}}));
   s.set("Tenants", object({{"tenants", list(ref("Tenant"))}}, {"tenants"}));
   s.set("CreateTenant", object({{"id", text()}, {"display", text()}}, {"id"}));
+  s.set("Restore", object({{"quarantined", flag()},
+                           {"since", time()},
+                           {"why", text()},
+                           {"logs", list(object({{"tenant", text()}, {"records", number()}, {"seen", number()}}))},
+                           {"targets", list(object({{"tenant", text()},
+                                                    {"target", text()},
+                                                    {"unreachable", text()},
+                                                    {"differences", list(object({{"kind", text()},
+                                                                                 {"account", text()},
+                                                                                 {"grant", text()},
+                                                                                 {"store_end", time()},
+                                                                                 {"target_end", time()}}))}}))}},
+                          {"quarantined"}));
+  s.set("ConfirmRestore", any());
+  s.set("RestoreConfirmed", object({{"quarantined", flag()}, {"logins_ended", number()}}, {"quarantined"}));
   s.set("SetFreeze", object({{"reason", text()}}, {"reason"}));
   s.set("Freeze", object({{"frozen", flag()},
                           {"since", time()},

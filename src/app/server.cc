@@ -11,6 +11,7 @@
 #include "api/api.h"
 #include "app/catalog.h"
 #include "app/secrets.h"
+#include "app/witness.h"
 #include "engine/workers.h"
 #include "gate/postgres_gate.h"
 #include "net/dns.h"
@@ -28,7 +29,8 @@ using base::Error;
 // that circle is closed by attach(), after both are there.
 struct Server::Impl {
   Impl(const config::ServerConfig& c, DataKeys k, std::unique_ptr<store::sqlite::SqliteStore> s, crypto::Sealer seal,
-       net::TlsServerContext gate_tls, const base::Clock& clk, base::Entropy& ent, const base::Log& l)
+       net::TlsServerContext gate_tls, std::optional<engine::Witness> seen, bool restored, const base::Clock& clk,
+       base::Entropy& ent, const base::Log& l)
       : config(c),
         keys(std::move(k)),
         store(std::move(s)),
@@ -44,7 +46,7 @@ struct Server::Impl {
         engine(engine::Engine::Ports{*store, clock, entropy, log, gate, workers, vault,
                                      make_catalog(clock, entropy, log, client, secrets(), keys.instance),
                                      c.data_dir + "/secrets", keys.instance, std::chrono::milliseconds(500), 4096,
-                                     net::txt_records}) {
+                                     net::txt_records, std::move(seen), witness_to(witness_path(c)), restored}) {
     gate.attach(engine);
     workers.report_to(engine);
   }
@@ -58,6 +60,21 @@ struct Server::Impl {
     return [this](const core::TenantId& tenant, const core::SecretRef& ref) -> base::Result<base::Secret> {
       if (!ref.ref.starts_with("tenant:")) return resolve_secret(ref);
       return engine::open_secret(*store, vault, tenant, ref.ref.substr(7), clock.wall());
+    };
+  }
+  static std::string witness_path(const config::ServerConfig& c) {
+    return c.witness.empty() ? c.data_dir + "/witness.json" : c.witness;
+  }
+  std::function<void(const engine::Witness&)> witness_to(std::string path) {
+    return [this, path = std::move(path)](const engine::Witness& witness) {
+      // One at a time, and never an older one over a newer.
+      const std::lock_guard lock(witness_mutex);
+      if (witness.at < witnessed) return;
+      if (const auto kept = write_witness(path, witness); !kept.ok())
+        log.error("the witness can't be written: a restored store would not be noticed",
+                  {{"check", kept.error().check}, {"why", kept.error().message}});
+      else
+        witnessed = witness.at;
     };
   }
   static gate::PostgresGateOptions gate_options(const config::ServerConfig& c, const net::TlsServerContext& tls) {
@@ -76,6 +93,8 @@ struct Server::Impl {
   base::Entropy& entropy;
   engine::Vault vault;
   const base::Log& log;
+  std::mutex witness_mutex;
+  base::WallTime witnessed{};
   net::HttpClient client;
   net::IoThreads threads;
   net::TlsServerContext gate_context;
@@ -128,7 +147,7 @@ std::string host_of(const config::ServerConfig& config) {
 }  // namespace
 
 base::Result<std::unique_ptr<Server>> Server::start(const config::ServerConfig& config, const base::Clock& clock,
-                                                    base::Entropy& entropy, const base::Log& log) {
+                                                    base::Entropy& entropy, const base::Log& log, bool restored) {
   const std::string gate_host = host_of(config);
   DP_TRY(DataKeys keys, open_data_keys(config.data_dir, gate_host, clock, entropy));
   if (!config.gate_cert.empty()) {
@@ -136,11 +155,12 @@ base::Result<std::unique_ptr<Server>> Server::start(const config::ServerConfig& 
     DP_TRY(keys.gate_key, resolve_secret({"file:" + config.gate_key}));
   }
   DP_TRY(auto store, store::sqlite::SqliteStore::open(config.data_dir + "/daypass.db"));
+  DP_TRY(auto seen, read_witness(Impl::witness_path(config)));
   DP_TRY(auto sealer, crypto::Sealer::make(keys.master.clone(), entropy));
   DP_TRY(auto gate_tls, net::TlsServerContext::make(keys.gate_certificate, keys.gate_key, {"postgresql"}));
 
   auto impl = std::make_unique<Impl>(config, std::move(keys), std::move(store), std::move(sealer), std::move(gate_tls),
-                                     clock, entropy, log);
+                                     std::move(seen), restored, clock, entropy, log);
   Impl& s = *impl;
   s.socket_path = config.data_dir + "/daypass.sock";
   // Listening comes before recovery: a port in use is found before anything is touched.

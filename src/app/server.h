@@ -13,9 +13,11 @@ namespace daypass::app {
 
 class Server {
  public:
-  /// Opens the data folder, recovers, listens. Errors: those of the parts, with what to do.
+  /// Opens the data folder, recovers, listens. `restored`: the store is a backup (engine/restore.cc). Errors: those of
+  /// the parts, with what to do.
   static base::Result<std::unique_ptr<Server>> start(const config::ServerConfig& config, const base::Clock& clock,
-                                                     base::Entropy& entropy, const base::Log& log);
+                                                     base::Entropy& entropy, const base::Log& log,
+                                                     bool restored = false);
   /// Drains: no new work, live connections get `patience`, then are cut. Grants stay; the next start takes them up.
   ~Server();
   void drain(base::Millis patience);

@@ -62,6 +62,7 @@ bool is_loopback(std::string_view host) noexcept;
 struct ServerConfig {
   // [server]
   std::string data_dir = "/var/lib/daypass";  ///< holds store, keys, the operator's socket
+  std::string witness;                        ///< file; empty: witness.json in data_dir
   std::string public_url;  ///< what browsers and identity providers see, e.g. https://daypass.example
   unsigned threads = 0;    ///< io threads; 0 = one per core
   // [api]

@@ -30,6 +30,9 @@ constexpr auto keys = std::to_array<Key<ServerConfig>>({
      "\"/var/lib/daypass\"",
      text<&S::data_dir, check::path>,
      "Folder of the store, the keys and the operator's socket. Only the server's user may read it."},
+    {"server.witness", "path", none, "\"/var/lib/daypass-witness/witness.json\"", text<&S::witness, check::path>,
+     "File that remembers how long each tenant's audit log was; by it a store that was restored from a backup is "
+     "noticed. Keep it where such a restore does not reach. Without it: `witness.json` in `data_dir`."},
     {"server.public_url", "URL", required, "\"https://daypass.example\"", text<&S::public_url, check::public_url>,
      "Where browsers and identity providers find Daypass: scheme, host and port, no path and no slash at the end. "
      "https, unless the host is loopback."},

@@ -212,6 +212,7 @@ TEST(Server, PublicHostFollowsTheListener) {
 
 TEST(ServerEnv, OverridesEveryKey) {
   const std::map<std::string, std::string> env{{"DAYPASS_SERVER__DATA_DIR", "d"},
+                                               {"DAYPASS_SERVER__WITNESS", "/w"},
                                                {"DAYPASS_SERVER__PUBLIC_URL", "https://other.example"},
                                                {"DAYPASS_SERVER__THREADS", "4"},
                                                {"DAYPASS_API__LISTEN", "0.0.0.0:1"},
@@ -227,7 +228,7 @@ TEST(ServerEnv, OverridesEveryKey) {
   for (const auto& key : reference())
     if (!key.env.empty()) EXPECT_TRUE(env.contains(key.env)) << key.env;
   const ServerConfig expected{
-      "d", "https://other.example", 4, {"0.0.0.0", 1}, "ac", "ak", {"0.0.0.0", 2}, "gc", "gk", "h", "error", 7, 6};
+      "d", "/w", "https://other.example", 4, {"0.0.0.0", 1}, "ac", "ak", {"0.0.0.0", 2}, "gc", "gk", "h", "error", 7, 6};
   const auto parsed = parse_server("", "daypass.toml", env);
   EXPECT_THAT(rendered(parsed.problems), IsEmpty());
   EXPECT_EQ(parsed.value, expected);

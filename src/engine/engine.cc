@@ -113,11 +113,13 @@ Health Engine::health() {
   Health h;
   h.store_ok = impl_->store_ok;
   h.clock_ok = impl_->clock_ok;
-  h.ready = impl_->recovered && !impl_->stopping && h.store_ok && h.clock_ok;
+  h.ready = impl_->recovered && !impl_->stopping && !impl_->quarantined && h.store_ok && h.clock_ok;
   if (!impl_->recovered)
     h.why = "starting: open work of the last run is being taken up";
   else if (impl_->stopping)
     h.why = "stopping";
+  else if (impl_->quarantined)
+    h.why = "the store was restored from a backup: nothing is given or taken away until the operator confirms it";
   else if (!h.store_ok)
     h.why = "the store can't be written: no new access is given, revocation goes on";
   else if (!h.clock_ok)
@@ -139,11 +141,11 @@ void Engine::stop() {
 
 void Engine::audit(core::TenantId tenant, std::uint64_t from, std::size_t limit, Done<std::vector<std::string>> done) {
   impl_->call<std::vector<std::string>>(
-      std::move(done), [tenant, from, limit](Turn& turn) { return turn.tx.audit(tenant, from, limit); });
+      std::move(done), [tenant, from, limit](Turn& turn) { return turn.tx.audit(tenant, from, limit); }, true);
 }
 void Engine::audit_head(core::TenantId tenant, Done<std::pair<std::uint64_t, std::string>> done) {
-  impl_->call<std::pair<std::uint64_t, std::string>>(std::move(done),
-                                                     [tenant](Turn& turn) { return turn.tx.audit_head(tenant); });
+  impl_->call<std::pair<std::uint64_t, std::string>>(
+      std::move(done), [tenant](Turn& turn) { return turn.tx.audit_head(tenant); }, true);
 }
 
 void Engine::finished(const core::Intent& intent, core::GrantEvent event) {
@@ -168,6 +170,10 @@ std::shared_ptr<const Credential> Engine::Impl::credential(const core::Credentia
 }
 
 void Engine::Impl::post(Event event) {
+  if (quarantined && !event.in_quarantine) {
+    if (event.failed) event.failed(quarantine_error());
+    return;
+  }
   // What ends or reports must find room always; new wishes are refused when the queue is full.
   if (event.grant_event || !event.failed) {
     inbox.push_always(std::move(event));
@@ -238,6 +244,9 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
 }
 
 namespace {
+
+/// How much of the last work a store may lose to a backup without its being noticed.
+constexpr auto witness_lags = std::chrono::seconds(2);
 
 // These are about one change; every other error of the store ends the transaction.
 bool of_one_event(const Error& e) {
@@ -379,6 +388,10 @@ void Engine::Impl::committed(Batch& batch, WallTime now_) {
   for (auto& fn : batch.after) fn();
   for (const auto& [grant, effects] : batch.saved) after_save(grant, effects, now_);
   for (const auto& grant : closed_now) closed_for_good(grant, now_);
+  if (p.witness && !std::exchange(witness_due, true))
+    timers.emplace(
+        now_ + witness_lags,
+        Timer{.kind = Timer::Kind::witness, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
   refresh_gauges();
 }
 
@@ -566,6 +579,13 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
       case Timer::Kind::domains:
         look_for_due_proofs(now_);
         timers.emplace(now_ + std::chrono::minutes(1), std::move(timer));
+        break;
+      case Timer::Kind::witness:
+        witness_due = false;
+        bear_witness();
+        break;
+      case Timer::Kind::restore:
+        if (quarantined) look_at_targets(now_);
         break;
       case Timer::Kind::retry:
         events.push_back(std::move(*timer.retry));

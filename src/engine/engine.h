@@ -9,6 +9,7 @@
 //   tenants.cc  made and deleted at runtime       secrets.cc    what a tenant keeps here     reach.cc  what it may name
 //   scim.cc     people and groups that a provider tells us of
 //   recover.cc  after a restart                    reconcile.cc  compare targets with the store
+//   restore.cc  a store that was set back
 //   freeze.cc   stop everything, of one tenant or of all
 //   simulate.cc replay recorded decisions under another folder
 //   trial.cc    sign in at an identity provider that is not applied yet
@@ -229,6 +230,41 @@ struct Frozen {
   std::size_t grants_ended = 0;
 };
 
+/// How long each tenant's log was: kept where a restore of the store does not reach, so that one is noticed.
+struct Witness {
+  std::string instance;  ///< of another one it says nothing
+  base::WallTime at{};
+  std::map<core::TenantId, std::uint64_t> log_sizes;  ///< records; of logs that have any
+};
+/// A store that was set back, and what differs between it and the world.
+struct Restore {
+  struct Log {
+    core::TenantId tenant;
+    std::uint64_t records = 0, seen = 0;  ///< in the store; as the witness saw it
+  };
+  struct Difference {
+    enum class Kind : std::uint8_t {
+      unknown_account,  ///< on the target, and the store never heard of it: made since the backup
+      closed_grant,     ///< on the target, though the store closed its grant
+      later_end,        ///< the target lets it in longer than the store knows: extended since
+      account_gone,     ///< the store counts on it: ended since
+    } kind;
+    std::string account, grant;
+    std::optional<base::WallTime> store_end, target_end;
+  };
+  struct Target {
+    std::string unreachable;  ///< why it could not be looked at; empty: it was
+    std::vector<Difference> differences;
+  };
+  base::WallTime since{};
+  std::string why;
+  std::vector<Log> logs;
+  std::map<std::pair<core::TenantId, core::TargetId>, Target> targets;  ///< looked at so far
+};
+struct Confirmed {
+  std::size_t logins_ended = 0;
+};
+
 /// Counters and gauges for /metrics; read from any thread.
 struct Metrics {
   std::atomic<std::int64_t> grants_active{0}, grants_revoking{0}, revocations_overdue{0}, connections{0}, sessions{0};
@@ -265,15 +301,19 @@ class Engine final : public Access {
     std::string secrets_folder;
     std::string instance;  ///< 6 characters of [a-z0-9], this installation's mark on targets
     base::Millis turn_wait = std::chrono::milliseconds(500);
-    int scram_rounds = 4096;  ///< of credentials; RFC 7677 asks for 4096 at least, a simulator for one
-    TxtLookup txt = {};       ///< none: no domain is ever proven
+    int scram_rounds = 4096;           ///< of credentials; RFC 7677 asks for 4096 at least, a simulator for one
+    TxtLookup txt = {};                ///< none: no domain is ever proven
+    std::optional<Witness> seen = {};  ///< as the last process left it
+    std::function<void(const Witness&)> witness = {};  ///< keeps one; blocks on a disk, from a worker
+    bool restored = false;                             ///< the operator says that the store is a backup
   };
   explicit Engine(Ports ports);
   ~Engine() override;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Loads tenants, sessions, credentials, grants; replays open intents. Before any other call.
+  /// Loads tenants, sessions, credentials, grants; replays open intents. Before any other call. A store that was set
+  /// back stays in quarantine instead: see restored().
   Status recover();
   /// Processes what is queued and what is due; waits up to `wait` for the first event. Returns when something comes
   /// next. The thread calls it in a loop; tests and the simulator call it by hand with wait 0.
@@ -366,6 +406,14 @@ class Engine final : public Access {
                  Done<core::Grant> done);
   /// Calls back when the grant is closed (proven gone), or with Code::timeout after `budget`.
   void wait_closed(GrantId grant, base::Millis budget, Done<core::Grant> done);
+
+  // -- after a restore (restore.cc) ----------------------------------------------------------------------------------
+  /// Set while the store is in quarantine: every other call but reading logs is refused with "store.quarantine", no
+  /// account is touched, and targets are looked at every minute. Any thread.
+  std::optional<Restore> restored() const;
+  /// Ends every login, and with it every grant that the store believes in; then all goes on as after a restart. An
+  /// account that the store never heard of is left until its own end. Error: "restore.none".
+  void confirm_restore(std::string actor, Done<Confirmed> done);
 
   // -- freezing (freeze.cc); no tenant is all of them ---------------------------------------------------------------
   /// Ends every grant and gives nothing until it is thawed; logins go on, so that somebody can look. Holds at once: the

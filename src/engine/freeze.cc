@@ -115,6 +115,7 @@ void Engine::freeze(std::optional<core::TenantId> where, std::string why, std::s
   if (why.empty() || why.size() > max_why || !base::is_utf8(why) || config::has_control(why))
     return done(Error{Code::invalid, "freeze.reason", "the reason is empty, longer than 200 bytes, or no text",
                       "say in a few words why: whoever is cut off reads it"});
+  if (impl.quarantined) return done(impl.quarantine_error());
   auto answer = std::make_shared<Done<Frozen>>(std::move(done));
   const auto tell = [answer](Result<Frozen> r) {
     if (*answer) std::exchange(*answer, nullptr)(std::move(r));

@@ -59,10 +59,24 @@ Status Engine::recover() {
   impl.last_now_ms = now.time_since_epoch().count();
   impl.clock_ok = impl.time.trusted();
 
+  const Status looked = impl.p.store.transact([&](store::Tx& tx) -> Status {
+    DP_CHECK(impl.load_registry(tx, now));
+    return impl.look_for_a_restore(tx, now);
+  });
+  if (!looked.ok()) return looked;
+  if (impl.restore) {
+    impl.quarantine();
+    impl.recovered = true;
+    return {};
+  }
+  return impl.take_up(now);
+}
+
+Status Engine::Impl::take_up(WallTime now) {
+  Impl& impl = *this;
   std::vector<Grant> grants;
   const Status read = impl.p.store.transact([&](store::Tx& tx) -> Status {
     grants.clear();
-    DP_CHECK(impl.load_registry(tx, now));
     DP_CHECK(impl.load_domains(tx, now));
     DP_CHECK(impl.load_freezes(tx, now));
     for (const auto& [tenant, entry] : impl.registry) DP_CHECK(load_logins(impl, tx, tenant, now));

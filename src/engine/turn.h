@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <deque>
+#include <mutex>
 #include <set>
 #include <shared_mutex>
 #include <unordered_map>
@@ -83,6 +84,7 @@ struct Engine::Impl {
     std::string actor = "daypass";
     std::optional<GrantId> freed;  ///< whose worker has come back
     bool again = false;            ///< `run` bears repetition: tried until it is committed
+    bool in_quarantine = false;    ///< runs even then
   };
   base::BoundedQueue<Event> inbox;
 
@@ -101,6 +103,8 @@ struct Engine::Impl {
       reconcile,
       sweep,
       domains,
+      restore,
+      witness,
       retry
     } kind;
     GrantId grant;
@@ -181,6 +185,10 @@ struct Engine::Impl {
   std::atomic<std::int64_t> last_now_ms{0};
   Trials trials;
   Domains domains;
+  mutable std::mutex restore_mutex;
+  std::optional<Restore> restore;
+  std::atomic<bool> quarantined{false};
+  bool witness_due = false;
   MonoTime last_mono{};  ///< of the same reading; the engine thread's own
 
   // engine.cc
@@ -189,7 +197,7 @@ struct Engine::Impl {
   void post_grant(GrantId id, core::GrantEvent event, std::string actor = "daypass");
   /// Runs `fn` in a turn and answers `done` after the commit, or with what went wrong.
   template <class T>
-  void call(Done<T> done, std::move_only_function<Result<T>(Turn&)> fn);
+  void call(Done<T> done, std::move_only_function<Result<T>(Turn&)> fn, bool in_quarantine = false);
   void pay_owed(std::vector<Event>& events);
   /// Runs the events in one transaction; those that stay behind a reload are moved to `held`.
   struct Batch {
@@ -221,6 +229,19 @@ struct Engine::Impl {
   std::shared_ptr<const Credential> credential(const core::CredentialId& id) const;
   WallTime now() const { return WallTime(base::Millis(last_now_ms.load())); }
 
+  // recover.cc
+  /// Sessions, credentials, grants and open intents of the store become live.
+  Status take_up(WallTime now);
+  // restore.cc
+  [[nodiscard]] Error quarantine_error() const;
+  /// Sets `restore` when the store was set back, or waits to be confirmed.
+  Status look_for_a_restore(store::Tx& tx, WallTime now);
+  void quarantine();
+  void look_at_targets(WallTime now);
+  Status note_differences(Turn& turn, const core::TenantId& tenant, const core::TargetId& target,
+                          const Result<std::vector<target::Owned>>& listed);
+  /// Has the sizes of all logs kept outside the store.
+  void bear_witness();
   // freeze.cc
   std::optional<Freeze> frozen(const core::TenantId& id) const;  ///< any thread
   /// Why nothing is given; nullopt: access is not frozen.
@@ -338,9 +359,10 @@ struct Engine::Impl {
 };
 
 template <class T>
-void Engine::Impl::call(Done<T> done, std::move_only_function<Result<T>(Turn&)> fn) {
+void Engine::Impl::call(Done<T> done, std::move_only_function<Result<T>(Turn&)> fn, bool in_quarantine) {
   auto answer_to = std::make_shared<Done<T>>(std::move(done));
   Event event;
+  event.in_quarantine = in_quarantine;
   event.failed = [answer_to](const Error& e) { (*answer_to)(e); };
   event.run = [answer_to, fn = std::move(fn)](Turn& turn) mutable -> Status {
     auto answer = std::make_shared<Result<T>>(fn(turn));
@@ -352,9 +374,11 @@ void Engine::Impl::call(Done<T> done, std::move_only_function<Result<T>(Turn&)> 
 }
 
 template <>
-inline void Engine::Impl::call<void>(Done<void> done, std::move_only_function<Result<void>(Turn&)> fn) {
+inline void Engine::Impl::call<void>(Done<void> done, std::move_only_function<Result<void>(Turn&)> fn,
+                                     bool in_quarantine) {
   auto answer_to = std::make_shared<Done<void>>(std::move(done));
   Event event;
+  event.in_quarantine = in_quarantine;
   event.failed = [answer_to](const Error& e) { (*answer_to)(e); };
   event.run = [answer_to, fn = std::move(fn)](Turn& turn) mutable -> Status {
     Status answer = fn(turn);
@@ -392,7 +416,7 @@ inline constexpr std::string_view doc_session = "session", doc_token = "token", 
                                   doc_server = "server", doc_unasked = "unasked",
                                   doc_provider_logout = "provider_logout", doc_logout_handle = "logout_handle",
                                   doc_logout = "logout", doc_secret = "secret", doc_refresh = "refresh",
-                                  doc_domain = "domain", doc_freeze = "freeze";
+                                  doc_domain = "domain", doc_freeze = "freeze", doc_restore = "restore";
 /// Documents that belong to no tenant live under this name, which parse_tenant refuses.
 inline const core::TenantId system_tenant{"_system"};
 

@@ -21,6 +21,7 @@ export const commands = {
   'sessions end': (v) => [['sessions', 'end', v.session]],
   'sessions revalidate': (v) => [['sessions', 'revalidate', v.session]],
   'policy explain': (v) => [['policy', 'explain', v.principal, 'pg/orders/reader'], ['policy', 'explain', v.person, 'pg/orders/reader'], ['policy', 'explain', 'corp/dana', v.role]],
+  'admin restore': 'only over the operator\'s socket, and names nothing',
   freeze: (v) => [['freeze', '--reason', 'x', '--tenant', v.tenant]],
   thaw: (v) => [['thaw', '--tenant', v.tenant]],
   'secrets ls': (v) => [['secrets', 'ls', '--tenant', v.tenant]],

@@ -254,13 +254,13 @@ permit(principal in Group::"demo/data", action == Action::"assume", resource == 
     if (applied.code !== 0) throw new Error(`apply failed: ${applied.err}`);
     return self;
   }
-  async startServer() {
-    this.server = keep(this.launch?.() ?? spawn(daypass, ['server', 'run', '--config', this.config], { stdio: ['ignore', 'ignore', 'pipe'] }));
+  async startServer({ args = [], answers = 'readyz' } = {}) {
+    this.server = keep(this.launch?.() ?? spawn(daypass, ['server', 'run', '--config', this.config, ...args], { stdio: ['ignore', 'ignore', 'pipe'] }));
     this.serverLog = '';
     this.server.stderr.on('data', (d) => { this.serverLog += d; });
     await until(async () => {
       if (this.server.exitCode !== null) throw new Error(`the server ended: ${this.serverLog}`);
-      return fetch(`${this.url}/readyz`).then((r) => r.ok, () => false);
+      return fetch(`${this.url}/${answers}`).then((r) => r.ok, () => false);
     }, 'the server');
   }
   async stopServer(signal = 'SIGTERM') {

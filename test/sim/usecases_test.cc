@@ -1370,7 +1370,7 @@ TEST_F(UseCase, ARestartCountsAsActivityThoughTheStoreRefusesToSaySo) {
   story.apply(1);  // 90 s of idleness
   world.run_for(seconds(30));
   world.crash(seconds(70));
-  world.fail_commits(3, "store.full");  // recovery reads twice; what it writes then is refused
+  world.fail_commits(4, "store.full");  // recovery reads three times; what it writes then is refused
   world.run_for(seconds(70) + Millis(20));
   ASSERT_EQ(world.store.grant(g.id)->connections, 1) << "not recorded yet";
   story.apply(0);

@@ -116,7 +116,7 @@ struct CommandLine {
   LogoutOptions logout_options;
   WantOptions want;
   bool all = false, closed = false, overdue = false, dry_run = false, yes = false, undo = false, as_json = false,
-       only_check = false;
+       only_check = false, restored = false, confirm = false;
   PolicyFiles policy_files;
   SamlVerify saml_files;
   std::vector<std::string> private_hosts;
@@ -223,6 +223,12 @@ void CommandLine::grants_and_sessions() {
   freeze_cmd->add_option("--reason", reason, "Why; whoever is cut off reads it")->required();
   on(freeze_cmd, [this] { return freeze(io, g, reason); });
   on(add(&app, "thaw", "Give access again after a freeze", admin_group), [this] { return thaw(io, g); });
+
+  auto* admin = add(&app, "admin", "For the operator (--socket)", admin_group);
+  admin->require_subcommand(1);
+  auto* restore_cmd = add(admin, "restore", "What differs after a restore, and going on with it");
+  restore_cmd->add_flag("--confirm", confirm, "End every login of the backup, and go on");
+  on(restore_cmd, [this] { return admin_restore(io, g, confirm); });
 
   auto* tenants = add(&app, "tenants", "Tenants, for the operator (--socket)", admin_group);
   tenants->require_subcommand(1);
@@ -460,7 +466,8 @@ void CommandLine::server() {
   server->require_subcommand(1);
   auto* run_cmd = add(server, "run", "Run in the foreground");
   run_cmd->add_option("--config", file, "daypass.toml")->required();
-  on(run_cmd, [this] { return server_run(io, g, file); });
+  run_cmd->add_flag("--restored", restored, "The store is a backup: wait until the operator confirms it");
+  on(run_cmd, [this] { return server_run(io, g, file, restored); });
   auto* config_cmd = add(server, "config", "The server's configuration");
   config_cmd->require_subcommand(1);
   auto* check_cmd = add(config_cmd, "check", "Every problem, with file, line and hint");

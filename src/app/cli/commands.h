@@ -38,6 +38,10 @@ int grants_show(Io& io, const Globals& g, const std::string& id);
 int grants_extend(Io& io, const Globals& g, const std::string& id, const std::string& by);
 int grants_end(Io& io, const Globals& g, const std::string& id);
 
+// restore.cc
+/// Exit 5 while a restored store waits to be confirmed.
+int admin_restore(Io& io, const Globals& g, bool confirm);
+
 // freeze.cc
 /// Of a login's tenant; at the operator's socket of every tenant, unless one is named.
 int freeze(Io& io, const Globals& g, const std::string& reason);
@@ -136,6 +140,6 @@ int oidc_verify(Io& io, const Globals& g, const std::string& jwks, const std::st
                 std::string token);
 int jose_verify(Io& io, const Globals& g, const std::string& jwks, std::string token);
 int config_check(Io& io, const Globals& g, const std::string& file);
-int server_run(Io& io, const Globals& g, const std::string& file);
+int server_run(Io& io, const Globals& g, const std::string& file, bool restored);
 
 }  // namespace daypass::app::cli

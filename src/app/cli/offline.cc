@@ -112,7 +112,7 @@ int config_check(Io& io, const Globals& g, const std::string& file) {
   return code;
 }
 
-int server_run(Io& io, const Globals& g, const std::string& file) {
+int server_run(Io& io, const Globals& g, const std::string& file, bool restored) {
   sigset_t signals;
   sigemptyset(&signals);
   for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, s);
@@ -127,7 +127,7 @@ int server_run(Io& io, const Globals& g, const std::string& file) {
                             : level == "error" ? base::Level::error
                                                : base::Level::info;
   const base::Log log(*io.clock, least, base::log_to_fd(STDERR_FILENO));
-  auto server = Server::start(parsed->value, *io.clock, *io.entropy, log);
+  auto server = Server::start(parsed->value, *io.clock, *io.entropy, log, restored);
   if (!server.ok()) return fail(io, g, server.error(), "the server can't start");
   notify(io, "READY=1");
   const int fd = ::signalfd(-1, &signals, SFD_CLOEXEC);
