@@ -41,11 +41,12 @@ class ModelStore final : public store::Store {
   };
   /// Guards taken away, for the mutants.
   struct Broken {
-    bool commits_late = false;    ///< answers "committed" before anything is durable
-    bool forgets_audit = false;   ///< drops each third record
-    bool rewrites_audit = false;  ///< changes the bytes of a record after it was hashed
-    bool keeps_sessions = false;  ///< says that a login session was removed, and keeps it
-    bool revives = false;         ///< hands grants that are being revoked out as active
+    bool commits_late = false;     ///< answers "committed" before anything is durable
+    bool forgets_audit = false;    ///< drops each third record
+    bool rewrites_audit = false;   ///< changes the bytes of a record after it was hashed
+    bool keeps_sessions = false;   ///< says that a login session was removed, and keeps it
+    bool forgets_freezes = false;  ///< says that a freeze was recorded, and keeps none
+    bool revives = false;          ///< hands grants that are being revoked out as active
   };
 
   Hooks hooks;

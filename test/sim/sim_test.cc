@@ -217,7 +217,7 @@ INSTANTIATE_TEST_SUITE_P(
         Spoken{Mutant::undying_login, "after the end"}, Spoken{Mutant::late_validity, "deadline"},
         Spoken{Mutant::gate_dawdles, "progress", {"deadline"}}, Spoken{Mutant::idp_generous, "policy"},
         Spoken{Mutant::store_revives, "law"}, Spoken{Mutant::idp_indulgent, "asked after"},
-        Spoken{Mutant::target_sulks, "useful again"}),
+        Spoken{Mutant::freeze_forgotten, "frozen", {"never early"}}, Spoken{Mutant::target_sulks, "useful again"}),
     [](const auto& info) {
       std::string name = std::string(to_string(info.param.mutant)) + "_" + info.param.checker;
       for (char& c : name)

@@ -295,6 +295,12 @@ void Story::deed() {
     case 28:
       freeze();
       if (world_.dice.chance(500)) world_.run_for(world_.delay(0, 300));
+      if (faults_ && world_.dice.chance(300)) {
+        // A restart thaws nothing.
+        world_.run_for(world_.delay(0, 2000));
+        world_.crash(Millis(world_.dice.between(50, 3000)));
+        world_.run_for(world_.delay(50, 5000));
+      }
       connect(n);
       break;
     case 25: {

@@ -9,10 +9,10 @@ namespace daypass::sim {
 namespace {
 
 constexpr std::array<std::string_view, mutant_count> mutant_names{
-    "none",         "commits-late",  "gate-ignores-cut", "gate-ignores-lease", "gate-reopens",  "verify-blind",
-    "list-blind",   "revoke-sweeps", "audit-forgets",    "audit-rewrites",     "wrong-door",    "hasty-clock",
-    "frozen-clock", "two-hands",     "lost-job",         "lost-answer",        "undying-login", "late-validity",
-    "gate-dawdles", "idp-generous",  "store-revives",    "idp-indulgent",      "target-sulks"};
+    "none",         "commits-late",  "gate-ignores-cut", "gate-ignores-lease", "gate-reopens",     "verify-blind",
+    "list-blind",   "revoke-sweeps", "audit-forgets",    "audit-rewrites",     "wrong-door",       "hasty-clock",
+    "frozen-clock", "two-hands",     "lost-job",         "lost-answer",        "undying-login",    "late-validity",
+    "gate-dawdles", "idp-generous",  "store-revives",    "idp-indulgent",      "freeze-forgotten", "target-sulks"};
 
 const core::TenantId tenant("default");
 constexpr std::string_view instance = "sim001";
@@ -65,6 +65,7 @@ World::World(Settings s)
   store.broken.forgets_audit = s.mutant == Mutant::audit_forgets;
   store.broken.rewrites_audit = s.mutant == Mutant::audit_rewrites;
   store.broken.keeps_sessions = s.mutant == Mutant::undying_login;
+  store.broken.forgets_freezes = s.mutant == Mutant::freeze_forgotten;
   store.broken.revives = s.mutant == Mutant::store_revives;
 }
 

@@ -39,21 +39,22 @@ enum class Mutant {
   revoke_sweeps,  ///< revocation takes look-alikes along
   audit_forgets,
   audit_rewrites,
-  wrong_door,     ///< the gate presents another person's credential
-  hasty_clock,    ///< the engine's clocks run ahead of the world's
-  frozen_clock,   ///< the engine's boot clock stands still
-  two_hands,      ///< the workers do each job twice
-  lost_job,       ///< the workers drop revocations
-  lost_answer,    ///< the workers drop results of provisioning
-  undying_login,  ///< the store keeps login sessions that were removed
-  late_validity,  ///< the target is told a later end than the grant's
-  gate_dawdles,   ///< the gate knows that a lease is over, and does nothing about it
-  idp_generous,   ///< the identity provider says that everybody is in the group "data"
-  store_revives,  ///< the store hands out grants that are being revoked as active ones
-  idp_indulgent,  ///< the identity provider says that all is well, whether or not it is there
-  target_sulks,   ///< the targets make no account any more, though all faults are over
+  wrong_door,        ///< the gate presents another person's credential
+  hasty_clock,       ///< the engine's clocks run ahead of the world's
+  frozen_clock,      ///< the engine's boot clock stands still
+  two_hands,         ///< the workers do each job twice
+  lost_job,          ///< the workers drop revocations
+  lost_answer,       ///< the workers drop results of provisioning
+  undying_login,     ///< the store keeps login sessions that were removed
+  late_validity,     ///< the target is told a later end than the grant's
+  gate_dawdles,      ///< the gate knows that a lease is over, and does nothing about it
+  idp_generous,      ///< the identity provider says that everybody is in the group "data"
+  store_revives,     ///< the store hands out grants that are being revoked as active ones
+  idp_indulgent,     ///< the identity provider says that all is well, whether or not it is there
+  freeze_forgotten,  ///< the store answers that a freeze is recorded, and keeps none
+  target_sulks,      ///< the targets make no account any more, though all faults are over
 };
-constexpr std::size_t mutant_count = 23;
+constexpr std::size_t mutant_count = 24;
 std::string_view to_string(Mutant mutant) noexcept;
 std::optional<Mutant> mutant_from(std::string_view name) noexcept;
 
