@@ -54,6 +54,20 @@ std::optional<TypeId> TypeChecker::tags(TypeId type) const noexcept {
 
 const Value* TypeChecker::known_value(ExprId e) const noexcept {
   if (tree_.op(e) == Op::action) return &action_value_;
+  // The language's own engine takes `&&` and `||` of boolean literals for the literal that they come to, and of nothing
+  // else (not `!`, not `==`, not `if`).
+  if (const Op op = tree_.op(e); op == Op::and_ || op == Op::or_) {
+    static const Value yes = Value::boolean(true), no = Value::boolean(false);
+    bool all = true, any = false;
+    for (const ExprId kid : tree_.kids(e)) {
+      const Value* value = known_value(kid);
+      const bool* truth = value == nullptr ? nullptr : value->as_bool();
+      if (truth == nullptr) return nullptr;
+      all = all && *truth;
+      any = any || *truth;
+    }
+    return (op == Op::and_ ? all : any) ? &yes : &no;
+  }
   return tree_.op(e) == Op::literal ? &tree_.value(e) : nullptr;
 }
 
