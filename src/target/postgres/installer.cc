@@ -366,7 +366,7 @@ std::vector<Part> uninstall_parts(const Installation& wanted) {
 
 std::string script_of(const std::vector<Part>& parts, const std::string& heading) {
   std::string out = heading + "\\set ON_ERROR_STOP on\n";
-  for (const auto& one : parts) out += "\n\\connect " + sql_ident(one.database) + "\n" + one.sql;
+  for (const auto& one : parts) out += "\n\\connect " + sql_ident(one.database) + "\n\\encoding UTF8\n" + one.sql;
   return out;
 }
 
