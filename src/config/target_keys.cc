@@ -141,6 +141,7 @@ constexpr auto role_table = std::to_array<Key<R>>({
      "What policies see as `resource.<name>`, see `[role.attributes]`."},
 });
 
+constexpr auto broker_words = std::to_array<std::string_view>({"login", "functions"});
 constexpr auto tls_words = std::to_array<std::string_view>({"verify", "loopback"});
 
 constexpr auto pg_target = std::to_array<Key<T>>({
@@ -152,8 +153,17 @@ constexpr auto pg_target = std::to_array<Key<T>>({
     {"maintenance_database", "name", none, "\"postgres\"", setting_text<check::postgres_name, T>,
      "The database that the admin login works in. Without it: `database`."},
     {"admin_user", "name", required, "\"daypass\"", setting_text<check::postgres_role, T>,
-     "The role Daypass logs in as. It needs CREATEROLE and pg_signal_backend; `daypass target check` names what is "
-     "missing."},
+     "The role Daypass logs in as. It needs CREATEROLE and pg_signal_backend, or `broker = \"functions\"`; `daypass "
+     "target "
+     "check` names what is missing."},
+    {"broker",
+     "word",
+     {"\"login\""},
+     "\"functions\"",
+     setting_word<broker_words, T>,
+     "`login`: the admin login makes accounts by its own rights. `functions`: it has none, and calls functions that a "
+     "DBA "
+     "installs with `daypass target installer`."},
     {"admin_password", "secret", none, "\"file:/etc/daypass/orders.password\"", setting_text<check::secret_ref, T>,
      "Where its password is. May be left out where `admin_cert` or the socket is enough."},
     {"admin_cert", "path", none, "\"/etc/daypass/admin.pem\"", setting_text<check::absolute_path, T>,

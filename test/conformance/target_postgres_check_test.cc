@@ -12,10 +12,10 @@ namespace {
 using Grade = target::Finding::Grade;
 using Findings = std::vector<target::Finding>;
 
-/// The limited world: the rules are the same for both kinds of admin login.
-class PgCheck : public ::testing::Test {
+/// The rules for groups and heirs are the same however accounts are made.
+class PgCheck : public ::testing::TestWithParam<AdminKind> {
  protected:
-  PgWorld& world = PgWorld::limited();
+  PgWorld& world = PgWorld::of(GetParam());
   PgServer& server = *world.server;
 
   Findings check(target::Target& target, const std::vector<core::RoleSpec>& roles) {
@@ -45,7 +45,10 @@ class PgCheck : public ::testing::Test {
   }
 };
 
-TEST_F(PgCheck, AServerThatIsSetUpWellHasNoFailure) {
+INSTANTIATE_TEST_SUITE_P(Admin, PgCheck, ::testing::Values(AdminKind::limited, AdminKind::confined),
+                         [](const auto& p) { return to_string(p.param); });
+
+TEST_P(PgCheck, AServerThatIsSetUpWellHasNoFailure) {
   const auto findings = check({PgWorld::role("reader", "readers"), PgWorld::role("writer", "writers"),
                                PgWorld::role("maker", "makers", "made")});
   EXPECT_EQ(failures(findings), "");
@@ -53,7 +56,11 @@ TEST_F(PgCheck, AServerThatIsSetUpWellHasNoFailure) {
     ASSERT_NE(find(findings, name), nullptr) << name;
     EXPECT_EQ(find(findings, name)->grade, Grade::ok) << name;
   }
-  if (!world.at_least(16)) {
+  if (GetParam() == AdminKind::confined) {
+    ASSERT_NE(find(findings, "pg.broker"), nullptr);
+    EXPECT_EQ(find(findings, "pg.broker")->grade, Grade::ok);
+    EXPECT_EQ(find(findings, "pg.admin.createrole_os"), nullptr);
+  } else if (!world.at_least(16)) {
     ASSERT_NE(find(findings, "pg.admin.createrole_os"), nullptr);
     EXPECT_EQ(find(findings, "pg.admin.createrole_os")->grade, Grade::warn);
   }
@@ -70,7 +77,7 @@ struct Broken {
   int from = 130000;  ///< the oldest version that knows it
 };
 
-TEST_F(PgCheck, EveryRuleIsFoundRefusesAndIsMended) {
+TEST_P(PgCheck, EveryRuleIsFoundRefusesAndIsMended) {
   const std::vector<Broken> cases{
       {"pg.group_role.login", "ALTER ROLE readers LOGIN", ""},
       {"pg.group_role.superuser", "ALTER ROLE readers SUPERUSER", ""},
@@ -144,7 +151,7 @@ TEST_F(PgCheck, EveryRuleIsFoundRefusesAndIsMended) {
   }
 }
 
-TEST_F(PgCheck, AGroupThatTurnsBadBetweenChecksIsRefusedByTheServerItself) {
+TEST_P(PgCheck, AGroupThatTurnsBadBetweenChecksIsRefusedByTheServerItself) {
   const auto roles = world.roles();
   ASSERT_EQ(provision_check(roles), "");
   // The verdict is minutes old; the guard in the transaction is not.
@@ -160,7 +167,7 @@ TEST_F(PgCheck, AGroupThatTurnsBadBetweenChecksIsRefusedByTheServerItself) {
   EXPECT_EQ(provision_check(roles), "");
 }
 
-TEST_F(PgCheck, ReconciliationTestsGroupsAgain) {
+TEST_P(PgCheck, ReconciliationTestsGroupsAgain) {
   const auto roles = world.roles();
   ASSERT_EQ(provision_check(roles), "");
   server.sql("GRANT TRIGGER ON app.orders TO readers", "orders");
@@ -171,7 +178,7 @@ TEST_F(PgCheck, ReconciliationTestsGroupsAgain) {
   EXPECT_EQ(provision_check(roles), "");
 }
 
-TEST_F(PgCheck, AMissingGroupIsNamed) {
+TEST_P(PgCheck, AMissingGroupIsNamed) {
   const std::vector<core::RoleSpec> roles{PgWorld::role("ghost", "no\"such; group")};
   const auto findings = check(roles);
   const auto* finding = find(findings, "pg.group_role.exists");
@@ -180,7 +187,7 @@ TEST_F(PgCheck, AMissingGroupIsNamed) {
   EXPECT_EQ(provision_check(roles), "pg.group_role.exists");
 }
 
-TEST_F(PgCheck, AnHeirMustBeHarmless) {
+TEST_P(PgCheck, AnHeirMustBeHarmless) {
   const std::vector<core::RoleSpec> roles{PgWorld::role("maker", "makers", "made")};
   const std::vector<Broken> cases{
       {"pg.heir.login", "ALTER ROLE made LOGIN", ""},
@@ -207,12 +214,14 @@ TEST_F(PgCheck, AnHeirMustBeHarmless) {
   EXPECT_NE(find(check({PgWorld::role("maker", "makers", "nobody")}), "pg.heir.exists"), nullptr);
 }
 
-TEST_F(PgCheck, MissingRightsOfTheAdminLoginAreNamed) {
+TEST_P(PgCheck, MissingRightsOfTheAdminLoginAreNamed) {
   const auto roles = world.roles();
-  for (const auto& [name, by] : std::vector<std::pair<const char*, const char*>>{
-           {"pg.admin.createrole", "ALTER ROLE dp_admin NOCREATEROLE"},
-           {"pg.admin.signal", "REVOKE pg_signal_backend FROM dp_admin"},
-           {"pg.server.identity", "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC"}}) {
+  std::vector<std::pair<const char*, const char*>> cases{
+      {"pg.server.identity", "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC"}};
+  if (GetParam() == AdminKind::limited)  // the confined one has no such right: target_postgres_broker_test.cc
+    cases.insert(cases.end(), {{"pg.admin.createrole", "ALTER ROLE dp_admin NOCREATEROLE"},
+                               {"pg.admin.signal", "REVOKE pg_signal_backend FROM dp_admin"}});
+  for (const auto& [name, by] : cases) {
     SCOPED_TRACE(name);
     server.sql(by, "orders");
     const auto fresh = world.new_target();
@@ -235,20 +244,22 @@ TEST_F(PgCheck, MissingRightsOfTheAdminLoginAreNamed) {
   server.sql("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC", "orders");
 }
 
-TEST_F(PgCheck, OnSixteenTheAdminOptionIsNeeded) {
+TEST_P(PgCheck, OnSixteenTheAdminOptionIsNeeded) {
   if (!world.at_least(16)) GTEST_SKIP() << "15 and older: CREATEROLE is enough";
-  server.sql("REVOKE ADMIN OPTION FOR readers FROM dp_admin");
+  const bool confined = GetParam() == AdminKind::confined;
+  server.sql(std::string("REVOKE ADMIN OPTION FOR readers FROM ") + (confined ? "daypass_cnf001_keeper" : "dp_admin"));
   const auto fresh = world.new_target();
   const auto findings = check(*fresh, world.roles());
-  const auto* finding = find(findings, "pg.admin.group_admin");
+  const auto* finding = find(findings, confined ? "pg.broker.group_admin" : "pg.admin.group_admin");
   ASSERT_NE(finding, nullptr);
   server.sql(finding->fix);
   EXPECT_EQ(failures(check(*fresh, world.roles())), "");
 }
 
-TEST_F(PgCheck, PreparedTransactionsWithALimitedAdminAreRefused) {
+TEST_P(PgCheck, PreparedTransactionsWithALimitedAdminAreRefused) {
   if (world.at_least(16)) GTEST_SKIP() << "16 and later: the admin login can act for every account";
   PgWorld::Options options;
+  options.admin = GetParam();
   options.max_prepared_transactions = 5;
   PgWorld other(options);
   const auto findings = check(other.target(), other.roles());
@@ -258,14 +269,14 @@ TEST_F(PgCheck, PreparedTransactionsWithALimitedAdminAreRefused) {
   EXPECT_FALSE(other.target().provision(other.wanted(other.new_account()), plenty).ok());
 }
 
-TEST_F(PgCheck, IdentityIsTheServersOwn) {
+TEST_P(PgCheck, IdentityIsTheServersOwn) {
   const auto mine = world.target().server_identity(plenty);
   ASSERT_TRUE(mine.ok());
   EXPECT_EQ(*mine, "postgresql:" + server.value("SELECT system_identifier FROM pg_control_system()"));
   EXPECT_EQ(world.new_target()->server_identity(plenty).value(), *mine);
 }
 
-TEST_F(PgCheck, ALoginThatDoesNotWorkIsAFinding) {
+TEST_P(PgCheck, ALoginThatDoesNotWorkIsAFinding) {
   auto spec = world.spec();
   spec.settings.set("admin_user", "nobody_at_all");
   auto made = world.new_driver()->make(core::TenantId("default"), spec);
@@ -279,7 +290,7 @@ TEST_F(PgCheck, ALoginThatDoesNotWorkIsAFinding) {
   EXPECT_EQ(check(**nowhere, world.roles())[0].check, "pg.connect");
 }
 
-TEST_F(PgCheck, NothingSecretIsLogged) {
+TEST_P(PgCheck, NothingSecretIsLogged) {
   const auto made = world.make();
   EXPECT_EQ(world.revoke(made), "");
   const std::string logged = world.log_text() + server.log_text();

@@ -8,7 +8,7 @@ namespace {
 
 class PgClear : public ::testing::TestWithParam<AdminKind> {
  protected:
-  PgWorld& world = GetParam() == AdminKind::limited ? PgWorld::limited() : PgWorld::superuser();
+  PgWorld& world = PgWorld::of(GetParam());
   PgServer& server = *world.server;
 
   static std::vector<core::RoleSpec> maker() { return {PgWorld::role("maker", "makers", "made")}; }
@@ -26,8 +26,9 @@ class PgClear : public ::testing::TestWithParam<AdminKind> {
     return orders("SELECT relowner::regrole FROM pg_class WHERE oid = to_regclass('" + table + "')");
   }
 };
-INSTANTIATE_TEST_SUITE_P(Admin, PgClear, ::testing::Values(AdminKind::limited, AdminKind::superuser),
-                         [](const auto& p) { return p.param == AdminKind::limited ? "limited" : "superuser"; });
+INSTANTIATE_TEST_SUITE_P(Admin, PgClear,
+                         ::testing::Values(AdminKind::limited, AdminKind::superuser, AdminKind::confined),
+                         [](const auto& p) { return to_string(p.param); });
 
 TEST_P(PgClear, WhatAReaderCanLeaveIsDropped) {
   const auto made = world.make();
@@ -61,7 +62,7 @@ TEST_P(PgClear, ObjectsInSeveralDatabasesAndRightsGivenByOthers) {
                  "; CREATE TYPE s.e AS ENUM ('a'); ALTER TYPE s.e OWNER TO " + name +
                  "; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO " + name,
              "billing");
-  if (GetParam() == AdminKind::limited) {
+  if (GetParam() != AdminKind::superuser) {
     // Nobody but their owner or a superuser can take these back; access is over, and the operator is told.
     EXPECT_TRUE(world.revoke(made).starts_with("pg.foreign_grants")) << world.revoke(made);
     EXPECT_EQ(world.login(made.account.name, first_password), nullptr);

@@ -11,7 +11,7 @@ namespace {
 
 class PgEscape : public ::testing::TestWithParam<AdminKind> {
  protected:
-  PgWorld& world = GetParam() == AdminKind::limited ? PgWorld::limited() : PgWorld::superuser();
+  PgWorld& world = PgWorld::of(GetParam());
   PgServer& server = *world.server;
 
   static std::string text_of(const base::Result<PgRows>& rows) {
@@ -23,8 +23,9 @@ class PgEscape : public ::testing::TestWithParam<AdminKind> {
     (void)client.run("ROLLBACK");
   }
 };
-INSTANTIATE_TEST_SUITE_P(Admin, PgEscape, ::testing::Values(AdminKind::limited, AdminKind::superuser),
-                         [](const auto& p) { return p.param == AdminKind::limited ? "limited" : "superuser"; });
+INSTANTIATE_TEST_SUITE_P(Admin, PgEscape,
+                         ::testing::Values(AdminKind::limited, AdminKind::superuser, AdminKind::confined),
+                         [](const auto& p) { return to_string(p.param); });
 
 TEST_P(PgEscape, IntoAnotherRole) {
   const auto made = world.make();

@@ -15,10 +15,16 @@ using Hurt = TcpCutter::Hurt;
 
 class PgFence : public ::testing::TestWithParam<AdminKind> {
  protected:
-  PgWorld& world = GetParam() == AdminKind::limited ? PgWorld::limited() : PgWorld::superuser();
+  PgWorld& world = PgWorld::of(GetParam());
   PgServer& server = *world.server;
   TcpCutter cutter{world.server->port()};
   std::shared_ptr<target::Target> target = world.new_target(cutter.port());
+
+  /// What stands in the message that changes something, by the way it is done.
+  std::string words(const char* own, const char* through_functions) const {
+    return GetParam() == AdminKind::confined ? through_functions : own;
+  }
+  std::string create = words("CREATE ROLE \"dp_", ".provision(");
 
   bool exists(const std::string& account) {
     return server.value("SELECT count(*) FROM pg_roles WHERE rolname = '" + account + "'") != "0";
@@ -28,8 +34,9 @@ class PgFence : public ::testing::TestWithParam<AdminKind> {
     return seen.ok() ? *seen : core::Presence::unknown;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Admin, PgFence, ::testing::Values(AdminKind::limited, AdminKind::superuser),
-                         [](const auto& p) { return p.param == AdminKind::limited ? "limited" : "superuser"; });
+INSTANTIATE_TEST_SUITE_P(Admin, PgFence,
+                         ::testing::Values(AdminKind::limited, AdminKind::superuser, AdminKind::confined),
+                         [](const auto& p) { return to_string(p.param); });
 
 TEST_P(PgFence, AProvisionWhoseMessageIsLostAtAnyPointEndsWell) {
   // The connection has been used, so a loss counts as one that the server may have closed while idle: done again.
@@ -37,9 +44,10 @@ TEST_P(PgFence, AProvisionWhoseMessageIsLostAtAnyPointEndsWell) {
   const auto first = target->provision(world.wanted(warm), plenty);
   ASSERT_TRUE(first.ok()) << first.error().message;
   for (const Hurt how : {Hurt::lose_request, Hurt::lose_answer}) {
-    for (const char* at : {"CREATE ROLE \"dp_", "ALTER ROLE \"dp_"}) {
+    for (const bool extends : {false, true}) {
+      const std::string at = extends ? words("ALTER ROLE \"dp_", ".provision(") : create;
       const auto account = world.new_account();
-      if (std::string_view(at).starts_with("ALTER")) {
+      if (extends) {
         ASSERT_TRUE(target->provision(world.wanted(account), plenty).ok());
       }
       cutter.arm(how, at);
@@ -58,7 +66,8 @@ TEST_P(PgFence, ARevokeWhoseMessageIsLostAtAnyPointEndsWell) {
   const auto warm = world.new_account();
   ASSERT_TRUE(target->provision(world.wanted(warm), plenty).ok());
   for (const Hurt how : {Hurt::lose_request, Hurt::lose_answer})
-    for (const char* at : {"NOLOGIN", "dp_kill", "DROP OWNED", "DROP ROLE \"dp_"}) {
+    for (const auto& at : {words("NOLOGIN", ".shut("), words("dp_kill", ".end_sessions("),
+                           words("DROP OWNED", ".clear("), words("DROP ROLE \"dp_", ".remove(")}) {
       const auto account = world.new_account();
       const auto made = target->provision(world.wanted(account), plenty);
       ASSERT_TRUE(made.ok()) << made.error().message;
@@ -82,7 +91,7 @@ TEST_P(PgFence, ACreateThatArrivesLateFindsItsProcessGone) {
   const auto account = world.new_account();
   ASSERT_TRUE(target->list_owned(plenty).ok());
   ASSERT_TRUE(target->check(world.roles(), plenty).ok());
-  cutter.arm(Hurt::hold_request, "CREATE ROLE \"dp_");
+  cutter.arm(Hurt::hold_request, create);
   const auto made = target->provision(world.wanted(account), std::chrono::seconds(2));
   ASSERT_FALSE(made.ok());
   EXPECT_EQ(made.error().code, base::Code::timeout);
@@ -99,7 +108,7 @@ TEST_P(PgFence, ACreateThatArrivesLateFindsItsProcessGone) {
 
 TEST_P(PgFence, AnAnswerThatNeverComesIsATimeoutAndTheAccountIsFenced) {
   const auto account = world.new_account();
-  cutter.arm(Hurt::hold_answer, "CREATE ROLE \"dp_");
+  cutter.arm(Hurt::hold_answer, create);
   const auto from = std::chrono::steady_clock::now();
   const auto made = target->provision(world.wanted(account), std::chrono::seconds(2));
   EXPECT_LT(std::chrono::steady_clock::now() - from, std::chrono::seconds(3));
@@ -115,7 +124,7 @@ TEST_P(PgFence, AnAnswerThatNeverComesIsATimeoutAndTheAccountIsFenced) {
 TEST_P(PgFence, AFenceThatCannotBeClosedKeepsTheAccountUnknown) {
   const auto account = world.new_account();
   ASSERT_TRUE(target->list_owned(plenty).ok());
-  cutter.arm(Hurt::hold_request, "CREATE ROLE \"dp_");
+  cutter.arm(Hurt::hold_request, create);
   // The server process that waits for the CREATE can't be ended: it is stopped.
   std::thread freezer([&] {
     while (!cutter.fired()) poll(nullptr, 0, 1);

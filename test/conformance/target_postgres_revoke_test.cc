@@ -16,15 +16,16 @@ namespace {
 
 class PgRevoke : public ::testing::TestWithParam<AdminKind> {
  protected:
-  PgWorld& world = GetParam() == AdminKind::limited ? PgWorld::limited() : PgWorld::superuser();
+  PgWorld& world = PgWorld::of(GetParam());
 
   void expect_gone(const PgWorld::Made& made) {
     EXPECT_EQ(world.leftovers(made.account.name), "");
     EXPECT_EQ(world.look(made), core::Presence::absent);
   }
 };
-INSTANTIATE_TEST_SUITE_P(Admin, PgRevoke, ::testing::Values(AdminKind::limited, AdminKind::superuser),
-                         [](const auto& p) { return p.param == AdminKind::limited ? "limited" : "superuser"; });
+INSTANTIATE_TEST_SUITE_P(Admin, PgRevoke,
+                         ::testing::Values(AdminKind::limited, AdminKind::superuser, AdminKind::confined),
+                         [](const auto& p) { return to_string(p.param); });
 
 /// Connects without waiting for the end of it.
 class SlowLogin {
@@ -283,14 +284,21 @@ class PgPrepared : public ::testing::TestWithParam<AdminKind> {
       world_ = &PgWorld::superuser();
       return;
     }
-    if (!PgWorld::limited().at_least(16))
+    if (!PgWorld::of(GetParam()).at_least(16))
       GTEST_SKIP() << "15 and older: refused with an admin login that is no superuser";
-    static PgWorld prepared{[] {
+    const auto with_prepared = [](AdminKind kind) {
       PgWorld::Options options;
+      options.admin = kind;
       options.max_prepared_transactions = 20;
       return options;
-    }()};
-    world_ = &prepared;
+    };
+    if (GetParam() == AdminKind::confined) {
+      static PgWorld confined{with_prepared(AdminKind::confined)};
+      world_ = &confined;
+    } else {
+      static PgWorld limited{with_prepared(AdminKind::limited)};
+      world_ = &limited;
+    }
   }
   void expect_gone(const PgWorld::Made& made) {
     EXPECT_EQ(world_->leftovers(made.account.name), "");
@@ -299,8 +307,9 @@ class PgPrepared : public ::testing::TestWithParam<AdminKind> {
   }
   PgWorld* world_ = nullptr;
 };
-INSTANTIATE_TEST_SUITE_P(Admin, PgPrepared, ::testing::Values(AdminKind::limited, AdminKind::superuser),
-                         [](const auto& p) { return p.param == AdminKind::limited ? "limited" : "superuser"; });
+INSTANTIATE_TEST_SUITE_P(Admin, PgPrepared,
+                         ::testing::Values(AdminKind::limited, AdminKind::superuser, AdminKind::confined),
+                         [](const auto& p) { return to_string(p.param); });
 
 TEST_P(PgPrepared, AreRolledBack) {
   const auto made = world_->make({PgWorld::role("writer", "writers")});

@@ -29,20 +29,11 @@ PgWorld::PgWorld(Options options) : options_(std::move(options)) {
   if (!started.ok()) throw std::runtime_error(started.error().message);
   server = std::move(started).value();
   for (const char* database : {"orders", "billing"}) server->sql(std::string("CREATE DATABASE ") + database);
-  const bool super = options_.admin == AdminKind::superuser;
-  server->sql(std::string("CREATE ROLE dp_admin LOGIN ") + (super ? "SUPERUSER" : "CREATEROLE") + " PASSWORD '" +
-              admin_password + "'");
-  if (!super) server->sql("GRANT pg_signal_backend TO dp_admin");
   server->sql(
       "CREATE ROLE readers NOLOGIN; CREATE ROLE writers NOLOGIN; CREATE ROLE makers NOLOGIN; CREATE ROLE made NOLOGIN;"
-      "GRANT made TO dp_admin;"
       "REVOKE CONNECT ON DATABASE postgres, template1, orders, billing FROM PUBLIC;"
-      "GRANT CONNECT ON DATABASE orders TO readers, writers, makers, dp_admin;"
-      "GRANT CONNECT ON DATABASE billing TO dp_admin");
-  if (server->version() >= 160000)
-    server->sql(
-        "GRANT readers, writers, makers TO dp_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;"
-        "GRANT made TO dp_admin WITH INHERIT TRUE, SET TRUE");
+      "GRANT CONNECT ON DATABASE orders TO readers, writers, makers");
+  make_admin();
   for (const char* database : {"postgres", "template1", "orders", "billing"})
     server->sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC", database);
   server->sql(
@@ -57,6 +48,36 @@ PgWorld::PgWorld(Options options) : options_(std::move(options)) {
   auto made = driver_->make(core::TenantId("default"), spec());
   if (!made.ok()) throw std::runtime_error(made.error().message);
   target_ = std::move(made).value();
+}
+
+void PgWorld::make_admin() {
+  if (options_.admin == AdminKind::confined) {
+    install();
+    server->sql(std::string("ALTER ROLE dp_admin PASSWORD '") + admin_password + "'");
+    return;
+  }
+  const bool super = options_.admin == AdminKind::superuser;
+  server->sql(std::string("CREATE ROLE dp_admin LOGIN ") + (super ? "SUPERUSER" : "CREATEROLE") + " PASSWORD '" +
+              admin_password + "'; GRANT made TO dp_admin; GRANT CONNECT ON DATABASE orders, billing TO dp_admin");
+  if (!super) server->sql("GRANT pg_signal_backend TO dp_admin");
+  if (server->version() >= 160000)
+    server->sql(
+        "GRANT readers, writers, makers TO dp_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;"
+        "GRANT made TO dp_admin WITH INHERIT TRUE, SET TRUE");
+}
+
+target::postgres::Installation PgWorld::installation() const {
+  target::postgres::Installation out;
+  out.names = {instance_, "dp_admin"};
+  out.home = options_.maintenance_database.empty() ? "orders" : options_.maintenance_database;
+  out.databases = {"orders", "billing"};
+  out.groups = {"readers", "writers", "makers"};
+  out.heirs = {"made"};
+  return out;
+}
+
+void PgWorld::run_parts(const std::vector<target::postgres::Part>& parts) {
+  for (const auto& part : parts) server->sql(part.sql, part.database);
 }
 
 void PgWorld::start() {
@@ -79,6 +100,23 @@ PgWorld& PgWorld::superuser() {
   return world;
 }
 
+PgWorld& PgWorld::confined() {
+  static PgWorld world{[] {
+    Options options;
+    options.admin = AdminKind::confined;
+    return options;
+  }()};
+  return world;
+}
+
+PgWorld& PgWorld::of(AdminKind kind) {
+  return kind == AdminKind::limited ? limited() : kind == AdminKind::superuser ? superuser() : confined();
+}
+
+std::string to_string(AdminKind kind) {
+  return kind == AdminKind::limited ? "limited" : kind == AdminKind::superuser ? "superuser" : "confined";
+}
+
 core::RoleSpec PgWorld::role(const std::string& name, const std::string& group, const std::string& heir) {
   core::RoleSpec out;
   out.id = core::RoleId("pg/orders/" + name);
@@ -96,6 +134,7 @@ core::TargetSpec PgWorld::spec(std::uint16_t port) const {
   out.settings.set("admin_user", "dp_admin");
   out.settings.set("admin_password", "env:ADMIN");
   out.settings.set("tls", "loopback");
+  if (options_.admin == AdminKind::confined) out.settings.set("broker", "functions");
   if (!options_.maintenance_database.empty()) out.settings.set("maintenance_database", options_.maintenance_database);
   return out;
 }

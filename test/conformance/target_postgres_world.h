@@ -8,11 +8,14 @@
 
 #include "conformance/target_world.h"
 #include "support/pg_server.h"
+#include "target/postgres/installer.h"
 #include "target/postgres/postgres.h"
 
 namespace daypass::test {
 
-enum class AdminKind { limited, superuser };
+/// By its own rights, as a superuser, or through installed functions and with no right of its own.
+enum class AdminKind { limited, superuser, confined };
+std::string to_string(AdminKind kind);
 
 class PgWorld final : public TargetWorld {
  public:
@@ -27,6 +30,8 @@ class PgWorld final : public TargetWorld {
   /// One of each kind for the whole binary. Superuser: prepared transactions are on.
   static PgWorld& limited();
   static PgWorld& superuser();
+  static PgWorld& confined();
+  static PgWorld& of(AdminKind kind);
 
   target::Target& target() override { return *target_; }
   std::vector<core::RoleSpec> roles() override { return {role("reader", "readers")}; }
@@ -36,6 +41,12 @@ class PgWorld final : public TargetWorld {
   void thaw() override { server->thaw(); }
   void stop() override { server->stop(); }
   void start() override;
+
+  /// What a DBA would run for this world: admin login, groups and heirs of the tests, both databases.
+  target::postgres::Installation installation() const;
+  /// Runs the parts as superuser. Throws when one does not work.
+  void run_parts(const std::vector<target::postgres::Part>& parts);
+  void install() { run_parts(target::postgres::install_parts(installation())); }
 
   /// A role spec with the driver's settings.
   static core::RoleSpec role(const std::string& name, const std::string& group, const std::string& heir = {});
@@ -75,6 +86,7 @@ class PgWorld final : public TargetWorld {
 
  private:
   void keep(std::string_view line);
+  void make_admin();
   Options options_;
   std::string instance_ = "cnf001";
   std::unique_ptr<target::Driver> driver_;

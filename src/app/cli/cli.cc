@@ -123,6 +123,7 @@ struct CommandLine {
   bool no_private_hosts = false;
   IdpTest tested;
   IdpAdd added;
+  InstallerOptions installed;
   std::string id, display, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to,
       reason;
   std::vector<std::string> user_role, topic, names;
@@ -336,6 +337,21 @@ void CommandLine::administration() {
   auto* check = add(target_cmd, "check", "Test the admin login, its rights and the group roles");
   check->add_option("target", target, "e.g. pg/orders")->required();
   on(check, [this] { return target_check(io, g, target); });
+  auto* installer = add(target_cmd, "installer", "Write the SQL that confines the login of a PostgreSQL target");
+  installer->add_option("--instance", installed.instance, "The six characters in <data_dir>/instance")->required();
+  installer->add_option("--login", installed.login, "The role that Daypass logs in as (admin_user)")->required();
+  installer->add_option("--home", installed.home, "The database it works in (maintenance_database, else database)")
+      ->required();
+  const auto each = [](CLI::Option* option) {
+    option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
+  };
+  each(installer->add_option("--database", installed.databases, "Another that accounts may reach (repeatable)"));
+  each(installer->add_option("--group", installed.groups, "A role that accounts may be put into (repeatable)"));
+  each(installer->add_option("--heir", installed.heirs, "A role that may inherit what they made (repeatable)"));
+  installer->add_option("--longest", installed.longest, "No account lives longer from any call on; 24h");
+  installer->add_option("--connections", installed.connections, "Nor has more; the grant's and 2 beyond it; 102");
+  installer->add_flag("--uninstall", installed.uninstall, "Write what takes it all away again");
+  on(installer, [this] { return target_installer(io, g, installed); });
 
   auto* idp_cmd = add(&app, "idp", "Identity providers", admin_group);
   idp_cmd->require_subcommand(1);

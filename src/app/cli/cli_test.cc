@@ -455,6 +455,37 @@ TEST_F(Cli, AnExportOfAnySizeIsRead) {
   EXPECT_NE(err.find("record 0 is damaged"), std::string::npos) << err;
 }
 
+TEST_F(Cli, AnInstallerIsWrittenAndNothingIsAsked) {
+  EXPECT_EQ(run({"target", "installer", "--instance", "k3v9qz", "--login", "daypass broker", "--home", "orders",
+                 "--database", "billing", "--group", "orders_read", "--group", "orders_write", "--longest", "8h"}),
+            Exit::done)
+      << err;
+  for (const char* part : {"\\set ON_ERROR_STOP on", "\\connect \"orders\"", "\\connect \"billing\"",
+                           "CREATE SCHEMA IF NOT EXISTS daypass_k3v9qz", "ARRAY['orders_read', 'orders_write']",
+                           "make_interval(secs => 28800)", "\\password \"daypass broker\""})
+    EXPECT_NE(out.find(part), std::string::npos) << part;
+  EXPECT_EQ(run({"target", "installer", "--instance", "k3v9qz", "--login", "daypass", "--home", "orders", "--group",
+                 "orders_read", "--uninstall"}),
+            Exit::done);
+  EXPECT_NE(out.find("DROP SCHEMA IF EXISTS daypass_k3v9qz"), std::string::npos);
+  EXPECT_EQ(out.find("CREATE SCHEMA"), std::string::npos);
+  for (const auto& [option, value, check] : std::vector<std::tuple<std::string, std::string, std::string>>{
+           {"--instance", "K3", "installer.instance"},
+           {"--login", "pg_monitor", "installer.login"},
+           {"--heir", "orders_read", "installer.heir"},
+           {"--database", "a=b", "installer.database"},
+           {"--longest", "31d", "installer.longest"},
+           {"--longest", "soon", "duration.syntax"},
+           {"--connections", "0", "installer.connections"}}) {
+    std::vector<std::string> words{"target", "installer", "--group", "orders_read", option, value};
+    for (const auto& [name, good] : {std::pair{"--instance", "k3v9qz"}, {"--login", "daypass"}, {"--home", "orders"}})
+      if (option != name) words.insert(words.end(), {name, good});
+    EXPECT_EQ(run(words), Exit::usage) << option;
+    EXPECT_NE(err.find(check), std::string::npos) << err;
+    EXPECT_EQ(out, "") << "no half of a script";
+  }
+}
+
 // docs/reference/cli.md: "### `daypass grants ls`", then a table whose first column is `--option`.
 TEST_F(Cli, TheReferenceNamesEveryCommandAndOption) {
   const std::string text = read("docs/reference/cli.md");

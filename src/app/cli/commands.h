@@ -82,6 +82,17 @@ int audit_tail(Io& io, const Globals& g, std::size_t n);
 int audit_export(Io& io, const Globals& g);
 int audit_verify(Io& io, const Globals& g, const std::string& file, const std::string& root);
 
+// installer.cc: no server needed
+struct InstallerOptions {
+  std::string instance, login, home;
+  std::vector<std::string> databases, groups, heirs;
+  std::string longest = "24h";
+  int connections = 102;
+  bool uninstall = false;
+};
+/// Writes SQL for psql to stdout. Exit 2: a name or number can't be.
+int target_installer(Io& io, const Globals& g, const InstallerOptions& o);
+
 // secrets.cc
 int secrets_ls(Io& io, const Globals& g);
 /// `file` empty: from standard input.

@@ -22,19 +22,20 @@ Finding clock_finding(std::int64_t server_ms, base::WallTime ours) {
   return out;
 }
 
-void admin_findings(const Connection& c, const TargetSettings& settings, std::vector<Finding>& out) {
+/// What can't be mended by a right more or less, of a login that uses its own.
+void login_findings(const Connection& c, const TargetSettings& settings, std::vector<Finding>& out) {
   const auto& facts = c.facts();
   if (facts.superuser)
     out.push_back({Grade::warn, "pg.admin.superuser", settings.admin_user,
                    "is a superuser: who steals this login owns the server and its machine",
-                   "on 16 and later: CREATE ROLE … LOGIN CREATEROLE, and GRANT pg_signal_backend TO it"});
+                   "a confined login: broker = \"functions\" and daypass target installer; or, on 16 and later, CREATE "
+                   "ROLE … LOGIN CREATEROLE, and GRANT pg_signal_backend TO it"});
   else if (facts.version < 160000 && facts.createrole)
     out.push_back(
         {Grade::warn, "pg.admin.createrole_os", settings.admin_user,
          "on PostgreSQL 15 and older CREATEROLE is as good as the server's own account on its machine: it may make "
          "itself a member of pg_execute_server_program",
-         "upgrade to PostgreSQL 16, or guard this login as you guard root"});
-  for (auto& finding : examine_admin(c, settings)) out.push_back(std::move(finding));
+         "a confined login: broker = \"functions\" and daypass target installer; or guard this one as you guard root"});
 }
 
 /// What pg_hba.conf should say, and what it does say where we may look.
@@ -105,11 +106,11 @@ Result<std::vector<Finding>> server_findings(Connection& c, const base::Clock& c
 Result<std::vector<Finding>> PostgresTarget::check(const std::vector<core::RoleSpec>& roles, Millis budget) {
   const Deadline deadline(clock_, budget);
   std::map<std::string, bool> groups;  // group → some role of it creates
-  std::vector<Membership> heirs;
+  std::vector<Membership> wanted;
   for (const auto& role : roles) {
     DP_TRY(Membership one, membership_of({role}));
     groups[one.groups.front()] = groups[one.groups.front()] || !one.heir.empty();
-    if (!one.heir.empty()) heirs.push_back(std::move(one));
+    wanted.push_back(std::move(one));
   }
   std::vector<Finding> out;
   // The first lease ends what an earlier process left; the look itself is at the database that sessions work in.
@@ -125,21 +126,18 @@ Result<std::vector<Finding>> PostgresTarget::check(const std::vector<core::RoleS
   Connection& c = **connection;
   out.push_back(
       {Grade::ok, "pg.connect", spec_subject(), "PostgreSQL " + std::to_string(c.facts().version / 10000), ""});
-  admin_findings(c, settings_, out);
+  login_findings(c, settings_, out);
   const auto add = [&](Result<std::vector<Finding>> more) -> base::Status {
     if (!more.ok()) return std::move(more).error();
     for (auto& finding : *more) out.push_back(std::move(finding));
     return {};
   };
+  DP_CHECK(add(examine_power(c, wanted, deadline)));
   DP_CHECK(add(server_findings(c, clock_, deadline)));
   std::vector<std::string> names;
   for (const auto& [group, creates] : groups) names.push_back(group);
   DP_CHECK(add(hba_findings(c, settings_, names, deadline)));
-  for (const auto& [group, creates] : groups) {
-    DP_CHECK(add(examine_group(c, group, creates, deadline)));
-    DP_CHECK(add(examine_group_admin(c, group, deadline)));
-  }
-  for (const auto& membership : heirs) DP_CHECK(add(examine_heir(c, membership, deadline)));
+  for (const auto& [group, creates] : groups) DP_CHECK(add(examine_group(c, group, creates, deadline)));
   retest(deadline);
   return out;
 }

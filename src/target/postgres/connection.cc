@@ -146,6 +146,10 @@ base::Error to_error(const Failure& failure, std::string_view doing) {
   if (failure.is(sqlstate::lock_not_available) || failure.is(sqlstate::deadlock) ||
       failure.is(sqlstate::query_canceled))
     return {Code::unavailable, "pg.locked", told, "something on the server holds a lock for long"};
+  if (failure.state.starts_with("PD"))  // raised by installed functions, see installed.h
+    return {Code::unavailable, "pg.broker.refused", told, "daypass target check names what is missing"};
+  if (failure.is(sqlstate::undefined_function) || failure.is(sqlstate::undefined_schema))
+    return {Code::unavailable, "pg.broker.installed", told, "daypass target installer writes what a DBA runs"};
   if (failure.state.starts_with("53"))
     return {Code::unavailable, "pg.resources", told, "the server is short of something"};
   return {Code::internal, "pg.sql", told};

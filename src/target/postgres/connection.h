@@ -52,6 +52,8 @@ inline constexpr std::string_view deadlock = "40P01";
 inline constexpr std::string_view internal_error = "XX000";  ///< "tuple concurrently updated"
 inline constexpr std::string_view undefined_database = "3D000";
 inline constexpr std::string_view query_canceled = "57014";
+inline constexpr std::string_view undefined_function = "42883";
+inline constexpr std::string_view undefined_schema = "3F000";
 }  // namespace sqlstate
 
 /// Rows of one statement, as text.

@@ -33,28 +33,41 @@ base::Result<std::vector<Finding>> examine_group(Connection& connection, const s
 }
 
 base::Result<std::vector<Finding>> examine_heir(Connection& connection, const Membership& membership,
-                                                const Deadline& deadline) {
+                                                const std::string& actor, const Deadline& deadline) {
   if (membership.heir.empty()) return std::vector<Finding>{};
-  return apply(
-      connection,
-      heir_rules(connection.literal(membership.heir), connection.array(membership.groups), connection.facts().version),
-      membership.heir, "pg.heir", deadline);
+  return apply(connection,
+               heir_rules(connection.literal(membership.heir), connection.array(membership.groups), actor,
+                          connection.facts().version),
+               membership.heir, "pg.heir", deadline);
 }
 
 base::Result<std::vector<Finding>> examine_group_admin(Connection& connection, const std::string& group,
-                                                       const Deadline& deadline) {
+                                                       const std::string& actor, const Deadline& deadline) {
   if (connection.facts().version < 160000) return std::vector<Finding>{};
-  const auto reply = connection.run(
-      "SELECT format('GRANT %I TO %I WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;', r.rolname, current_user), "
-      "current_user"
-      " FROM pg_roles r WHERE r.rolname = " +
-          connection.literal(group) + " AND NOT pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION')",
-      deadline);
+  const auto reply =
+      connection.run("SELECT format('GRANT %I TO %I WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;', r.rolname, " + actor +
+                         "), " + actor + " FROM pg_roles r WHERE r.rolname = " + connection.literal(group) +
+                         " AND NOT pg_has_role(" + actor + ", r.oid, 'MEMBER WITH ADMIN OPTION')",
+                     deadline);
   if (!reply) return to_error(reply.error(), "look at the admin login");
   std::vector<Finding> out;
   if (reply->front().size() > 0)
     out.push_back({Grade::fail, "pg.admin.group_admin", group,
                    reply->front().text(0, 1) + " lacks the ADMIN OPTION on this group", reply->front().text(0, 0)});
+  return out;
+}
+
+std::vector<Finding> examine_prepared(const Connection& connection) {
+  const auto& facts = connection.facts();
+  std::vector<Finding> out;
+  // 14 and older let a session revoke its own role from the admin; 15 lets it prepare a transaction as the group.
+  // Either keeps the role's row locked with no session left to end, and only a superuser may roll such a transaction
+  // back.
+  if (facts.version < 160000 && facts.prepared_max > 0 && !facts.superuser)
+    out.push_back(
+        {Grade::fail, "pg.server.prepared_transactions", "max_prepared_transactions",
+         "a session can block its own revocation with a prepared transaction that only a superuser may roll back",
+         "ALTER SYSTEM SET max_prepared_transactions = 0; -- and restart the server"});
   return out;
 }
 
@@ -70,14 +83,7 @@ std::vector<Finding> examine_admin(const Connection& connection, const TargetSet
     out.push_back({Grade::fail, "pg.admin.signal", user,
                    "may not end the sessions of others, so access could not be taken away",
                    "GRANT pg_signal_backend TO " + quoted + ";"});
-  // 14 and older let a session revoke its own role from the admin; 15 lets it prepare a transaction as the group.
-  // Either keeps the role's row locked with no session left to end, and only a superuser may roll such a transaction
-  // back.
-  if (facts.version < 160000 && facts.prepared_max > 0 && !facts.superuser)
-    out.push_back(
-        {Grade::fail, "pg.server.prepared_transactions", "max_prepared_transactions",
-         "a session can block its own revocation with a prepared transaction that only a superuser may roll back",
-         "ALTER SYSTEM SET max_prepared_transactions = 0; -- and restart the server"});
+  for (auto& finding : examine_prepared(connection)) out.push_back(std::move(finding));
   return out;
 }
 
@@ -89,6 +95,12 @@ base::Result<bool> is_in_roles(Connection& connection, const std::vector<std::st
       deadline);
   if (!reply) return to_error(reply.error(), "look at the groups");
   return reply->front().yes(0, 0);
+}
+
+std::set<std::string> groups_in(const std::vector<Membership>& memberships) {
+  std::set<std::string> out;
+  for (const auto& membership : memberships) out.insert(membership.groups.begin(), membership.groups.end());
+  return out;
 }
 
 base::Status first_failure(const std::vector<Finding>& findings) {

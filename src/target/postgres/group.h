@@ -1,6 +1,7 @@
 // Which group roles may be used: the rules, each with a name of its own, and the SQL that mends what breaks one.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,19 +18,24 @@ namespace daypass::target::postgres {
 base::Result<std::vector<Finding>> examine_group(Connection& connection, const std::string& group, bool creates,
                                                  const Deadline& deadline);
 
-/// Tests the role that inherits tables: "pg.heir.<rule>".
+/// Tests the role that inherits tables: "pg.heir.<rule>". `actor` is an SQL expression for the role that hands over.
 base::Result<std::vector<Finding>> examine_heir(Connection& connection, const Membership& membership,
-                                                const Deadline& deadline);
+                                                const std::string& actor, const Deadline& deadline);
 
 /// What the admin login must be able to do for an account to be made and taken away: "pg.admin.<right>".
 std::vector<Finding> examine_admin(const Connection& connection, const TargetSettings& settings);
-/// 16 and later: only who has the ADMIN OPTION on a group may make somebody its member.
+/// 16 and later: only who has the ADMIN OPTION on a group may make somebody its member. `actor` as above.
 base::Result<std::vector<Finding>> examine_group_admin(Connection& connection, const std::string& group,
-                                                       const Deadline& deadline);
+                                                       const std::string& actor, const Deadline& deadline);
+/// 15 and older: what a prepared transaction can do to an admin login that is no superuser.
+std::vector<Finding> examine_prepared(const Connection& connection);
 
 /// Whether one of the groups is itself in a role: then that role must be looked at, too.
 base::Result<bool> is_in_roles(Connection& connection, const std::vector<std::string>& groups,
                                const Deadline& deadline);
+
+/// Each group once, in order.
+std::set<std::string> groups_in(const std::vector<Membership>& memberships);
 
 /// The first finding that forbids, as an Error; success when there is none.
 base::Status first_failure(const std::vector<Finding>& findings);

@@ -190,7 +190,8 @@ std::vector<Rule> group_rules(const std::string& quoted_group, bool creates, int
   return out;
 }
 
-std::vector<Rule> heir_rules(const std::string& heir, const std::string& groups, int version) {
+std::vector<Rule> heir_rules(const std::string& heir, const std::string& groups, const std::string& actor,
+                             int version) {
   std::vector<Rule> out;
   const std::string with = "WITH RECURSIVE h AS (SELECT * FROM pg_roles WHERE rolname = " + heir +
                            "), c(oid) AS (SELECT oid FROM pg_roles WHERE rolname = ANY (" + groups +
@@ -213,10 +214,10 @@ std::vector<Rule> heir_rules(const std::string& heir, const std::string& groups,
   add("group",
       "SELECT 'the group is in it, so every session owns what the others made', format('REVOKE %I FROM <the group>;',"
       " h.rolname) FROM h JOIN c USING (oid)");
-  add("admin", std::string("SELECT format('%s may not act for it', current_user), format('GRANT %I TO %I") +
-                   (version >= 160000 ? " WITH INHERIT TRUE, SET TRUE" : "") +
-                   ";', rolname, current_user) FROM h WHERE NOT pg_has_role(current_user, oid, 'USAGE')" +
-                   (version >= 160000 ? " OR NOT pg_has_role(current_user, oid, 'SET')" : ""));
+  add("admin", "SELECT format('%s may not act for it', " + actor + "), format('GRANT %I TO %I" +
+                   (version >= 160000 ? " WITH INHERIT TRUE, SET TRUE" : "") + ";', rolname, " + actor +
+                   ") FROM h WHERE NOT pg_has_role(" + actor + ", oid, 'USAGE')" +
+                   (version >= 160000 ? " OR NOT pg_has_role(" + actor + ", oid, 'SET')" : ""));
   // Not for a superuser: it may give a table to anyone.
   add("create",
       "SELECT format('it may not create in schema %s', n.nspname), format('GRANT USAGE, CREATE ON SCHEMA %I TO %I;',"

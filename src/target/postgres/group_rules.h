@@ -16,7 +16,7 @@ struct Rule {
 
 /// `quoted_group` is an SQL literal. The queries belong into the target's own database.
 std::vector<Rule> group_rules(const std::string& quoted_group, bool creates, int version);
-/// `heir` is an SQL literal, `groups` an SQL array of text.
-std::vector<Rule> heir_rules(const std::string& heir, const std::string& groups, int version);
+/// `heir` is an SQL literal, `groups` an SQL array of text, `actor` an SQL expression for the role that hands over.
+std::vector<Rule> heir_rules(const std::string& heir, const std::string& groups, const std::string& actor, int version);
 
 }  // namespace daypass::target::postgres

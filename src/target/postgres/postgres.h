@@ -23,6 +23,8 @@ namespace daypass::target::postgres {
 ///   database              where sessions work
 ///   maintenance_database  where the admin login works; default `database`
 ///   admin_user            needs CREATEROLE and pg_signal_backend (`daypass target check` says what is missing)
+///   broker                "login" (default: the admin login's own rights) or "functions": it has none, and calls what
+///                         `daypass target installer` wrote and a DBA installed
 ///   admin_password        "file:…" or "env:…"; may be left out with admin_cert or a unix socket
 ///   admin_cert, admin_key PEM files of the admin login's client certificate
 ///   ca_file               PEM trust anchors; default the system's

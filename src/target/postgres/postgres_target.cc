@@ -20,7 +20,8 @@ constexpr auto verdict_lasts = std::chrono::minutes(5);
 /// A rule's answer, as against the server's silence.
 bool is_verdict(const Error& error) {
   return error.check.starts_with("pg.group_role.") || error.check.starts_with("pg.heir.") ||
-         error.check.starts_with("pg.admin.") || error.check.starts_with("pg.server.");
+         error.check.starts_with("pg.admin.") || error.check.starts_with("pg.server.") ||
+         error.check.starts_with("pg.broker.");
 }
 
 }  // namespace
@@ -58,6 +59,7 @@ PostgresTarget::PostgresTarget(TargetSettings settings, Pool::Password password,
       entropy_(entropy),
       log_(log),
       instance_(instance),
+      power_(settings.functions ? function_power(settings, instance) : login_power(settings)),
       pool_(std::move(settings), std::move(password), clock, log, std::move(instance), std::move(nonce)) {}
 
 Status PostgresTarget::own_name(const Account& account) const {
@@ -77,7 +79,8 @@ Status PostgresTarget::revoke(const Account& account, const std::vector<core::Ro
   const Deadline whole(clock_, budget);
   const Deadline work = whole.minus(std::min<Millis>(budget / 4, std::chrono::seconds(2)));
   const Handle note = Handle::parse(handle);
-  Revocation::Subject subject{instance_, account.name, mark(instance_, account.grant), note.oid, note.given};
+  Revocation::Subject subject{
+      instance_, {account.name, mark(instance_, account.grant), account.grant}, note.oid, note.given};
   if (!subject.given && !roles.empty()) {
     DP_TRY(subject.given, membership_of(roles));
   }
@@ -89,7 +92,7 @@ Status PostgresTarget::revoke(const Account& account, const std::vector<core::Ro
     const Status done = [&]() -> Status {
       DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::revoke, work));
       reused = lease.reused();
-      Status status = Revocation(pool_, *lease, log_, subject, work).run();
+      Status status = Revocation(pool_, *power_, *lease, log_, subject, work).run();
       if (status.ok()) remember(account.name, false);
       if (!status.ok() && !lease->usable()) pool_.condemn(account.name, *lease);
       return status;
@@ -203,17 +206,21 @@ Upstream PostgresTarget::upstream(const std::string& account, base::Secret passw
 
 // ---- the verdict on groups ----
 
+Result<std::vector<Finding>> PostgresTarget::examine_power(Connection& there, const std::vector<Membership>& wanted,
+                                                           const Deadline& deadline) {
+  if (settings_.maintenance_database == settings_.database) return power_->examine(there, there, wanted, deadline);
+  DP_TRY(const auto home, pool_.open(settings_.maintenance_database, "check", deadline));
+  return power_->examine(*home, there, wanted, deadline);
+}
+
 Result<bool> PostgresTarget::test(const Membership& membership, const Deadline& deadline) {
   DP_TRY(const auto connection, pool_.open(settings_.database, "check", deadline));
-  DP_CHECK(first_failure(examine_admin(*connection, settings_)));
   for (const auto& group : membership.groups) {
     DP_TRY(const auto findings, examine_group(*connection, group, !membership.heir.empty(), deadline));
     DP_CHECK(first_failure(findings));
-    DP_TRY(const auto admin, examine_group_admin(*connection, group, deadline));
-    DP_CHECK(first_failure(admin));
   }
-  DP_TRY(const auto heir, examine_heir(*connection, membership, deadline));
-  DP_CHECK(first_failure(heir));
+  DP_TRY(const auto power, examine_power(*connection, {membership}, deadline));
+  DP_CHECK(first_failure(power));
   return is_in_roles(*connection, membership.groups, deadline);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "target/postgres/group.h"
 #include "target/postgres/pool.h"
+#include "target/postgres/power.h"
 #include "target/postgres/settings.h"
 #include "target/postgres/turn.h"
 #include "target/target.h"
@@ -55,6 +57,8 @@ class PostgresTarget final : public Target {
                                  bool deep, const Deadline& deadline);
   /// The cached answer to "may accounts be made with these groups?", asked anew after five minutes.
   base::Result<bool> allowed(const Membership& membership, const Deadline& deadline);
+  base::Result<std::vector<Finding>> examine_power(Connection& there, const std::vector<Membership>& wanted,
+                                                   const Deadline& deadline);
   base::Result<bool> test(const Membership& membership, const Deadline& deadline);
   void retest(const Deadline& deadline);
   [[nodiscard]] std::string spec_subject() const;
@@ -68,6 +72,7 @@ class PostgresTarget final : public Target {
   base::Entropy& entropy_;
   const base::Log& log_;
   std::string instance_;
+  std::unique_ptr<Power> power_;
   Pool pool_;
 
   Turns turns_;  ///< the server's advisory lock does the same between processes

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "core/grant.h"
+#include "target/postgres/installer.h"
 #include "target/postgres/names.h"
 #include "target/postgres/postgres_target.h"
 #include "target/postgres/resolve.h"
@@ -63,6 +64,8 @@ TEST(PgSettings, WrongOnesAreRefusedByName) {
       {spec({{"tls", "loopback"}, {"host", "128.0.0.1"}}), "is neither"},
       {spec({{"tls", "loopback"}, {"host", "::2"}}), "is neither"},
       {spec({{"host", "/run/postgresql"}}), "a unix socket has no TLS"},
+      {spec({{"broker", "none"}}), "broker must be"},
+      {spec({{"broker", true}}), "broker must be a string"},
   };
   for (const auto& [wrong, words] : cases) {
     const auto parsed = parse_target(wrong);
@@ -72,6 +75,12 @@ TEST(PgSettings, WrongOnesAreRefusedByName) {
     EXPECT_EQ(parsed.error().message.find("hunter2"), std::string::npos);
   }
   EXPECT_EQ(parse_target(spec({{"prot", 1}})).error().hint, "did you mean \"port\"?");
+}
+
+TEST(PgSettings, TheLoginsOwnRightsUnlessFunctionsAreSaid) {
+  EXPECT_FALSE(parse_target(spec())->functions);
+  EXPECT_FALSE(parse_target(spec({{"broker", "login"}}))->functions);
+  EXPECT_TRUE(parse_target(spec({{"broker", "functions"}}))->functions);
 }
 
 TEST(PgSettings, NoTlsOnlyWhereNoNetworkIs) {
@@ -175,6 +184,86 @@ TEST(PgResolve, WhoDoesNotWaitLeavesTheResolverWhole) {
   EXPECT_TRUE(found.ok());
   while (abandoned_lookups() != 0 && !patient.passed()) std::this_thread::yield();
   EXPECT_EQ(abandoned_lookups(), 0U);
+}
+
+Installation installation() {
+  Installation out;
+  out.names = {"abc123", "daypass"};
+  out.home = "orders";
+  out.groups = {"readers"};
+  return out;
+}
+
+TEST(PgInstaller, WhatCannotBeIsRefused) {
+  EXPECT_TRUE(judge(installation()).ok());
+  const auto refused = [](auto change) {
+    Installation wanted = installation();
+    change(wanted);
+    const auto verdict = judge(wanted);
+    return verdict.ok() ? "" : verdict.error().check;
+  };
+  for (const char* name : {"", "Abc123", "abc12", "abc1234", "abc'; "})
+    EXPECT_EQ(refused([&](auto& w) { w.names.instance = name; }), "installer.instance") << name;
+  const std::vector<std::string> no_roles{"",
+                                          "public",
+                                          "none",
+                                          "pg_monitor",
+                                          "dp_abc123_x",
+                                          "daypass_abc123_keeper",
+                                          "daypass_abc123",
+                                          "two\nlines",
+                                          "$daypass$; DROP ROLE postgres; --",
+                                          std::string(64, 'x'),
+                                          "\xff",
+                                          std::string("a\0b", 3)};
+  for (const auto& name : no_roles) {
+    EXPECT_EQ(refused([&](auto& w) { w.names.login = name; }), "installer.login") << name;
+    EXPECT_EQ(refused([&](auto& w) { w.groups.push_back(name); }), "installer.group") << name;
+    EXPECT_EQ(refused([&](auto& w) { w.heirs.push_back(name); }), "installer.heir") << name;
+  }
+  EXPECT_EQ(refused([](auto& w) { w.groups.clear(); }), "installer.group");
+  EXPECT_EQ(refused([](auto& w) { w.groups = {"daypass"}; }), "installer.group");
+  EXPECT_EQ(refused([](auto& w) { w.heirs = {"readers"}; }), "installer.heir");
+  EXPECT_EQ(refused([](auto& w) { w.heirs = {"daypass"}; }), "installer.heir");
+  for (const char* name : {"", "a=b", "postgresql://x", "two\nlines", "$daypass$"}) {
+    EXPECT_EQ(refused([&](auto& w) { w.home = name; }), "installer.database") << name;
+    EXPECT_EQ(refused([&](auto& w) { w.databases = {name}; }), "installer.database") << name;
+  }
+  EXPECT_EQ(refused([](auto& w) { w.longest = std::chrono::seconds(59); }), "installer.longest");
+  EXPECT_EQ(refused([](auto& w) { w.longest = std::chrono::hours(24 * 31); }), "installer.longest");
+  EXPECT_EQ(refused([](auto& w) { w.connections = 0; }), "installer.connections");
+}
+
+TEST(PgInstaller, EveryPlaceholderIsFilledAndEveryFunctionFixed) {
+  Installation wanted = installation();
+  wanted.heirs = {"made"};
+  wanted.databases = {"orders", "billing", "billing"};
+  const auto parts = install_parts(wanted);
+  ASSERT_EQ(parts.size(), 2U);
+  EXPECT_EQ(parts[0].database, "orders");
+  EXPECT_EQ(parts[1].database, "billing");
+  for (const auto& all : {parts, uninstall_parts(wanted)})
+    for (const auto& part : all) {
+      for (const char* left : {"@S@", "@INSTANCE@", "@KEEPER@", "@CLEARER@", "@PROBER@", "@LOGIN", "@GROUPS@",
+                               "@HEIRS@", "@VERSION@", "@LONGEST@", "@CONNECTIONS@", "@FOREIGN"})
+        EXPECT_EQ(part.sql.find(left), std::string::npos) << left;
+      EXPECT_TRUE(part.sql.starts_with("BEGIN;")) << "all or nothing";
+      EXPECT_TRUE(part.sql.ends_with("COMMIT;\n"));
+    }
+  // Where accounts only leave things, nothing can make them.
+  EXPECT_EQ(parts[1].sql.find("CREATE ROLE"), std::string::npos);
+  EXPECT_EQ(parts[1].sql.find("CREATEROLE TO"), std::string::npos);
+  for (const auto& f : functions_of(wanted.names)) {
+    // A backslash would mean what the caller's standard_conforming_strings says.
+    EXPECT_EQ(f.body.find('\\'), std::string::npos) << f.name;
+    EXPECT_EQ(f.body.find("$daypass$"), std::string::npos) << f.name;
+    if (f.for_login) {
+      EXPECT_NE(f.owner, Function::Owner::installer) << f.name;
+    }
+  }
+  EXPECT_EQ(sql_literal("it's"), "'it''s'");
+  EXPECT_EQ(sql_ident("a\"b"), "\"a\"\"b\"");
+  EXPECT_NE(script_of(parts, "").find("\\connect \"billing\""), std::string::npos);
 }
 
 TEST(PgDriver, ValidatesWithoutAServer) {

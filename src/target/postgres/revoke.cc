@@ -2,7 +2,6 @@
 
 #include <charconv>
 
-#include "target/postgres/clear.h"
 #include "target/postgres/names.h"
 
 namespace daypass::target::postgres {
@@ -53,28 +52,25 @@ std::string with_oid(std::string text, std::int64_t oid) {
 
 }  // namespace
 
-Revocation::Revocation(Pool& pool, Connection& connection, const base::Log& log, Subject subject,
+Revocation::Revocation(Pool& pool, const Power& power, Connection& connection, const base::Log& log, Subject subject,
                        const Deadline& deadline)
-    : pool_(pool), c_(connection), log_(log), subject_(std::move(subject)), deadline_(deadline) {
-  const auto [first, second] = lock_keys(subject_.name);
-  role_ = c_.ident(subject_.name);
-  keys_ = "(" + std::to_string(first) + ", " + std::to_string(second) + ")";
+    : pool_(pool), power_(power), c_(connection), log_(log), subject_(std::move(subject)), deadline_(deadline) {
+  keys_ = lock_of(subject_.whom.name);
   lock_ = "EXECUTE dp_lock" + keys_ + ";\n";
-  look_ = "EXECUTE dp_look(" + c_.literal(subject_.name) + ")";
-  mine_ = "EXECUTE dp_mine(" + c_.literal(subject_.name) + ", " + c_.literal(subject_.mark) + ");\n";
+  look_ = "EXECUTE dp_look(" + c_.literal(subject_.whom.name) + ")";
+  mine_ = "EXECUTE dp_mine(" + c_.literal(subject_.whom.name) + ", " + c_.literal(subject_.whom.mark) + ");\n";
 }
 
 Error Revocation::failed(const Failure& failure) const {
-  return to_error(failure, "revoke " + subject_.name);
+  return to_error(failure, "revoke " + subject_.whom.name);
 }
 
 Error Revocation::foreign() const {
-  return {Code::conflict, "pg.foreign_role", "the role " + subject_.name + " does not carry this grant's mark",
-          "Daypass leaves it alone; look who made it or changed its comment"};
+  return foreign_role(subject_.whom.name);
 }
 
 Error Revocation::busy() const {
-  return {Code::unavailable, "pg.account_busy", "another process is working on " + subject_.name, "try again"};
+  return account_busy(subject_.whom.name);
 }
 
 Status Revocation::run() {
@@ -91,7 +87,7 @@ Status Revocation::run() {
     DP_TRY(const bool dropped, drop());
     if (dropped) return {};
     if (deadline_.left() <= too_late)
-      return Error{Code::timeout, "pg.timeout", "there was not enough time to remove " + subject_.name};
+      return Error{Code::timeout, "pg.timeout", "there was not enough time to remove " + subject_.whom.name};
   }
   return busy();
 }
@@ -100,8 +96,8 @@ base::Result<Revocation::Shut> Revocation::shut_out() {
   for (;;) {
     // The look behind the COMMIT sees every login that passed the LOGIN test before it: in pg_stat_activity, or under
     // way. This commit need not reach the disk by itself: a crash ends every session, and nobody was told "done" yet.
-    const auto reply = c_.run("BEGIN;\nSET LOCAL synchronous_commit = off;\n" + lock_ + mine_ + "ALTER ROLE " + role_ +
-                                  " NOLOGIN VALID UNTIL '1970-01-01 00:00:00+00';\nCOMMIT;\n" + look_,
+    const auto reply = c_.run("BEGIN;\nSET LOCAL synchronous_commit = off;\n" + lock_ + mine_ +
+                                  power_.shut(c_, subject_.whom) + ";\nCOMMIT;\n" + look_,
                               deadline_);
     if (reply) return note((*reply)[6]) ? Shut::done : Shut::absent;
     const Failure& failure = reply.error();
@@ -147,49 +143,36 @@ Status Revocation::unblock() {
   if (!mine) return mine.error().is(sqlstate::bad_text) ? foreign() : failed(mine.error());
   if (mine->front().size() == 0) return {};
   oid_ = mine->front().number(0, 0);
-  const auto killed = c_.run("EXECUTE dp_kill(" + std::to_string(oid_) + ")", deadline_);
+  const auto killed = c_.run(power_.kill(c_, subject_.whom, oid_), deadline_);
+  if (!killed && killed.error().is(sqlstate::undefined_object)) return {};
   if (!killed) {
     if (!killed.error().is(sqlstate::insufficient_privilege)) return failed(killed.error());
-    DP_CHECK(join());
+    DP_CHECK(act_for(Errand::sessions));
   }
   return c_.facts().prepared_max > 0 ? end_prepared(true) : Status{};
 }
 
-/// Makes the admin login a member of the account, which is what acting for it needs. A superuser acts for everybody.
-Status Revocation::join() {
-  if (joined_ || c_.facts().superuser) return {};
-  const auto reply = c_.run(
-      "GRANT " + role_ + " TO CURRENT_USER" + (c_.facts().version >= 160000 ? " WITH INHERIT TRUE, SET TRUE" : ""),
-      deadline_);
-  if (!reply) return failed(reply.error());
-  joined_ = true;
+Status Revocation::act_for(Errand errand) {
+  if (acting_.contains(errand)) return {};
+  const auto done = power_.act_for(c_, subject_.whom, errand, deadline_);
+  if (!done) return failed(done.error());
+  acting_.insert(errand);
   return {};
 }
 
 Status Revocation::strip_memberships() {
   if (stripped_) return {};
-  const auto list = c_.run(
-      with_oid("SELECT format('REVOKE %I FROM %I', g.rolname, u.rolname) FROM pg_auth_members m JOIN pg_roles g ON"
-               " g.oid = m.roleid JOIN pg_roles u ON u.oid = m.member WHERE m.member = %OID% OR (m.roleid = %OID% AND"
-               " u.rolname <> current_user)",
-               oid_),
-      deadline_);
-  if (!list) return failed(list.error());
-  for (int i = 0; i < list->front().size(); ++i) {
-    // One by one, and none decides: what somebody else granted only falls with the role itself, at DROP ROLE.
-    const auto reply = c_.run(list->front().text(i, 0), deadline_);
-    if (!reply && reply.error().unknown()) return failed(reply.error());
-    if (!reply)
-      log_.warn("a membership stays until the role is dropped",
-                {{"account", subject_.name}, {"sqlstate", reply.error().state}});
-  }
+  const auto stay = power_.strip(c_, subject_.whom, oid_, deadline_);
+  if (!stay) return failed(stay.error());
+  if (*stay > 0)
+    log_.warn("memberships stay until the role is dropped", {{"account", subject_.whom.name}, {"count", *stay}});
   stripped_ = true;
   return {};
 }
 
 /// Terminates until a look finds neither a session nor one of the logins that were under way.
 Status Revocation::end_sessions() {
-  const std::string kill = "EXECUTE dp_kill(" + std::to_string(oid_) + ")";
+  const std::string kill = power_.kill(c_, subject_.whom, oid_);
   bool patience_over = false;
   const Deadline patience = deadline_.within(login_patience);
   for (auto step = Millis(1);; step = std::min(step * 2, Millis(10))) {
@@ -203,13 +186,14 @@ Status Revocation::end_sessions() {
     }
     const auto killed = c_.run(kill, deadline_);
     if (!killed) {
-      if (!killed.error().is(sqlstate::insufficient_privilege) || joined_) return failed(killed.error());
-      DP_CHECK(join());
+      const bool again = killed.error().is(sqlstate::insufficient_privilege) && !acting_.contains(Errand::sessions);
+      if (!again) return failed(killed.error());
+      DP_CHECK(act_for(Errand::sessions));
       continue;
     }
     if (killed->front().number(0, 0) == 0 && starting_.empty()) break;
     if (deadline_.left() <= too_late)
-      return Error{Code::timeout, "pg.backend_alive", "sessions of " + subject_.name + " do not end",
+      return Error{Code::timeout, "pg.backend_alive", "sessions of " + subject_.whom.name + " do not end",
                    "a server process may be stuck; look at pg_stat_activity"};
     deadline_.pause(step);
   }
@@ -218,17 +202,12 @@ Status Revocation::end_sessions() {
 }
 
 /// Logins that hang between their LOGIN test and pg_stat_activity (a client may ask for that: post_auth_delay). Whose
-/// they are can't be seen, but the server knows: as the account, which by now is a member of nothing, one may end
-/// exactly the account's own processes and is refused for all others.
+/// they are can't be seen, but the server knows.
 Status Revocation::end_hidden() {
-  DP_CHECK(join());
   for (auto it = starting_.begin(); it != starting_.end();) {
-    const auto reply = c_.run(
-        "BEGIN;\nSET LOCAL ROLE " + role_ + ";\nSELECT pg_terminate_backend(" + std::to_string(*it) + ");\nCOMMIT",
-        deadline_);
-    if (!reply && !reply.error().is(sqlstate::insufficient_privilege)) return failed(reply.error());
-    const bool ours = reply && (*reply)[2].size() == 1 && (*reply)[2].yes(0, 0);
-    it = ours ? std::next(it) : starting_.erase(it);
+    const auto ours = power_.end_login(c_, subject_.whom, *it, deadline_);
+    if (!ours) return failed(ours.error());
+    it = *ours ? std::next(it) : starting_.erase(it);
   }
   return {};
 }
@@ -252,7 +231,7 @@ Status Revocation::end_prepared(bool blockers) {
                                     oid_),
                            deadline_);
   if (!list) return failed(list.error());
-  if (list->front().size() > 0) DP_CHECK(join());
+  if (list->front().size() > 0) DP_CHECK(act_for(Errand::prepared));
   for (int i = 0; i < list->front().size(); ++i)
     DP_CHECK(roll_back_prepared(list->front().text(i, 0), list->front().text(i, 1), list->front().text(i, 2)));
   prepared_ = false;
@@ -277,8 +256,12 @@ Status Revocation::roll_back_prepared(const std::string& database, const std::st
 }
 
 Status Revocation::clear() {
-  DP_CHECK(join());
-  const Leaver leaver{subject_.instance, subject_.name, oid_, subject_.given ? subject_.given->heir : "",
+  DP_CHECK(act_for(Errand::objects));
+  const Leaver leaver{subject_.instance,
+                      subject_.whom.name,
+                      subject_.whom.grant,
+                      oid_,
+                      subject_.given ? subject_.given->heir : "",
                       subject_.given.has_value()};
   const auto list = c_.run(
       with_oid("SELECT DISTINCT coalesce(db.datname, current_database()) FROM pg_shdepend d LEFT JOIN pg_database db"
@@ -290,11 +273,11 @@ Status Revocation::clear() {
   for (int i = 0; i < list->front().size(); ++i) {
     const std::string database = list->front().text(i, 0);
     if (database == c_.facts().database) {
-      DP_CHECK(clear_database(c_, leaver, deadline_));
+      DP_CHECK(power_.clear(c_, c_, leaver, deadline_));
       continue;
     }
     DP_TRY(const auto other, pool_.open(database, "clear", deadline_));
-    DP_CHECK(clear_database(*other, leaver, deadline_));
+    DP_CHECK(power_.clear(c_, *other, leaver, deadline_));
   }
   const auto left = c_.run(
       with_oid(
@@ -304,7 +287,7 @@ Status Revocation::clear() {
       deadline_);
   if (!left) return failed(left.error());
   if (left->front().size() > 0)
-    return Error{Code::conflict, "pg.owns_shared", subject_.name + " owns " + left->front().text(0, 0),
+    return Error{Code::conflict, "pg.owns_shared", subject_.whom.name + " owns " + left->front().text(0, 0),
                  "somebody gave it to the account; give it to another role"};
   objects_ = false;
   return {};
@@ -313,7 +296,7 @@ Status Revocation::clear() {
 /// True when the role is gone. False: something came back or was in the way, and the flags say what.
 base::Result<bool> Revocation::drop() {
   // Durable: whoever has read "absent" must not meet the role again after a crash.
-  const auto reply = c_.run(mine_ + "DROP ROLE " + role_, deadline_);
+  const auto reply = c_.run(mine_ + power_.drop(c_, subject_.whom), deadline_);
   if (reply) return true;
   const Failure& failure = reply.error();
   if (failure.is(sqlstate::undefined_object)) return true;
@@ -333,17 +316,14 @@ base::Result<bool> Revocation::drop() {
 /// The role is gone, but not by us: a session of it may have been left running.
 Status Revocation::end_orphans() {
   if (subject_.known_oid == 0) return {};
-  const std::string kill = with_oid(
-      "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_get_activity(NULL) a WHERE a.usesysid = %OID% AND NOT "
-      "EXISTS"
-      " (SELECT 1 FROM pg_roles WHERE oid = %OID%)",
-      subject_.known_oid);
+  const std::string kill = power_.kill_orphans(subject_.known_oid);
   for (auto step = Millis(1);; step = std::min(step * 2, Millis(10))) {
     const auto killed = c_.run(kill, deadline_);
     if (!killed) return failed(killed.error());
     if (killed->front().number(0, 0) == 0) return {};
     if (deadline_.left() <= too_late)
-      return Error{Code::timeout, "pg.backend_alive", "sessions of the dropped role " + subject_.name + " do not end",
+      return Error{Code::timeout, "pg.backend_alive",
+                   "sessions of the dropped role " + subject_.whom.name + " do not end",
                    "a server process may be stuck; look at pg_stat_activity"};
     deadline_.pause(step);
   }

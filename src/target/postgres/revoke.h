@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "target/postgres/pool.h"
+#include "target/postgres/power.h"
 #include "target/postgres/settings.h"
 
 namespace daypass::target::postgres {
@@ -16,12 +17,12 @@ class Revocation {
  public:
   struct Subject {
     std::string instance;
-    std::string name;
-    std::string mark;
+    Whom whom;
     std::int64_t known_oid = 0;       ///< from the handle; 0: unknown
     std::optional<Membership> given;  ///< nullopt: nobody knows whether there is an heir
   };
-  Revocation(Pool& pool, Connection& connection, const base::Log& log, Subject subject, const Deadline& deadline);
+  Revocation(Pool& pool, const Power& power, Connection& connection, const base::Log& log, Subject subject,
+             const Deadline& deadline);
 
   /// Success: no such role any more, no session of it. Errors: "pg.foreign_role", "pg.account_busy",
   /// "pg.backend_alive", "pg.prepared_transaction", those of clear.h, and what to_error says.
@@ -33,7 +34,7 @@ class Revocation {
   bool note(const Rows& row);
   base::Status wait_for_lock();
   base::Status unblock();
-  base::Status join();
+  base::Status act_for(Errand errand);
   base::Status strip_memberships();
   base::Status end_sessions();
   base::Status end_hidden();
@@ -47,18 +48,19 @@ class Revocation {
   [[nodiscard]] base::Error busy() const;
 
   Pool& pool_;
+  const Power& power_;
   Connection& c_;
   const base::Log& log_;
   Subject subject_;
   Deadline deadline_;
-  std::string role_;         ///< quoted
   std::string keys_;         ///< of the advisory lock, "(1, 2)"
   std::string lock_, mine_;  ///< the guards, as statements
   std::string look_;
   std::int64_t oid_ = 0;
   std::set<int> starting_;  ///< logins that were under way when NOLOGIN was committed
   bool sessions_ = false, prepared_ = false, objects_ = false;
-  bool joined_ = false, stripped_ = false;
+  bool stripped_ = false;
+  std::set<Errand> acting_;  ///< what may be done for the account already
 };
 
 }  // namespace daypass::target::postgres

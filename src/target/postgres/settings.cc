@@ -17,13 +17,13 @@ using base::Error;
 using base::Result;
 using base::Status;
 
-constexpr std::array<std::string_view, 13> target_keys{"host",       "port",
-                                                       "database",   "maintenance_database",
-                                                       "admin_user", "admin_password",
-                                                       "admin_cert", "admin_key",
-                                                       "ca_file",    "tls",
-                                                       "gate_cert",  "gate_key",
-                                                       "public_only"};
+constexpr std::array<std::string_view, 14> target_keys{"host",        "port",
+                                                       "database",    "maintenance_database",
+                                                       "admin_user",  "admin_password",
+                                                       "admin_cert",  "admin_key",
+                                                       "ca_file",     "tls",
+                                                       "gate_cert",   "gate_key",
+                                                       "public_only", "broker"};
 constexpr std::array<std::string_view, 2> role_keys{"group", "creates"};
 
 Error wrong(const std::string& where, std::string message, std::string hint = {}) {
@@ -123,6 +123,11 @@ Result<TargetSettings> parse_target(const core::TargetSpec& spec) {
   DP_TRY(out.ca_file, text(where, settings, "ca_file"));
   DP_TRY(out.gate_cert, text(where, settings, "gate_cert"));
   DP_TRY(out.gate_key, text(where, settings, "gate_key"));
+  DP_TRY(const std::string broker, text(where, settings, "broker"));
+  if (!broker.empty() && broker != "login" && broker != "functions")
+    return wrong(where, "broker must be \"login\" or \"functions\"",
+                 "\"functions\": the admin login is confined, see daypass target installer");
+  out.functions = broker == "functions";
   DP_TRY(const std::string mode, text(where, settings, "tls"));
   if (const auto* only = settings.find("public_only"); only != nullptr) {
     if (only->as_bool() == nullptr) return wrong(where, "public_only must be true or false");

@@ -21,6 +21,7 @@ struct TargetSettings {
   std::string ca_file;  ///< empty: the system's
   std::string gate_cert, gate_key;
   bool tls = true;
+  bool functions = false;    ///< the admin login is confined and works through installed functions
   bool public_only = false;  ///< the host must be an address of the internet, whatever its name leads to
   [[nodiscard]] bool unix_socket() const noexcept { return host.starts_with('/'); }
 };
