@@ -42,6 +42,9 @@ awaitable<HttpResponse> Api::metrics(Call) {
   metric(out, "daypass_build_info", "gauge", "Constant 1, labelled with the version.",
          "{version=\"" DAYPASS_VERSION "\"}", 1);
   metric(out, "daypass_grants_active", "gauge", "Grants that give access now.", "", d(m.grants_active));
+  metric(out, "daypass_grants_in_memory", "gauge",
+         "Grants that are not closed and in memory; the others lie in the store since the start.", "",
+         d(m.grants_in_memory));
   metric(out, "daypass_grants_revoking", "gauge", "Ended grants whose account is not yet proven gone.", "",
          d(m.grants_revoking));
   metric(out, "daypass_revocations_overdue", "gauge", "Revocations not proven for 30 seconds. Alert when above 0.", "",

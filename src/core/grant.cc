@@ -188,14 +188,15 @@ void on(Draft& d, const event::Tick&) {
   d.end(idle ? EndReason::idle : EndReason::expired, {});
 }
 
-void on(Draft& d, const event::Recovered&) {
+void on(Draft& d, const event::Recovered& e) {
   Grant& g = d.grant();
   if (g.state == GrantState::closed) return;
   if (g.connections != 0) {
     g.connections = 0;
     d.record("connection.lost", "ok", {{"why", "restart"}});
   }
-  g.last_active = d.now;
+  // Taken up late or told twice it is still the start that counts, and never the future.
+  g.last_active = std::max(g.last_active, std::min(e.started_at, d.now));
 }
 
 }  // namespace
@@ -278,6 +279,19 @@ std::optional<WallTime> next_tick(const Grant& g) {
   if (!live(g)) return std::nullopt;
   const auto due = deadline(g.offers, g.opened_at, g.ends_at, g.last_active, g.connections);
   return due ? *due : WallTime{};
+}
+
+Wake wake_of(const Grant& g) {
+  Wake out;
+  out.settled = g.state == GrantState::active && !g.open;
+  // What a dead process left behind: an account in the making or half gone, and connections that are over.
+  if (!out.settled || g.connections != 0 || g.offers.empty()) return out;
+  out.idle = Millis::max();
+  for (const auto& offer : g.offers) {
+    out.at = std::max(out.at, std::min(g.opened_at + offer.duration, g.ends_at));
+    out.idle = std::min(out.idle, offer.idle);
+  }
+  return out;
 }
 
 bool admits(const Grant& g, WallTime now) {

@@ -118,8 +118,10 @@ struct Verified {
 };
 /// Time passed: is a deadline reached?
 struct Tick {};
-/// After a restart: connections are gone, open intents go on.
-struct Recovered {};
+/// After a restart: connections are gone, open intents go on. That the process started counts as activity.
+struct Recovered {
+  WallTime started_at;
+};
 }  // namespace event
 using GrantEvent =
     std::variant<event::Provisioned, event::ProvisionFailed, event::ExtendGranted, event::Extended, event::ExtendFailed,
@@ -167,6 +169,16 @@ Step step(const Grant& grant, const GrantEvent& event, WallTime now);
 
 /// When `Tick` should come next; nullopt when no deadline runs (revoking waits for its intent, closed for nothing).
 std::optional<WallTime> next_tick(const Grant& grant);
+
+/// What must be known of a grant that lies in the store and is in nobody's memory. From when a process starts, which
+/// counts as activity, such a grant is due at `at` or `idle` after the start, whichever comes first, or later.
+struct Wake {
+  WallTime at{};         ///< its end; the beginning of time: there is something to do, look at it at once
+  Millis idle{};         ///< the shortest that any of its offers allows
+  bool settled = false;  ///< active, and no intent is open
+  bool operator==(const Wake&) const = default;
+};
+Wake wake_of(const Grant& grant);
 
 /// True while a client may open one more connection under the grant.
 bool admits(const Grant& grant, WallTime now);

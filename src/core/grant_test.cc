@@ -142,7 +142,7 @@ TEST(Step, Table) {
       {"Verified 2 absent", [] { return event::Verified{2, Presence::absent, ""}; }, "-", "-", "-", "-", "-"},
       {"Tick", [] { return event::Tick{}; }, "-", "-", "-", "-", "-"},
       {"Activity", [] { return event::Activity{t0 + seconds(30)}; }, "-", "-", "-", "-", "-"},
-      {"Recovered", [] { return event::Recovered{}; }, "-", "-", "-", "-", "-"},
+      {"Recovered", [] { return event::Recovered{t0}; }, "-", "-", "-", "-", "-"},
   };
   for (const auto& row : table) {
     const std::pair<Grant, const char*> cells[] = {{provisioning(), row.provisioning},
@@ -289,14 +289,55 @@ TEST(Admits, CountsOneMoreThanThereAre) {
   EXPECT_FALSE(admits(g, t0 + minutes(1)));
 }
 
-TEST(Recovered, LosesItsConnectionsAndCountsAsActivity) {
+TEST(Recovered, LosesItsConnectionsAndCountsAsActivityFromTheStartOn) {
   Grant g = active();
   g.connections = 2;
-  const Step s = step(g, event::Recovered{}, t0 + minutes(4));
+  const Step s = step(g, event::Recovered{t0 + minutes(4)}, t0 + minutes(6));
   EXPECT_EQ(s.grant.connections, 0);
-  EXPECT_EQ(s.grant.last_active, t0 + minutes(4));
+  EXPECT_EQ(s.grant.last_active, t0 + minutes(4)) << "not from when somebody asked for it";
   EXPECT_EQ(records(s), 1U);
   EXPECT_EQ(s.grant.ends_at, g.ends_at);
+  const Step again = step(s.grant, event::Recovered{t0 + minutes(4)}, t0 + minutes(7));
+  EXPECT_FALSE(again.save);
+  EXPECT_EQ(again.grant.last_active, t0 + minutes(4));
+  EXPECT_EQ(step(g, event::Recovered{t0 + hours(9)}, t0 + minutes(6)).grant.last_active, t0 + minutes(6));
+}
+
+// What is known of a grant in the store must not let it sleep past its time, whenever the process starts.
+TEST(Wake, IsNeverLaterThanTheGrantIsDue) {
+  std::mt19937 random(7);
+  const auto upto = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+  int quiet = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    Grant g = active();
+    g.offers.clear();
+    for (int i = upto(3); i >= 0; --i) g.offers.push_back({"p", seconds(upto(900)), seconds(upto(300)), upto(3)});
+    g.ends_at = t0 + seconds(upto(900));
+    g.last_active = t0 + seconds(upto(500));
+    const Wake wake = wake_of(g);
+    ASSERT_TRUE(wake.settled);
+    const WallTime started = g.last_active + seconds(upto(500));
+    const Grant after = step(g, event::Recovered{started}, started + seconds(upto(50))).grant;
+    const auto due = next_tick(after);
+    ASSERT_TRUE(due.has_value());
+    ASSERT_LE(std::min(wake.at, started + wake.idle), *due);
+    // With one offer, and by far the most grants have one, it is the very time.
+    if (g.offers.size() != 1) continue;
+    ASSERT_EQ(std::min(wake.at, started + wake.idle), *due);
+    ++quiet;
+  }
+  EXPECT_GT(quiet, 1000);
+}
+
+TEST(Wake, IsAtOnceWhereSomethingWasCutOff) {
+  EXPECT_EQ(wake_of(provisioning()), Wake{});
+  EXPECT_EQ(wake_of(revoking()), Wake{});
+  Grant g = active();
+  g.connections = 1;
+  EXPECT_EQ(wake_of(g), (Wake{{}, {}, true}));
+  g.connections = 0;
+  g.open = IntentKind::extend;
+  EXPECT_EQ(wake_of(g), Wake{});
 }
 
 TEST(Backoff, IsCappedAtAMinute) {

@@ -155,10 +155,10 @@ Status open_connection(Engine::Impl& impl, Turn& turn, const Grant& grant, const
     const auto refuse = [&](Error e) {
       if (*done) std::exchange(*done, nullptr)(std::move(e));
     };
-    const auto it = impl.live.find(id);
-    if (it == impl.live.end() || it->second.state != GrantState::active)
+    const Grant* known = impl.grant_book.find(id);
+    if (known == nullptr || known->state != GrantState::active)
       return refuse(Error{Code::ended, "grant.ended", "the grant ended"});
-    const Grant& g = it->second;
+    const Grant& g = *known;
     const auto world = impl.tenant(id.tenant);
     const auto target = world == nullptr ? std::shared_ptr<target::Target>()
                                          : (world->targets.contains(g.target) ? world->targets.at(g.target) : nullptr);
@@ -230,19 +230,16 @@ Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, 
   std::vector<core::RoleId> roles;
   for (const auto& role : decision.roles) roles.push_back(role.role);
   std::sort(roles.begin(), roles.end());
-  const auto joins = [&](const Grant& g) {
-    return g.session == s->id && g.target == c->target && g.roles == roles &&
-           (g.state == GrantState::provisioning || g.state == GrantState::active);
-  };
+  store::Selector mine = of_session(c->tenant, s->id);
+  mine.target = c->target;
   std::optional<Grant> existing;
-  for (const auto& [id, grant] : live) {
+  DP_TRY(const auto all_mine, turn.open_grants(mine));
+  for (const auto& id : all_mine) {
     // What earlier events of this batch made of it is what counts.
-    const auto newer = turn.batch.find(id);
-    const Grant& g = newer == turn.batch.end() ? grant : newer->second;
-    if (joins(g)) existing = g;
+    DP_TRY(Grant g, turn.grant(id));
+    if (g.roles == roles && (g.state == GrantState::provisioning || g.state == GrantState::active))
+      existing = std::move(g);
   }
-  for (const auto& [id, grant] : turn.batch)
-    if (joins(grant)) existing = grant;
 
   if (existing) {
     // A grant at its end is ended first; then this connection asks like everybody else.

@@ -16,19 +16,36 @@ using core::GrantState;
 Result<Grant> Turn::grant(const GrantId& id) {
   if (const auto it = staged.find(id); it != staged.end()) return it->second;
   if (const auto it = batch.find(id); it != batch.end()) return it->second;
-  if (const auto it = impl.live.find(id); it != impl.live.end()) return it->second;
+  if (const Grant* known = impl.grant_book.find(id)) return *known;
   DP_TRY(auto stored, tx.load_grant(id));
   if (!stored)
     return Error{Code::not_found, "grant.unknown", "there is no grant " + id.id, "daypass grants ls shows yours"};
-  return std::move(*stored);
+  if (stored->state == GrantState::closed) return std::move(*stored);
+  return impl.take_in(std::move(*stored));
+}
+
+Result<std::vector<GrantId>> Turn::open_grants(const store::Selector& whose) {
+  DP_CHECK(impl.take_in(*this, whose));
+  std::vector<GrantId> out = impl.grant_book.of(whose);
+  for (const auto& [id, g] : batch)
+    if (g.state != GrantState::closed && !impl.grant_book.contains(id) &&
+        (!whose.tenant || *whose.tenant == id.tenant) && (!whose.session || *whose.session == g.session) &&
+        (!whose.target || *whose.target == g.target) && (!whose.principal || *whose.principal == g.principal))
+      out.push_back(id);
+  return out;
 }
 
 Status Turn::apply(const GrantId& id, const core::GrantEvent& event) {
-  DP_TRY(const Grant before, grant(id));
+  DP_TRY(Grant before, grant(id));
+  if (const auto lost = impl.dormant.lost.find(id);
+      lost != impl.dormant.lost.end() && !staged.contains(id) && !batch.contains(id)) {
+    DP_CHECK(keep_step({before, lost->second, true}));
+    DP_TRY(before, grant(id));
+  }
   core::Step step = core::step(before, event, now);
   if (!step.save) {
     // Nothing durable changed; what did (activity) lives in memory.
-    if (const auto it = impl.live.find(id); it != impl.live.end()) it->second.last_active = step.grant.last_active;
+    impl.grant_book.touch(id, step.grant.last_active);
     if (staged.contains(id) || batch.contains(id)) staged.insert_or_assign(id, std::move(step.grant));
     return {};
   }
@@ -132,7 +149,7 @@ base::MonoTime Engine::turn(std::chrono::nanoseconds wait) {
 }
 
 void Engine::run() {
-  while (!(impl_->stopping && impl_->inbox.size() == 0)) impl_->turn(impl_->p.turn_wait);
+  while (!(impl_->stopping && impl_->inbox.size() == 0 && impl_->held.empty())) impl_->turn(impl_->p.turn_wait);
 }
 void Engine::stop() {
   impl_->stopping = true;
@@ -190,6 +207,15 @@ void Engine::Impl::post_grant(GrantId id, core::GrantEvent event, std::string ac
   post(std::move(e));
 }
 
+namespace {
+
+/// How much of what somebody waits for or tells us, and of what workers have done, one batch takes: a login that comes
+/// while thousands of revocations report waits for the batch that is under way and for its own. What is bounded in the
+/// inbox must not pile up outside it.
+constexpr std::size_t most_asked = 256, most_done = 64, read_ahead = 4096;
+
+}  // namespace
+
 MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
   const auto read = [this] {
     last_mono = p.clock.mono();
@@ -201,13 +227,14 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
     const auto until = timers.begin()->first - read();
     wait = std::clamp<std::chrono::nanoseconds>(until, std::chrono::nanoseconds(0), wait);
   }
+  std::deque<Event> waiting = std::exchange(held, {});
+  if (waiting.size() < read_ahead)
+    for (auto& event : inbox.pop_batch(read_ahead, waiting.empty() ? wait : std::chrono::nanoseconds(0)))
+      waiting.push_back(std::move(event));
   std::vector<Event> events;
-  while (!held.empty()) {
-    events.push_back(std::move(held.front()));
-    held.pop_front();
-    wait = std::chrono::nanoseconds(0);
-  }
-  for (auto& event : inbox.pop_batch(256, wait)) events.push_back(std::move(event));
+  for (std::size_t done = 0, asked = 0; auto& event : waiting)
+    (event.freed ? done++ < most_done : asked++ < most_asked) ? events.push_back(std::move(event))
+                                                              : held.push_back(std::move(event));
   const WallTime now = read();
   if (clock_ok.exchange(time.trusted()) != time.trusted())
     p.log.error(time.trusted() ? "clock agrees again" : "clock stepped; nothing is issued",
@@ -335,9 +362,9 @@ void Engine::Impl::commit_failed(std::vector<Event>& events, const Error& why, c
   held.clear();
   for (const auto& [id, grant] : batch.staged) {
     if (grant.state != GrantState::revoking || grant.open != core::IntentKind::revoke) continue;
-    const auto before = live.find(id);
+    const Grant* before = grant_book.find(id);
     // One that was never committed was never given.
-    if (before == live.end() || before->second.state == GrantState::revoking) continue;
+    if (before == nullptr || before->state == GrantState::revoking) continue;
     const auto actor = batch.actors.find(id);
     const auto [owed, first] = owed_ends.try_emplace(
         id, OwedEnd{grant.end_reason, grant.end_note, actor == batch.actors.end() ? "daypass" : actor->second, t});
@@ -376,13 +403,15 @@ void Engine::Impl::committed(Batch& batch, WallTime now_) {
   std::vector<Grant> closed_now;
   for (const auto& [grant, effects] : batch.saved) {
     if (grant.state == GrantState::closed) {
-      if (live.erase(grant.id) != 0) closed_now.push_back(grant);
+      if (grant_book.erase(grant.id)) closed_now.push_back(grant);
       meters.erase(grant.id);
+      dormant.lost.erase(grant.id);
       pending_jobs.erase(grant.id);
       last_failure.erase(grant.id);
       tick_at.erase(grant.id);
     } else {
-      live.insert_or_assign(grant.id, grant);
+      grant_book.put(grant);
+      dormant.lost.erase(grant.id);
     }
   }
   for (auto& fn : batch.after) fn();
@@ -396,16 +425,16 @@ void Engine::Impl::committed(Batch& batch, WallTime now_) {
 }
 
 void Engine::Impl::after_save(const Grant& grant, const std::vector<core::Effect>& effects, WallTime now_) {
-  const auto current = live.find(grant.id);
-  if (current != live.end()) schedule_tick(current->second);
+  const Grant* current = grant_book.find(grant.id);
+  if (current != nullptr) schedule_tick(*current);
   for (const auto& effect : effects) {
     if (const auto* open = std::get_if<core::effect::OpenIntent>(&effect)) {
       // Unless the same batch has put another in its place.
-      if (current != live.end() && current->second.open && current->second.intent_seq == open->intent.seq)
-        schedule_intent(current->second, open->intent, now_);
+      if (current != nullptr && current->open && current->intent_seq == open->intent.seq)
+        schedule_intent(*current, open->intent, now_);
     }
-    if (std::holds_alternative<core::effect::UpdateLease>(effect) && current != live.end())
-      p.sessions.update(grant.id, lease_of(current->second));
+    if (std::holds_alternative<core::effect::UpdateLease>(effect) && current != nullptr)
+      p.sessions.update(grant.id, lease_of(*current));
     if (std::holds_alternative<core::effect::Cut>(effect)) metrics.revocations.fetch_add(1, std::memory_order_relaxed);
   }
   if (grant.state != GrantState::provisioning) wake_waiters(grant);
@@ -499,26 +528,26 @@ void Engine::Impl::free_hand(const GrantId& id) {
 
 void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
   // Bounded per turn: a storm of expiries must leave the inbox its turn.
-  for (int n = 0; n < 512 && !timers.empty() && timers.begin()->first <= now_; ++n) {
+  for (int n = 0; n < 64 && !timers.empty() && timers.begin()->first <= now_; ++n) {
     Timer timer = std::move(timers.begin()->second);
     const WallTime due = timers.begin()->first;
     timers.erase(timers.begin());
     switch (timer.kind) {
       case Timer::Kind::grant_tick: {
         if (const auto it = tick_at.find(timer.grant); it != tick_at.end() && it->second == due) tick_at.erase(it);
-        const auto it = live.find(timer.grant);
-        if (it == live.end()) break;
+        const Grant* grant = grant_book.find(timer.grant);
+        if (grant == nullptr) break;
         // The gate's meter knows of messages that no activity report has carried here yet.
         if (const auto meter = meters.find(timer.grant); meter != meters.end()) {
           const MonoTime seen{std::chrono::nanoseconds(meter->second->last_active_ns.load(std::memory_order_relaxed))};
           const WallTime at = now_ - std::chrono::duration_cast<base::Millis>(p.clock.mono() - seen);
-          it->second.last_active = std::max(it->second.last_active, std::min(at, now_));
+          grant_book.touch(timer.grant, std::max(grant->last_active, std::min(at, now_)));
         }
         Event event;
         event.grant_event.emplace(timer.grant, core::event::Tick{});
         event.run = [this, id = timer.grant](Turn& turn) -> Status {
           turn.after.emplace_back([this, id] {
-            if (const auto found = live.find(id); found != live.end()) schedule_tick(found->second);
+            if (const Grant* found = grant_book.find(id)) schedule_tick(*found);
           });
           return {};
         };
@@ -531,7 +560,7 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
         Job job = std::move(it->second);
         pending_jobs.erase(it);
         // The world may have been reloaded since: take the target as it is configured now.
-        if (const auto grant = live.find(timer.grant); grant != live.end()) job = job_for(grant->second, job.intent);
+        if (const Grant* grant = grant_book.find(timer.grant)) job = job_for(*grant, job.intent);
         dispatch(std::move(job));
         break;
       }
@@ -557,13 +586,12 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
                                        "daypass grants show " + timer.grant.id});
         break;
       case Timer::Kind::reconcile: {
-        std::set<core::TenantId> ids;
+        std::set<core::TenantId> ids = tenants_with_grants();
         {
           const std::shared_lock lock(shared);
           for (const auto& [id, entry] : registry)
             if (entry.world != nullptr) ids.insert(id);
         }
-        for (const auto& [id, grant] : live) ids.insert(id.tenant);
         for (const auto& id : ids) reconcile(id, tenant(id));
         reconcile_idle(10);
         for (const auto& id : deleting_tenants()) post(purge_event(id));
@@ -586,6 +614,9 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
         break;
       case Timer::Kind::restore:
         if (quarantined) look_at_targets(now_);
+        break;
+      case Timer::Kind::load:
+        events.push_back(load_event());
         break;
       case Timer::Kind::retry:
         events.push_back(std::move(*timer.retry));
@@ -620,21 +651,16 @@ MonoTime Lease::deadline(MonoTime last_active) const noexcept {
 }
 
 void Engine::Impl::refresh_gauges() {
-  std::int64_t active = 0, revoking = 0, overdue = 0, connections = 0;
+  // What is dormant was active when it was written last; what was not is taken in within the first turns.
+  metrics.grants_active = static_cast<std::int64_t>(grant_book.active() + dormant.count);
+  metrics.grants_in_memory = static_cast<std::int64_t>(grant_book.size());
+  metrics.grants_revoking = static_cast<std::int64_t>(grant_book.revoking());
+  metrics.connections = grant_book.connections();
   const WallTime t = now();
-  // Exact while there are few; a walk over a million grants belongs to the second hand, not to every turn.
-  if (live.size() > 10'000 && t - gauges_at < std::chrono::seconds(1)) return;
+  // Exact while few are being revoked; a walk over all that a dead target holds up belongs to the second hand.
+  if (grant_book.revoking() > 10'000 && t - gauges_at < std::chrono::seconds(1)) return;
   gauges_at = t;
-  for (const auto& [id, grant] : live) {
-    active += grant.state == GrantState::active ? 1 : 0;
-    revoking += grant.state == GrantState::revoking ? 1 : 0;
-    overdue += grant.revoking_since && t - *grant.revoking_since > core::overdue_after ? 1 : 0;
-    connections += grant.connections;
-  }
-  metrics.grants_active = active;
-  metrics.grants_revoking = revoking;
-  metrics.revocations_overdue = overdue;
-  metrics.connections = connections;
+  metrics.revocations_overdue = static_cast<std::int64_t>(grant_book.revoking_since_before(t - core::overdue_after));
 }
 
 }  // namespace daypass::engine

@@ -9,6 +9,7 @@
 //   tenants.cc  made and deleted at runtime       secrets.cc    what a tenant keeps here     reach.cc  what it may name
 //   scim.cc     people and groups that a provider tells us of
 //   recover.cc  after a restart                    reconcile.cc  compare targets with the store
+//   dormant.cc  grants that only the store has
 //   restore.cc  a store that was set back
 //   freeze.cc   stop everything, of one tenant or of all
 //   simulate.cc replay recorded decisions under another folder
@@ -267,7 +268,8 @@ struct Confirmed {
 
 /// Counters and gauges for /metrics; read from any thread.
 struct Metrics {
-  std::atomic<std::int64_t> grants_active{0}, grants_revoking{0}, revocations_overdue{0}, connections{0}, sessions{0};
+  std::atomic<std::int64_t> grants_active{0}, grants_in_memory{0}, grants_revoking{0}, revocations_overdue{0},
+      connections{0}, sessions{0};
   std::atomic<std::uint64_t> orphans_detected{0}, logins_ok{0}, logins_failed{0}, grants_opened{0}, denials{0};
   std::atomic<std::uint64_t> revalidations_ok{0}, revalidations_over{0}, revalidations_failed{0};
   std::atomic<std::int64_t> sessions_stale{0};
@@ -306,14 +308,18 @@ class Engine final : public Access {
     std::optional<Witness> seen = {};  ///< as the last process left it
     std::function<void(const Witness&)> witness = {};  ///< keeps one; blocks on a disk, from a worker
     bool restored = false;                             ///< the operator says that the store is a backup
+    /// After a start: how long before they are due grants are read from the store, and how many at a time.
+    base::Millis look_ahead = std::chrono::seconds(10);
+    std::size_t page = 500;
   };
   explicit Engine(Ports ports);
   ~Engine() override;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Loads tenants, sessions, credentials, grants; replays open intents. Before any other call. A store that was set
-  /// back stays in quarantine instead: see restored().
+  /// Loads tenants, sessions, credentials. Grants are read in the turns that follow: those with open intents and those
+  /// that are due first, the others when they are asked for. Before any other call. A store that was set back stays in
+  /// quarantine instead: see restored().
   Status recover();
   /// Processes what is queued and what is due; waits up to `wait` for the first event. Returns when something comes
   /// next. The thread calls it in a loop; tests and the simulator call it by hand with wait 0.

@@ -47,7 +47,7 @@ void Engine::list_grants(store::Selector selector, Done<std::vector<Grant>> done
     DP_TRY(auto list, turn.tx.grants(selector));
     // Memory knows of activity that was not worth a write.
     for (auto& grant : list)
-      if (const auto it = impl_->live.find(grant.id); it != impl_->live.end()) grant = it->second;
+      if (const Grant* known = impl_->grant_book.find(grant.id)) grant = *known;
     return list;
   });
 }

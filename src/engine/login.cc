@@ -576,14 +576,11 @@ Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, co
     std::erase_if(tokens, [&](const auto& item) { return item.second == id; });
   }
   // From here on the login stays dead in memory. Until the store has taken that, it is owed: first in every batch.
-  for (const auto& [grant_id, grant] : live) {
-    if (grant.session != id) continue;
-    DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
+  DP_TRY(const auto grants, turn.open_grants(of_session(tenant_id, id)));
+  for (const auto& grant : grants) {
+    DP_CHECK(turn.apply(grant, core::event::End{reason, actor}));
     if (ended != nullptr) ++ended->grants;
   }
-  for (const auto& [grant_id, grant] : turn.batch)
-    if (grant.session == id && !live.contains(grant_id))
-      DP_CHECK(turn.apply(grant_id, core::event::End{reason, actor}));
   DP_TRY([[maybe_unused]] const bool gone, turn.tx.remove(tenant_id, doc_session, id.str()));
   DP_TRY(auto at_provider, take(turn, tenant_id, doc_provider_logout, id.str()));
   if (ended != nullptr && at_provider) ended->provider_logout = std::move(at_provider->body);

@@ -1,4 +1,4 @@
-// After a restart: what the store remembers becomes live again, and every promise that was open is taken up.
+// After a restart: who is signed in is known again, and every promise that was open is taken up (dormant.cc).
 #include <algorithm>
 
 #include "engine/turn.h"
@@ -74,51 +74,26 @@ Status Engine::recover() {
 
 Status Engine::Impl::take_up(WallTime now) {
   Impl& impl = *this;
-  std::vector<Grant> grants;
+  impl.dormant.started_at = now;
   const Status read = impl.p.store.transact([&](store::Tx& tx) -> Status {
-    grants.clear();
     DP_CHECK(impl.load_domains(tx, now));
     DP_CHECK(impl.load_freezes(tx, now));
     for (const auto& [tenant, entry] : impl.registry) DP_CHECK(load_logins(impl, tx, tenant, now));
-    store::Selector all;
-    DP_TRY(grants, tx.grants(all));
+    DP_TRY(impl.dormant.count, tx.count({}));
     return {};
   });
   if (!read.ok()) return read;
   impl.metrics.sessions = static_cast<std::int64_t>(impl.sessions.size());
 
   for (const auto& [id, s] : impl.sessions) {
+    impl.dormant.sessions.insert(id);
     impl.watch_end(s);
     impl.watch_validity(s, true);
     impl.metrics.sessions_stale += s.is_stale() ? 1 : 0;
   }
-  for (const auto& grant : grants) {
-    Grant& known = impl.live.insert_or_assign(grant.id, grant).first->second;
-    // A restart counts as activity from here on, not from when the store takes Recovered: other news of the grant may
-    // be taken first, and would end it as idle.
-    known.last_active = std::max(known.last_active, now);
-    Impl::Event event;
-    event.grant_event.emplace(grant.id, core::event::Recovered{});
-    event.run = [&impl, id = grant.id](Turn& turn) -> Status {
-      // Its login ended while nobody ran: so does the grant.
-      DP_TRY(const Grant g, turn.grant(id));
-      if (!impl.session(g.session))
-        DP_CHECK(turn.apply(id, core::event::End{core::EndReason::login_expired, "restart"}));
-      turn.after.emplace_back([&impl, id] {
-        const auto it = impl.live.find(id);
-        if (it == impl.live.end()) return;
-        it->second.last_active = std::max(it->second.last_active, impl.now());
-        impl.schedule_tick(it->second);
-        const Grant& open = it->second;
-        // The promise that was open when the last process died. A fresh one (End above) is on its way already.
-        if (!open.open || impl.in_flight.contains(id) || impl.pending_jobs.contains(id)) return;
-        core::Intent intent{id, open.intent_seq, *open.open, open.attempt, {}, open.sealed_secret};
-        impl.schedule_intent(open, intent, impl.now());
-      });
-      return {};
-    };
-    impl.post(std::move(event));
-  }
+  // What works, what is due, and what was cut off in the middle is taken up in the turns that follow.
+  if (impl.dormant.count > 0) impl.load_at(now);
+  impl.refresh_gauges();
   impl.timers.emplace(
       now,
       Impl::Timer{

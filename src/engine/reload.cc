@@ -15,12 +15,13 @@ std::shared_ptr<const Tenant> Engine::tenant(const core::TenantId& id) {
 namespace {
 
 // Grants in flight need their target as it was: revocation must reach the server where the account lives.
-void refuse_lost_targets(const Engine::Impl& impl, const core::TenantSpec& before, const core::TenantSpec& after,
-                         Applied& out) {
-  std::map<core::TargetId, int> busy;
-  for (const auto& [id, grant] : impl.live)
-    if (id.tenant == after.tenant) ++busy[grant.target];
-  for (const auto& [target, count] : busy) {
+Status refuse_lost_targets(Turn& turn, const core::TenantSpec& before, const core::TenantSpec& after, Applied& out) {
+  for (const auto& one : before.targets) {
+    const core::TargetId& target = one.id;
+    store::Selector there = of_tenant(after.tenant);
+    there.target = target;
+    DP_TRY(const std::size_t count, turn.tx.count(there));
+    if (count == 0) continue;
     const core::TargetSpec* was = before.target(target);
     const core::TargetSpec* is = after.target(target);
     const auto moved = [&](std::string_view key) {
@@ -34,6 +35,7 @@ void refuse_lost_targets(const Engine::Impl& impl, const core::TenantSpec& befor
                                 " while " + std::to_string(count) + " of its grants are not closed",
                             "end them first: daypass grants ls, daypass grants end ID"});
   }
+  return {};
 }
 
 std::vector<core::RoleSpec> roles_of(const core::TenantSpec& spec, const core::TargetId& target) {
@@ -165,7 +167,7 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
             [&impl, tenant_id, actor, dry_run, shared_out, servers, world, old](Turn& turn) -> Result<Applied> {
               Applied result = *shared_out;
               if (!impl.serves(tenant_id)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
-              refuse_lost_targets(impl, old, world->spec, result);
+              DP_CHECK(refuse_lost_targets(turn, old, world->spec, result));
               DP_CHECK(refuse_shared_servers(turn, *world, *servers, result));
               DP_CHECK(refuse_unknown_secrets(turn, world->spec, result.problems));
               const auto now_there = impl.tenant(tenant_id);
@@ -203,18 +205,18 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
       [answer](Error e) { (*answer)(std::move(e)); });
 }
 
-std::vector<GrantId> Engine::Impl::giving(const Turn& turn, const std::function<bool(const Grant&)>& which) const {
-  std::vector<GrantId> out;
-  for (const auto& [id, grant] : live)
-    if (grant.state != GrantState::revoking && which(grant)) out.push_back(id);
-  for (const auto& [id, grant] : turn.batch)
-    if (!live.contains(id) && which(grant)) out.push_back(id);
+Result<std::vector<GrantId>> Engine::Impl::giving(Turn& turn, const store::Selector& whose) const {
+  DP_TRY(std::vector<GrantId> out, turn.open_grants(whose));
+  std::erase_if(out, [&](const GrantId& id) {
+    const Grant* grant = grant_book.find(id);
+    return grant != nullptr && grant->state == GrantState::revoking;
+  });
   return out;
 }
 
 Status Engine::Impl::redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& world, std::size_t* ended) {
-  for (const auto& id : giving(turn, [&](const Grant& g) { return g.id.tenant == world->spec.tenant; }))
-    DP_CHECK(redecide(turn, *world, id, nullptr, WallTime::max(), ended));
+  DP_TRY(const auto grants, giving(turn, of_tenant(world->spec.tenant)));
+  for (const auto& id : grants) DP_CHECK(redecide(turn, *world, id, nullptr, WallTime::max(), ended));
   return {};
 }
 

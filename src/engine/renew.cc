@@ -47,7 +47,8 @@ Result<Renewal> Engine::Impl::replace_person(Turn& turn, LoginSession& s, core::
   // Only ever earlier: a login lasts as long as was said when it began, or less.
   if (s.who.not_after) s.ends_at = std::min(s.ends_at, *s.who.not_after);
   const auto world = tenant(s.who.tenant);
-  for (const auto& grant : giving(turn, [&](const Grant& g) { return g.session == s.id; })) {
+  DP_TRY(const auto grants, giving(turn, of_session(s.who.tenant, s.id)));
+  for (const auto& grant : grants) {
     if (world == nullptr)
       DP_CHECK(turn.apply(grant, core::event::End{core::EndReason::policy, "tenant.unknown"}));
     else

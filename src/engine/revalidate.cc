@@ -330,8 +330,9 @@ std::optional<Error> Engine::Impl::stale(Turn& turn, const LoginSession& s) {
     ask_next(provider);
   });
   WallTime until{};
-  for (const auto& [id, grant] : live)
-    if (grant.session == s.id && grant.state == core::GrantState::active) until = std::max(until, grant.ends_at);
+  for (const auto& id : grant_book.of(of_session(s.who.tenant, s.id)))
+    if (const Grant* grant = grant_book.find(id); grant->state == core::GrantState::active)
+      until = std::max(until, grant->ends_at);
   return Error{Code::unavailable, "login.stale",
                "the identity provider " + s.who.idp + " can't be asked since " +
                    base::to_rfc3339(v.stale_since.value_or(v.checked_at)) + " whether this login may go on" +

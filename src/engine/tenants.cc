@@ -279,23 +279,14 @@ void Engine::delete_tenant(core::TenantId id, std::string actor, Done<TenantInfo
         DP_CHECK(impl.end_session(turn, id, session, core::EndReason::admin, actor, nullptr));
     }
     // Also those that no login answers for any more.
-    std::size_t left = 0;
-    for (const auto& [grant_id, grant] : impl.live) {
-      if (grant_id.tenant != id) continue;
-      ++left;
-      DP_CHECK(turn.apply(grant_id, core::event::End{core::EndReason::admin, actor}));
-    }
-    for (const auto& [grant_id, grant] : turn.batch) {
-      if (grant_id.tenant != id || impl.live.contains(grant_id)) continue;
-      ++left;
-      DP_CHECK(turn.apply(grant_id, core::event::End{core::EndReason::admin, actor}));
-    }
+    DP_TRY(const auto left, turn.open_grants(of_tenant(id)));
+    for (const auto& grant : left) DP_CHECK(turn.apply(grant, core::event::End{core::EndReason::admin, actor}));
     turn.last = true;
     turn.after.emplace_back([&impl, id] {
       impl.trials.forget(id);
       impl.post(impl.purge_event(id));
     });
-    found.info.grants = left;
+    found.info.grants = left.size();
     return found.info;
   });
 }
@@ -304,7 +295,7 @@ Engine::Impl::Event Engine::Impl::purge_event(core::TenantId id, bool forgotten)
   Event event;
   event.again = true;
   event.run = [this, id, forgotten](Turn& turn) -> Status {
-    if (std::ranges::any_of(live, [&](const auto& item) { return item.first.tenant == id; })) return {};
+    if (grant_book.has(id)) return {};
     DP_TRY(const auto known, turn.tx.get(system_tenant, doc_tenant, id.str(), turn.now));
     if (!known) return {};
     DP_TRY(const Registered found, read_registered(*known));

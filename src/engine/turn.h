@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "base/queue.h"
+#include "engine/book.h"
 #include "engine/domains.h"
 #include "engine/engine.h"
 #include "engine/timekeeper.h"
@@ -38,8 +39,12 @@ struct Turn {
   bool keep = false;                                   ///< the answer is an error, but what was written stays
   bool last = false;                                   ///< what comes behind must see what this changed: next batch
 
-  /// The newest state of a grant: staged, else live, else from the store (closed ones). Error: not_found.
+  /// The newest state of a grant: staged, else in the book, else from the store, and in the book from here on unless it
+  /// is closed. Error: not_found.
   Result<Grant> grant(const GrantId& id);
+  /// Those that are not closed and match, as this event finds them: what lies in the store is taken into the book, and
+  /// what earlier events of the batch opened is among them. `limit` and `include_closed` mean nothing.
+  Result<std::vector<GrantId>> open_grants(const store::Selector& whose);
   /// Steps and saves. Cuts happen here, before any fsync.
   Status apply(const GrantId& id, const core::GrantEvent& event);
   Status keep_step(core::Step step);
@@ -89,7 +94,17 @@ struct Engine::Impl {
   base::BoundedQueue<Event> inbox;
 
   // -- the engine thread's own ---------------------------------------------------------------------------------------
-  std::unordered_map<GrantId, Grant> live;  ///< every grant that is not closed
+  /// Grants that are not closed: every one that something has happened to in this process or is about to. The others
+  /// are dormant: only the store has them (dormant.cc).
+  Book grant_book;
+  struct Dormant {
+    WallTime started_at{};  ///< this process; counts as activity of what it finds
+    std::size_t count = 0;
+    std::unordered_set<core::SessionId> sessions;       ///< logins that may have some
+    std::optional<store::Outline> by_end, by_idleness;  ///< how far they were taken in as due
+    /// Of those that were taken in: what must be recorded of the end of the last process, before anything else is.
+    std::unordered_map<GrantId, std::vector<core::Effect>> lost;
+  } dormant;
   std::unordered_map<GrantId, std::shared_ptr<GrantMeter>> meters;
   std::unordered_map<GrantId, std::vector<Waiter>> waiters;
   std::unordered_map<GrantId, std::vector<std::shared_ptr<Done<Grant>>>> closing;  ///< wait_closed
@@ -105,6 +120,7 @@ struct Engine::Impl {
       domains,
       restore,
       witness,
+      load,
       retry
     } kind;
     GrantId grant;
@@ -333,7 +349,7 @@ struct Engine::Impl {
   Status redecide(Turn& turn, const Tenant& world, const GrantId& id, const core::Identity* who, WallTime not_after,
                   std::size_t* ended);
   /// Grants that give access, or will: those that this very batch opened among them.
-  std::vector<GrantId> giving(const Turn& turn, const std::function<bool(const Grant&)>& which) const;
+  Result<std::vector<GrantId>> giving(Turn& turn, const store::Selector& whose) const;
   // tenants.cc
   Status load_registry(store::Tx& tx, WallTime now);
   /// Null, with `nothing`: nothing was applied yet.
@@ -345,17 +361,34 @@ struct Engine::Impl {
   /// What somebody who is not the operator may name: complains of the server's files and of private hosts, and holds
   /// targets to the internet.
   void confine(const core::TenantSpec& before, core::TenantSpec& after, std::vector<config::Problem>& problems) const;
+  // dormant.cc
+  /// Into the book, as a grant is after a restart.
+  const Grant& take_in(Grant stored);
+  Status take_in(Turn& turn, const GrantId& id);
+  Status take_in(Turn& turn, store::Selector whose);
+  /// A page of those that are due soon; true: there may be more.
+  Result<bool> take_in_due(Turn& turn, store::By order, std::optional<store::Outline>& last);
+  Event load_event();
+  void load_at(WallTime at);
   // reconcile.cc
   void reconcile(const core::TenantId& tenant, const std::shared_ptr<const Tenant>& world);
   /// Some of those that nobody uses, in turn: loaded for this alone.
   void reconcile_idle(std::size_t most);
   core::TenantId reconciled_last;
-  /// The grants of a target as they were before its listing began: of what changed meanwhile the listing knows nothing.
-  struct Before {
-    std::unordered_set<std::string> live, settled;
+  /// What is wrong on a target, or with those who have grants there.
+  struct Differences {
+    std::vector<target::Owned> extra;  ///< accounts of no grant that was open before the listing began
+    std::vector<GrantId> missing;      ///< grants whose account was there before that, and is not listed
+    std::vector<GrantId> orphaned;     ///< grants of no login
   };
+  /// Worker: the store first, as what changes meanwhile is for the listing to show, then the target.
+  void look_at(const core::TenantId& tenant, const core::TargetId& target, const std::shared_ptr<target::Target>& on,
+               Done<Differences> done);
   void compare(const core::TenantId& tenant, const core::TargetId& target, const std::shared_ptr<target::Target>& on,
-               const Before& before, const std::vector<target::Owned>& owned);
+               const Differences& found);
+  void remove_extra(const core::TargetId& target, const std::shared_ptr<target::Target>& on,
+                    const target::Owned& account);
+  std::set<core::TenantId> tenants_with_grants() const;
 };
 
 template <class T>
@@ -387,6 +420,19 @@ inline void Engine::Impl::call<void>(Done<void> done, std::move_only_function<Re
     return {};
   };
   post(std::move(event));
+}
+
+/// All that a login session, a tenant, or everybody has.
+inline store::Selector of_session(const core::TenantId& tenant, const core::SessionId& session) {
+  store::Selector out;
+  out.tenant = tenant;
+  out.session = session;
+  return out;
+}
+inline store::Selector of_tenant(const std::optional<core::TenantId>& tenant) {
+  store::Selector out;
+  out.tenant = tenant;
+  return out;
 }
 
 /// Complains of secrets of the tenant's own that are not there (secrets.cc).

@@ -88,6 +88,8 @@ WorkerPools::WorkerPools(const Vault& vault, const base::Clock& clock, const bas
     lane.of_tenant = std::max(1U, lane.threads - lane.threads / 4);
     lane.of_slow = lane.threads;
   }
+  // A tenant whose target hangs leaves others threads, and so do all such tenants together.
+  lanes_[static_cast<int>(Pool::revoke)].of_slow = lanes_[static_cast<int>(Pool::revoke)].of_tenant;
   lanes_[static_cast<int>(Pool::idp)].of_tenant = std::max(1U, sizes.idp / 8);
   lanes_[static_cast<int>(Pool::idp)].of_slow = std::max(1U, sizes.idp / 2);
   // No sign-in stands in a signal's way, and no tenant's signals in another's.
@@ -165,12 +167,16 @@ void WorkerPools::serve(Lane& lane) {
     }
     Task task = std::move(*next);
     lane.waiting.erase(next);
+    const Jobs jobs = gather(lane, task);
     for (const auto* who : {&task.tenant, &task.peer})
       if (!who->empty()) ++lane.busy[*who];
     const auto running = lane.running.insert(lane.running.end(), {task.tenant, clock_.mono()});
     lock.unlock();
     try {
-      task.work();
+      if (jobs.size() > 1)
+        carry_out_together(jobs);
+      else
+        task.work();
     } catch (const std::exception& e) {
       log_.error("a worker call threw", {{"what", e.what()}});
     }
@@ -187,6 +193,55 @@ void WorkerPools::serve(Lane& lane) {
   }
 }
 
+WorkerPools::Jobs WorkerPools::gather(Lane& lane, const Task& task) {
+  if (task.together == nullptr) return {};
+  Jobs out{task.together};
+  const std::size_t most = task.together->target->caps().at_once;
+  std::erase_if(lane.waiting, [&](Task& other) {
+    if (out.size() >= most || other.together == nullptr || other.peer != task.peer ||
+        other.together->intent.kind != task.together->intent.kind || other.together->target != task.together->target)
+      return false;
+    out.push_back(std::move(other.together));
+    return true;
+  });
+  return out;
+}
+
+void WorkerPools::carry_out_together(const Jobs& jobs) {
+  std::vector<target::Leaving> many;
+  for (const auto& job : jobs) many.push_back({job->account, job->roles, job->handle});
+  target::Target& target = *jobs.front()->target;
+  if (jobs.front()->intent.kind == IntentKind::verify) {
+    std::vector<base::Result<core::Presence>> seen;
+    try {
+      seen = target.verify_all(many, verify_budget);
+    } catch (const std::exception& e) {
+      log_.error("a driver threw", {{"what", e.what()}});
+    }
+    const Error none{Code::internal, "driver.exception", "the driver failed in an unforeseen way"};
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      const core::Intent& intent = jobs[i]->intent;
+      const base::Result<core::Presence> one = i < seen.size() ? seen[i] : none;
+      report_(intent, one.ok() ? event::Verified{intent.seq, *one, {}} : failure(intent, one.error()));
+    }
+    return;
+  }
+  std::set<std::size_t> gone;
+  try {
+    gone = target.revoke_together(many, revoke_budget);
+  } catch (const std::exception& e) {
+    log_.error("a driver threw", {{"what", e.what()}});
+  }
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const core::Intent& intent = jobs[i]->intent;
+    if (gone.contains(i))
+      report_(intent, event::RevokeTried{intent.seq, true, {}});
+    else
+      // One that is in use, or in somebody's way, keeps none of the others waiting.
+      (void)push(lanes_[static_cast<int>(Pool::revoke)], task_for(jobs[i], true), true);
+  }
+}
+
 bool WorkerPools::broken(const std::string& peer) {
   const std::lock_guard lock(breaker_mutex_);
   const auto it = breakers_.find(peer);
@@ -200,35 +255,39 @@ void WorkerPools::note(const std::string& peer, bool reached) {
   if (breaker.failures >= 3) breaker.open_until = clock_.mono() + std::chrono::seconds(5);
 }
 
+WorkerPools::Task WorkerPools::task_for(std::shared_ptr<Job> shared, bool alone) {
+  const bool giving = shared->intent.kind == IntentKind::provision || shared->intent.kind == IntentKind::extend;
+  const std::string peer = shared->intent.grant.tenant.str() + "/" + shared->target_id.str();
+  const bool together = !giving && !alone && shared->target != nullptr && shared->target->caps().at_once > 1;
+  return {[this, shared, peer, giving] {
+            if (giving && broken(peer)) {
+              report_(shared->intent, failure(shared->intent, {Code::unavailable, "target.down",
+                                                               "the target could not be reached a moment ago"}));
+              return;
+            }
+            const base::Millis budget = giving                                      ? provision_budget
+                                        : shared->intent.kind == IntentKind::revoke ? revoke_budget
+                                                                                    : verify_budget;
+            core::GrantEvent result = [&]() -> core::GrantEvent {
+              try {
+                return carry_out(*shared, vault_, budget);
+              } catch (const std::exception& e) {
+                log_.error("a driver threw", {{"what", e.what()}});
+                return failure(shared->intent,
+                               {Code::internal, "driver.exception", "the driver failed in an unforeseen way"});
+              }
+            }();
+            if (giving) note(peer, !unreached(result));
+            report_(shared->intent, std::move(result));
+          },
+          shared->intent.grant.tenant.str(), peer, together ? shared : nullptr};
+}
+
 void WorkerPools::dispatch(Job job) {
   const bool giving = job.intent.kind == IntentKind::provision || job.intent.kind == IntentKind::extend;
-  const std::string peer = job.intent.grant.tenant.str() + "/" + job.target_id.str();
-  auto shared = std::make_shared<Job>(std::move(job));
-  Task task{[this, shared, peer, giving] {
-              if (giving && broken(peer)) {
-                engine_->finished(shared->intent,
-                                  failure(shared->intent, {Code::unavailable, "target.down",
-                                                           "the target could not be reached a moment ago"}));
-                return;
-              }
-              const base::Millis budget = giving                                      ? provision_budget
-                                          : shared->intent.kind == IntentKind::revoke ? revoke_budget
-                                                                                      : verify_budget;
-              core::GrantEvent result = [&]() -> core::GrantEvent {
-                try {
-                  return carry_out(*shared, vault_, budget);
-                } catch (const std::exception& e) {
-                  log_.error("a driver threw", {{"what", e.what()}});
-                  return failure(shared->intent,
-                                 {Code::internal, "driver.exception", "the driver failed in an unforeseen way"});
-                }
-              }();
-              if (giving) note(peer, !unreached(result));
-              engine_->finished(shared->intent, std::move(result));
-            },
-            shared->intent.grant.tenant.str(), peer};
   // The journal holds it: what is refused here because we stop is taken up at the next start.
-  (void)push(lanes_[static_cast<int>(giving ? Pool::provision : Pool::revoke)], std::move(task), true);
+  (void)push(lanes_[static_cast<int>(giving ? Pool::provision : Pool::revoke)],
+             task_for(std::make_shared<Job>(std::move(job)), false), true);
 }
 
 void WorkerPools::run(Pool pool, const core::TenantId& tenant, std::move_only_function<void()> work,

@@ -29,7 +29,11 @@ class WorkerPools final : public Workers {
   WorkerPools(const Vault& vault, const base::Clock& clock, const base::Log& log, Sizes sizes);
   ~WorkerPools() override;
   /// Where results go. Before start().
-  void report_to(Engine& engine) { engine_ = &engine; }
+  void report_to(Engine& engine) {
+    report_to(
+        [&engine](const core::Intent& intent, core::GrantEvent result) { engine.finished(intent, std::move(result)); });
+  }
+  void report_to(std::function<void(const core::Intent&, core::GrantEvent)> report) { report_ = std::move(report); }
   void start();
   /// Refuses new wishes, finishes what runs, drops what waits (it is in the journal).
   void stop();
@@ -43,7 +47,10 @@ class WorkerPools final : public Workers {
     std::move_only_function<void()> work;
     std::string tenant;  ///< empty: counts against nobody
     std::string peer;    ///< a target of the tenant; empty: none
+    /// Not null: a revocation or a look that may be done together with others on its target.
+    std::shared_ptr<Job> together = {};
   };
+  using Jobs = std::vector<std::shared_ptr<Job>>;
   struct Lane {
     std::mutex mutex;
     std::condition_variable ready;
@@ -68,6 +75,12 @@ class WorkerPools final : public Workers {
     base::MonoTime open_until{};
   };
   void serve(Lane& lane);
+  /// The task's job and those that wait and may be done together with it, taken out of the queue. With the lane's lock
+  /// held.
+  static Jobs gather(Lane& lane, const Task& task);
+  void carry_out_together(const Jobs& jobs);
+  /// `alone`: whatever waits beside it.
+  Task task_for(std::shared_ptr<Job> job, bool alone);
   /// How many threads slow tenants hold. With the lane's lock held.
   unsigned held_by_slow(Lane& lane) const;
   bool push(Lane& lane, Task task, bool always);
@@ -78,7 +91,7 @@ class WorkerPools final : public Workers {
   const base::Clock& clock_;
   const base::Log& log_;
   Sizes sizes_;
-  Engine* engine_ = nullptr;
+  std::function<void(const core::Intent&, core::GrantEvent)> report_;
   Lane lanes_[5];  ///< by Pool
   std::vector<std::thread> threads_;
   std::mutex breaker_mutex_;

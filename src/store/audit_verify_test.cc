@@ -44,6 +44,8 @@ class PlainLog final : public Reader {
 
   Result<std::optional<core::Grant>> load_grant(const core::GrantId&) override { return unused(); }
   Result<std::vector<core::Grant>> grants(const Selector&) override { return unused(); }
+  Result<std::vector<Outline>> outline(const Selector&, By, const Outline*) override { return unused(); }
+  Result<std::size_t> count(const Selector&) override { return unused(); }
   Result<std::optional<Document>> get(const core::TenantId&, std::string_view, std::string_view,
                                       base::WallTime) override {
     return unused();

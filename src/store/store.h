@@ -37,6 +37,17 @@ struct Selector {
   std::size_t limit = 1'000'000;
 };
 
+/// A grant that is not closed, in short: whose it is, where, and when somebody must look at it.
+struct Outline {
+  core::GrantId id;
+  core::SessionId session;
+  core::TargetId target;
+  core::Wake wake;
+  bool operator==(const Outline&) const = default;
+};
+/// An order of outlines; what is equal in it comes by tenant, target and id, as `place` alone has it.
+enum class By { place, end /* wake.at */, idleness /* wake.idle */ };
+
 /// Reads. Both a transaction and a snapshot answer them.
 class Reader {
  public:
@@ -44,6 +55,11 @@ class Reader {
   virtual base::Result<std::optional<core::Grant>> load_grant(const core::GrantId& id) = 0;
   /// In order of opening, newest first; those of one instant by tenant and id.
   virtual base::Result<std::vector<core::Grant>> grants(const Selector& selector) = 0;
+  /// Grants that match and are not closed, in short: behind `after` (null: from the first), at most selector.limit.
+  /// Their bodies are not read, so one that is damaged does not hide the others.
+  virtual base::Result<std::vector<Outline>> outline(const Selector& selector, By order, const Outline* after) = 0;
+  /// How many match and are not closed; the limit means nothing.
+  virtual base::Result<std::size_t> count(const Selector& selector) = 0;
   virtual base::Result<std::optional<Document>> get(const core::TenantId& tenant, std::string_view kind,
                                                     std::string_view key, base::WallTime now) = 0;
   /// Documents of a kind whose key begins with `prefix`, after `after` (empty: from the first), in the keys' byte

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ using base::Millis;
 struct Caps {
   bool keeps_deadline = false;  ///< the target itself refuses logins after the end
   bool cuts_sessions = false;   ///< revoke ends live sessions on the target
+  std::size_t at_once = 1;      ///< how many accounts revoke_together and verify_all take at a time
 };
 
 struct Account {
@@ -36,6 +38,13 @@ struct Provision {
   base::Secret password;  ///< at least 128 random bits
   base::WallTime valid_until;
   int connections = 0;  ///< most at once, as the gate counts them
+};
+
+/// An account that is to go, and what is known of it.
+struct Leaving {
+  Account account;
+  std::vector<core::RoleSpec> roles;
+  std::string handle;
 };
 
 /// An account that carries this instance's mark.
@@ -82,6 +91,12 @@ class Target {
                               Millis budget) = 0;
   /// Over another connection than the one that revokes: is the account, or a session of it, still there?
   virtual base::Result<core::Presence> verify(const Account& account, std::string_view handle, Millis budget) = 0;
+  /// Takes away as many of these as can be done in one go, at most caps().at_once, all of this target; which, by their
+  /// place. Those are gone as if revoke() had said so; of the others nothing is said, and revoke() is for them. A
+  /// driver that takes one at a time leaves it as it is.
+  virtual std::set<std::size_t> revoke_together(const std::vector<Leaving>& many, Millis budget);
+  /// verify() for each, in their order; one that could not be looked at is an error or `unknown`.
+  virtual std::vector<base::Result<core::Presence>> verify_all(const std::vector<Leaving>& many, Millis budget);
   virtual base::Result<std::vector<Owned>> list_owned(Millis budget) = 0;
   /// Tests the admin login, each right it needs, and each role's group.
   virtual base::Result<std::vector<Finding>> check(const std::vector<core::RoleSpec>& roles, Millis budget) = 0;
@@ -89,6 +104,16 @@ class Target {
   virtual base::Result<std::string> server_identity(Millis budget) = 0;
   [[nodiscard]] virtual Upstream upstream(const std::string& account, base::Secret password) const = 0;
 };
+
+inline std::set<std::size_t> Target::revoke_together(const std::vector<Leaving>&, Millis) {
+  return {};
+}
+
+inline std::vector<base::Result<core::Presence>> Target::verify_all(const std::vector<Leaving>& many, Millis budget) {
+  std::vector<base::Result<core::Presence>> out;
+  for (const auto& one : many) out.push_back(verify(one.account, one.handle, budget));
+  return out;
+}
 
 /// Resolves a reference of a tenant; given by app/, the only room that reads files and the environment for secrets.
 using SecretSource = std::function<base::Result<base::Secret>(const core::TenantId&, const core::SecretRef&)>;

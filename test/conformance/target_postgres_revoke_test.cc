@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <set>
 #include <thread>
 
 #include "conformance/target_postgres_world.h"
@@ -97,6 +98,54 @@ TEST_P(PgRevoke, ASessionThatHoldsItsOwnRoleIsEndedFirst) {
   EXPECT_EQ(world.revoke(made), "");
   expect_gone(made);
   EXPECT_TRUE(holder.wait_closed(5000));
+}
+
+std::vector<target::Leaving> leaving(const std::vector<PgWorld::Made>& made) {
+  std::vector<target::Leaving> out;
+  for (const auto& one : made) out.push_back({one.account, one.roles, one.handle});
+  return out;
+}
+
+// Each that is in somebody's way stays as it was or is at least shut out; the others go, and revoke() does the rest.
+TEST_P(PgRevoke, TogetherGoTheSimpleOnesOnly) {
+  std::vector<PgWorld::Made> made;
+  for (int i = 0; i < 8; ++i) made.push_back(world.make());
+  const auto name = [&](std::size_t i) { return made[i].account.name; };
+  auto owner = world.client(name(1));
+  ASSERT_TRUE(owner.run("CREATE TEMP TABLE mine AS SELECT 1 AS i").ok());
+  world.server->sql("COMMENT ON ROLE " + name(2) + " IS 'taken over by somebody'");
+  auto holder = world.client(name(3));
+  ASSERT_TRUE(holder.run("BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'mine-now-mine-now'").ok());
+  world.server->sql("DROP ROLE " + name(4));
+  world.server->sql("CREATE SCHEMA owned_" + name(5) + " AUTHORIZATION " + name(5), "orders");
+  const auto gone = world.target().revoke_together(leaving(made), plenty);
+  EXPECT_EQ(gone, (std::set<std::size_t>{0, 6, 7}));
+  for (const std::size_t i : gone) expect_gone(made[i]);
+  EXPECT_EQ(world.server->value("SELECT rolcanlogin FROM pg_roles WHERE rolname = '" + name(2) + "'"), "t")
+      << "it is not ours any more";
+  for (const std::size_t i : {1U, 3U, 4U, 5U}) {
+    EXPECT_EQ(world.revoke(made[i]), "") << i;
+    expect_gone(made[i]);
+  }
+  EXPECT_TRUE(world.revoke(made[2]).starts_with("pg.foreign_role"));
+  world.server->sql("DROP ROLE " + name(2));
+}
+
+// While a login is under way that may be any of theirs, nobody is said to be gone.
+TEST_P(PgRevoke, TogetherWaitsForNoLoginThatHides) {
+  std::vector<PgWorld::Made> made;
+  for (int i = 0; i < 4; ++i) made.push_back(world.make());
+  SlowLogin hidden(world.conninfo(made[1].account.name, first_password) + " options='-c post_auth_delay=60'");
+  ASSERT_FALSE(hidden.proceed(500));
+  world.await(
+      "SELECT count(DISTINCT pid) = 1 FROM pg_locks WHERE pid NOT IN (SELECT pid FROM pg_stat_activity"
+      " WHERE coalesce(state, '') <> 'starting')");
+  EXPECT_EQ(world.target().revoke_together(leaving(made), plenty), std::set<std::size_t>());
+  for (const auto& one : made) {
+    EXPECT_EQ(world.revoke(one), "");
+    expect_gone(one);
+  }
+  EXPECT_TRUE(hidden.closed(5000));
 }
 
 TEST_P(PgRevoke, ALoginThatHidesIsFound) {

@@ -123,6 +123,65 @@ TEST_P(TargetSuite, RevokingOneLeavesTheOther) {
   revoke(other);
 }
 
+/// Whatever is done together is done as well as alone; what is in use, owns something, is not there or not ours is for
+/// revoke(), and keeps none of the others.
+TEST_P(TargetSuite, ManyLeaveTogetherAndNobodyElse) {
+  std::vector<target::Leaving> many;
+  for (int i = 0; i < 12; ++i) {
+    const auto account = world.new_account();
+    many.push_back({account, world.roles(), provision(account)});
+  }
+  const auto bystander = world.new_account();
+  provision(bystander);
+  auto session = world.login(many[3].account.name, first_password);
+  auto beside = world.login(bystander.name, first_password);
+  ASSERT_TRUE(session != nullptr && beside != nullptr);
+  many.push_back({world.new_account(), world.roles(), ""});  // never made
+  many.push_back({{world.new_account().grant, "postgres"}, world.roles(), ""});
+  const auto gone = target.revoke_together(many, plenty);
+  for (const std::size_t i : gone) {
+    ASSERT_LT(i, 12U);
+    EXPECT_EQ(look(many[i].account, many[i].handle), core::Presence::absent) << i;
+    EXPECT_EQ(world.login(many[i].account.name, first_password), nullptr) << i;
+  }
+  EXPECT_FALSE(gone.contains(3)) << "it is in use";
+  if (target.caps().at_once > 1) {
+    EXPECT_EQ(gone.size(), 11U);
+  }
+  const auto seen = target.verify_all(many, plenty);
+  ASSERT_EQ(seen.size(), many.size());
+  for (std::size_t i = 0; i < 13; ++i) {
+    ASSERT_TRUE(seen[i].ok()) << seen[i].error().message;
+    const bool absent = gone.contains(i) || i == 12;
+    EXPECT_EQ(*seen[i], absent ? core::Presence::absent : core::Presence::present) << i;
+  }
+  EXPECT_FALSE(seen[13].ok()) << "a name that is not the grant's";
+  EXPECT_TRUE(beside->alive());
+  EXPECT_EQ(look(bystander), core::Presence::present);
+  for (std::size_t i = 0; i < 12; ++i)
+    if (!gone.contains(i)) revoke(many[i].account, many[i].handle);
+  EXPECT_FALSE(session->alive());
+  revoke(bystander);
+}
+
+TEST_P(TargetSuite, NobodyIsSaidToBeGoneWhereNobodyAnswers) {
+  std::vector<target::Leaving> many;
+  for (int i = 0; i < 3; ++i) {
+    const auto account = world.new_account();
+    many.push_back({account, world.roles(), provision(account)});
+  }
+  world.freeze();
+  EXPECT_TRUE(target.revoke_together(many, std::chrono::milliseconds(400)).empty());
+  for (const auto& one : target.verify_all(many, std::chrono::milliseconds(400)))
+    EXPECT_TRUE(!one.ok() || *one == core::Presence::unknown);
+  world.thaw();
+  for (const auto& one : many) revoke(one.account, one.handle);
+  for (const auto& one : target.verify_all(many, plenty)) {
+    ASSERT_TRUE(one.ok());
+    EXPECT_EQ(*one, core::Presence::absent);
+  }
+}
+
 TEST_P(TargetSuite, AnyHandleWillDo) {
   const auto account = world.new_account();
   provision(account);

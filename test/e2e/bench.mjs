@@ -10,6 +10,7 @@ import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { World, freePort, until } from './harness.mjs';
 import { benchSignals } from './bench_signals.mjs';
+import { benchRestart, benchStorm } from './bench_storm.mjs';
 import { benchMute, benchTenants } from './bench_tenants.mjs';
 
 // A light client in a process of its own: logs in `count` times, with the options for all or with those for each, then does
@@ -37,7 +38,7 @@ if (process.argv[2] === 'watch') {
 }
 
 const rounds = Number(process.argv[2] ?? 7);
-// The parts to run, all of them when none is named: tps copy connect revoke signals memory mute tenants
+// The parts to run, all of them when none is named: tps copy connect revoke signals memory mute tenants storm restart
 const parts = process.argv.slice(3);
 const wanted = (part) => parts.length === 0 || parts.includes(part);
 const median = (a) => [...a].sort((x, y) => x - y)[Math.floor(a.length / 2)];
@@ -227,6 +228,18 @@ if (wanted('mute')) {
 if (wanted('tenants')) {
   await benchTenants({ w, rounds: Math.min(rounds, 5), print: ({ few, many, used, making, count }) => {
     console.log(`${count} tenants of 2 identity providers each against one tenant: start to ready ${f(median(many.took), 0)} ms against ${f(median(few.took), 0)} ms (polled every 20 ms); idle RSS ${f(many.rss / 1024, 1)} MB against ${f(few.rss / 1024, 1)} MB, ${f((many.rss - few.rss) / count, 1)} kB per tenant, ${f(used / 1024, 1)} MB after a page of each; made and applied in ${f(making / count, 1)} ms each`);
+  } });
+}
+if (wanted('storm')) {
+  await benchStorm({ w, creds, print: (s) => {
+    const p = (a) => (a.length ? [0.5, 0.99].map((q) => f(quantile(a, q), 1)).join(' / ') : 'none');
+    console.log(`${s.count} grants ending in the same second: ${s.inBefore} of 3 accounts let somebody in just before (aim 3${s.early ? '; too late to tell' : ''}); of ${s.tried} tried in the 3 s after it ${s.let_in} did (aim 0); ${s.count - s.left} accounts gone ${f(s.gone / 1000, 1)} s after it (aim all, <= 15 s), the last grant closed after ${f(s.closed / 1000, 1)} s`);
+    console.log(`  logins at the gate, 50 a second: ${p(s.calm)} ms before (p50 / p99), ${p(s.during)} ms during (aim p99 <= 300 ms), ${s.failed} refused; memory grew by ${f(s.growth / 1024, 0)} MB (aim <= 200 MB)`);
+  } });
+}
+if (wanted('restart')) {
+  await benchRestart({ w, creds, print: (r) => {
+    console.log(`start to ready with ${r.count} open grants of ${r.sessions} logins (store of ${f(r.size / 1e9, 2)} GB): ${f(median(r.starts.map((s) => s.ready)), 0)} ms (aim <= 2000 ms; polled every 20 ms), with one grant ${f(r.few.ready, 0)} ms; memory at ready ${f(median(r.starts.map((s) => s.first)) / 1024, 0)} MB, 8 s later ${f(median(r.starts.map((s) => s.later)) / 1024, 0)} MB, with one grant ${f(r.few.later / 1024, 0)} MB; grants counted as active: ${r.active}, in memory: ${r.loaded}`);
   } });
 }
 bouncer?.kill('SIGTERM');

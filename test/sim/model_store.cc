@@ -42,7 +42,12 @@ class ModelTx final : public store::Tx {
     verb("load_grant");
     const auto it = s_.grants.find(id);
     if (it == s_.grants.end()) return std::optional<core::Grant>();
-    return std::optional<core::Grant>(it->second);
+    auto out = std::optional<core::Grant>(it->second);
+    if (store_.broken.revives && out->state == core::GrantState::revoking) {
+      out->state = core::GrantState::active;
+      out->connections = 1;
+    }
+    return out;
   }
   Result<std::vector<core::Grant>> grants(const store::Selector& sel) override {
     verb("grants");
@@ -54,14 +59,36 @@ class ModelTx final : public store::Tx {
       if (sel.principal && g.principal != *sel.principal) continue;
       if (sel.target && g.target != *sel.target) continue;
       out.push_back(g);
-      if (store_.broken.revives && g.state == core::GrantState::revoking) {
-        out.back().state = core::GrantState::active;
-        out.back().connections = 1;
-      }
     }
     std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.opened_at > b.opened_at; });
     if (out.size() > sel.limit) out.resize(sel.limit);
     return out;
+  }
+  Result<std::vector<store::Outline>> outline(const store::Selector& sel, store::By order,
+                                              const store::Outline* after) override {
+    verb("outline");
+    const auto key = [&](const store::Outline& o) {
+      const std::int64_t first = order == store::By::end        ? o.wake.at.time_since_epoch().count()
+                                 : order == store::By::idleness ? o.wake.idle.count()
+                                                                : 0;
+      return std::tuple(first, o.id.tenant, o.target, o.id.id);
+    };
+    std::vector<store::Outline> out;
+    for (const auto& [id, g] : s_.grants) {
+      if (!matches(sel, g)) continue;
+      // The mutant's: each third is nowhere to be found.
+      if (store_.broken.hides && id.id.back() % 3 == 0) continue;
+      store::Outline one{id, g.session, g.target, core::wake_of(g)};
+      if (after == nullptr || key(one) > key(*after)) out.push_back(std::move(one));
+    }
+    std::ranges::sort(out, {}, key);
+    if (out.size() > sel.limit) out.resize(sel.limit);
+    return out;
+  }
+  Result<std::size_t> count(const store::Selector& sel) override {
+    verb("count");
+    return static_cast<std::size_t>(
+        std::ranges::count_if(s_.grants, [&](const auto& item) { return matches(sel, item.second); }));
   }
   Result<std::optional<store::Document>> get(const core::TenantId& tenant, std::string_view kind, std::string_view key,
                                              WallTime now) override {
@@ -219,6 +246,12 @@ class ModelTx final : public store::Tx {
 
  private:
   void verb(const char* name) { store_.hooks.at_verb(name); }
+  /// Of those that are not closed.
+  static bool matches(const store::Selector& sel, const core::Grant& g) {
+    return g.state != core::GrantState::closed && (!sel.tenant || g.id.tenant == *sel.tenant) &&
+           (!sel.session || g.session == *sel.session) && (!sel.principal || g.principal == *sel.principal) &&
+           (!sel.target || g.target == *sel.target);
+  }
   static bool expired(const store::Document& d, WallTime now) { return d.expires_at && *d.expires_at <= now; }
   template <class Map>
   void change(Map& map, const typename Map::key_type& key, const typename Map::mapped_type& value) {
@@ -276,6 +309,11 @@ class ModelSnapshot final : public store::Reader {
   explicit ModelSnapshot(std::unique_ptr<store::Tx> tx) : tx_(std::move(tx)) {}
   Result<std::optional<core::Grant>> load_grant(const core::GrantId& id) override { return tx_->load_grant(id); }
   Result<std::vector<core::Grant>> grants(const store::Selector& s) override { return tx_->grants(s); }
+  Result<std::vector<store::Outline>> outline(const store::Selector& s, store::By order,
+                                              const store::Outline* after) override {
+    return tx_->outline(s, order, after);
+  }
+  Result<std::size_t> count(const store::Selector& s) override { return tx_->count(s); }
   Result<std::optional<store::Document>> get(const core::TenantId& t, std::string_view kind, std::string_view key,
                                              WallTime now) override {
     return tx_->get(t, kind, key, now);

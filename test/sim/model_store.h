@@ -47,6 +47,7 @@ class ModelStore final : public store::Store {
     bool keeps_sessions = false;   ///< says that a login session was removed, and keeps it
     bool forgets_freezes = false;  ///< says that a freeze was recorded, and keeps none
     bool revives = false;          ///< hands grants that are being revoked out as active
+    bool hides = false;            ///< leaves each third grant out of what it lists
   };
 
   Hooks hooks;

@@ -216,8 +216,9 @@ INSTANTIATE_TEST_SUITE_P(
         Spoken{Mutant::lost_answer, "answered once", {"eventually", "useful again"}},
         Spoken{Mutant::undying_login, "after the end"}, Spoken{Mutant::late_validity, "deadline"},
         Spoken{Mutant::gate_dawdles, "progress", {"deadline"}}, Spoken{Mutant::idp_generous, "policy"},
-        Spoken{Mutant::store_revives, "law"}, Spoken{Mutant::idp_indulgent, "asked after"},
-        Spoken{Mutant::freeze_forgotten, "frozen", {"never early"}}, Spoken{Mutant::target_sulks, "useful again"}),
+        Spoken{Mutant::store_revives, "law"}, Spoken{Mutant::store_hides, "eventually"},
+        Spoken{Mutant::idp_indulgent, "asked after"}, Spoken{Mutant::freeze_forgotten, "frozen", {"never early"}},
+        Spoken{Mutant::target_sulks, "useful again"}),
     [](const auto& info) {
       std::string name = std::string(to_string(info.param.mutant)) + "_" + info.param.checker;
       for (char& c : name)

@@ -1370,7 +1370,8 @@ TEST_F(UseCase, ARestartCountsAsActivityThoughTheStoreRefusesToSaySo) {
   story.apply(1);  // 90 s of idleness
   world.run_for(seconds(30));
   world.crash(seconds(70));
-  world.fail_commits(4, "store.full");  // recovery reads three times; what it writes then is refused
+  // Recovery reads three times, a turn takes in what was cut off; what is written then is refused.
+  world.fail_commits(5, "store.full");
   world.run_for(seconds(70) + Millis(20));
   ASSERT_EQ(world.store.grant(g.id)->connections, 1) << "not recorded yet";
   story.apply(0);

@@ -9,10 +9,11 @@ namespace daypass::sim {
 namespace {
 
 constexpr std::array<std::string_view, mutant_count> mutant_names{
-    "none",         "commits-late",  "gate-ignores-cut", "gate-ignores-lease", "gate-reopens",     "verify-blind",
-    "list-blind",   "revoke-sweeps", "audit-forgets",    "audit-rewrites",     "wrong-door",       "hasty-clock",
-    "frozen-clock", "two-hands",     "lost-job",         "lost-answer",        "undying-login",    "late-validity",
-    "gate-dawdles", "idp-generous",  "store-revives",    "idp-indulgent",      "freeze-forgotten", "target-sulks"};
+    "none",          "commits-late",  "gate-ignores-cut", "gate-ignores-lease", "gate-reopens",
+    "verify-blind",  "list-blind",    "revoke-sweeps",    "audit-forgets",      "audit-rewrites",
+    "wrong-door",    "hasty-clock",   "frozen-clock",     "two-hands",          "lost-job",
+    "lost-answer",   "undying-login", "late-validity",    "gate-dawdles",       "idp-generous",
+    "store-revives", "store-hides",   "idp-indulgent",    "freeze-forgotten",   "target-sulks"};
 
 const core::TenantId tenant("default");
 constexpr std::string_view instance = "sim001";
@@ -67,6 +68,7 @@ World::World(Settings s)
   store.broken.keeps_sessions = s.mutant == Mutant::undying_login;
   store.broken.forgets_freezes = s.mutant == Mutant::freeze_forgotten;
   store.broken.revives = s.mutant == Mutant::store_revives;
+  store.broken.hides = s.mutant == Mutant::store_hides;
 }
 
 World::~World() = default;
@@ -238,11 +240,14 @@ void World::start() {
   workers.give(*vault_);
   engine_ = std::make_unique<engine::Engine>(engine::Engine::Ports{
       store, *this, entropy_, log_, gate, workers, *vault_, std::move(catalog), "/secrets", std::string(instance),
-      std::chrono::milliseconds(500), 1, [this](const std::string& name) -> base::Result<std::vector<std::string>> {
+      std::chrono::milliseconds(500), 1,
+      [this](const std::string& name) -> base::Result<std::vector<std::string>> {
         const auto it = dns.find(name);
         if (it != dns.end()) return it->second;
         return base::Error{base::Code::not_found, "dns.none", "there is no TXT record"};
-      }});
+      },
+      // Small, so that grants of which nobody hears lie in the store for a while, and come in pages.
+      std::chrono::seconds(5), 2});
   oracle.process_started();
   try {
     in_turn_ = true;

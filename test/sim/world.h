@@ -50,11 +50,12 @@ enum class Mutant {
   gate_dawdles,      ///< the gate knows that a lease is over, and does nothing about it
   idp_generous,      ///< the identity provider says that everybody is in the group "data"
   store_revives,     ///< the store hands out grants that are being revoked as active ones
+  store_hides,       ///< the store leaves each third grant out of its lists of those that are open
   idp_indulgent,     ///< the identity provider says that all is well, whether or not it is there
   freeze_forgotten,  ///< the store answers that a freeze is recorded, and keeps none
   target_sulks,      ///< the targets make no account any more, though all faults are over
 };
-constexpr std::size_t mutant_count = 24;
+constexpr std::size_t mutant_count = 25;
 std::string_view to_string(Mutant mutant) noexcept;
 std::optional<Mutant> mutant_from(std::string_view name) noexcept;
 

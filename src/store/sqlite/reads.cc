@@ -69,23 +69,74 @@ Result<std::optional<core::Grant>> load_grant(Connection& db, const core::GrantI
   return std::optional(std::move(grant));
 }
 
-std::string selector_sql(const Selector& selector) {
-  std::string sql = "SELECT tenant, id, version, body FROM grants WHERE true";
+namespace {
+
+std::string where(const Selector& selector) {
+  std::string sql;
   if (selector.tenant) sql += " AND tenant = ?";
   if (selector.session) sql += " AND session = ?";
   if (selector.principal) sql += " AND principal = ?";
   if (selector.target) sql += " AND target = ?";
-  // Spelled as in the partial indexes, or they are not used.
-  if (!selector.include_closed) sql += " AND state <> 'closed'";
-  return sql + " ORDER BY opened_at DESC, tenant, id LIMIT ?";
+  return sql;
 }
 
-Result<std::vector<core::Grant>> find_grants(Connection& db, const Selector& selector) {
-  Query query(db, selector_sql(selector));
+void bind(Query& query, const Selector& selector) {
   if (selector.tenant) query.text(selector.tenant->str());
   if (selector.session) query.text(selector.session->str());
   if (selector.principal) query.blob(*selector.principal);
   if (selector.target) query.text(selector.target->str());
+}
+
+// Spelled as in the partial indexes, or they are not used.
+constexpr const char* open_only = " AND state <> 'closed'";
+
+}  // namespace
+
+std::string selector_sql(const Selector& selector) {
+  return "SELECT tenant, id, version, body FROM grants WHERE true" + where(selector) +
+         (selector.include_closed ? "" : open_only) + " ORDER BY opened_at DESC, tenant, id LIMIT ?";
+}
+
+std::string outline_sql(const Selector& selector, By order, bool behind) {
+  const std::string place = order == By::place ? "tenant, target, id"
+                            : order == By::end ? "wake_at, tenant, target, id"
+                                               : "wake_idle, tenant, target, id";
+  std::string sql = "SELECT tenant, id, session, target, wake_at, wake_idle, settled FROM grants WHERE true" +
+                    where(selector) + open_only;
+  if (behind) sql += " AND (" + place + ") > (" + (order == By::place ? "" : "?, ") + "?, ?, ?)";
+  return sql + " ORDER BY " + place + " LIMIT ?";
+}
+
+Result<std::vector<Outline>> outline_grants(Connection& db, const Selector& selector, By order, const Outline* after) {
+  Query query(db, outline_sql(selector, order, after != nullptr));
+  bind(query, selector);
+  if (after != nullptr) {
+    if (order == By::end) query.time(after->wake.at);
+    if (order == By::idleness) query.number(std::int64_t{after->wake.idle.count()});
+    query.text(after->id.tenant.str()).text(after->target.str()).text(after->id.id);
+  }
+  query.size(selector.limit);
+  std::vector<Outline> out;
+  for (;;) {
+    DP_TRY(const bool more, query.row());
+    if (!more) return out;
+    out.push_back({{core::TenantId(query.bytes_at(0)), query.bytes_at(1)},
+                   core::SessionId(query.bytes_at(2)),
+                   core::TargetId(query.bytes_at(3)),
+                   {query.time_at(4), base::Millis(query.number_at(5)), query.number_at(6) != 0}});
+  }
+}
+
+Result<std::size_t> count_grants(Connection& db, const Selector& selector) {
+  Query query(db, "SELECT count(*) FROM grants WHERE true" + where(selector) + open_only);
+  bind(query, selector);
+  DP_TRY([[maybe_unused]] const bool found, query.row());
+  return static_cast<std::size_t>(query.number_at(0));
+}
+
+Result<std::vector<core::Grant>> find_grants(Connection& db, const Selector& selector) {
+  Query query(db, selector_sql(selector));
+  bind(query, selector);
   query.size(selector.limit);
   std::vector<core::Grant> out;
   for (;;) {

@@ -8,6 +8,9 @@ namespace daypass::store::sqlite {
 
 base::Result<std::optional<core::Grant>> load_grant(Connection& db, const core::GrantId& id);
 base::Result<std::vector<core::Grant>> find_grants(Connection& db, const Selector& selector);
+base::Result<std::vector<Outline>> outline_grants(Connection& db, const Selector& selector, By order,
+                                                  const Outline* after);
+base::Result<std::size_t> count_grants(Connection& db, const Selector& selector);
 base::Result<std::optional<Document>> get_document(Connection& db, const core::TenantId& tenant, std::string_view kind,
                                                    std::string_view key, base::WallTime now);
 base::Result<std::vector<Document>> list_documents(Connection& db, const core::TenantId& tenant, std::string_view kind,
@@ -22,6 +25,7 @@ base::Result<std::vector<core::Intent>> read_open_intents(Connection& db);
 
 /// The SQL for a selector. Exposed to the test that looks at its query plan.
 std::string selector_sql(const Selector& selector);
+std::string outline_sql(const Selector& selector, By order, bool behind);
 
 /// Implements Reader's methods for `Port`, which is Reader or Tx.
 template <class Port>
@@ -34,6 +38,10 @@ class Reads : public Port {
   base::Result<std::vector<core::Grant>> grants(const Selector& selector) override {
     return find_grants(db_, selector);
   }
+  base::Result<std::vector<Outline>> outline(const Selector& selector, By order, const Outline* after) override {
+    return outline_grants(db_, selector, order, after);
+  }
+  base::Result<std::size_t> count(const Selector& selector) override { return count_grants(db_, selector); }
   base::Result<std::optional<Document>> get(const core::TenantId& tenant, std::string_view kind, std::string_view key,
                                             base::WallTime now) override {
     return get_document(db_, tenant, kind, key, now);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -201,6 +202,66 @@ TEST_F(SqliteFiles, MigrationsRunOnceAndEveryOwnerIsCounted) {
   EXPECT_EQ(must(db->number("SELECT count(*) FROM migrations", -1)), newest_schema());
   EXPECT_EQ(must(db->number("SELECT epoch FROM owner", -1)), 3);
   EXPECT_EQ(must(db->number("PRAGMA application_id", -1)), 0x44617970);
+}
+
+/// A store of before the outlines: what it has is found, says "at once" where nobody knows better, and is right again
+/// as soon as it is written.
+TEST_F(SqliteFiles, AStoreOfTheFirstSchemaGetsItsOutlines) {
+  core::Grant quiet = make_grant(north, 1), busy = make_grant(north, 2), closed = make_grant(north, 3);
+  quiet.state = core::GrantState::active;
+  busy.state = core::GrantState::active;
+  busy.open = core::IntentKind::extend;
+  closed.state = core::GrantState::closed;
+  {
+    const auto store = must(open());
+    must(store->transact([&](Tx& tx) -> base::Status {
+      for (core::Grant* g : {&quiet, &busy, &closed}) DP_CHECK(tx.save_grant(*g));
+      return {};
+    }));
+  }
+  by_hand(path_,
+          "DROP INDEX open_grants; DROP INDEX open_grants_by_session; DROP INDEX open_grants_by_end;"
+          "DROP INDEX open_grants_by_idleness; ALTER TABLE grants DROP COLUMN wake_at;"
+          "ALTER TABLE grants DROP COLUMN wake_idle; ALTER TABLE grants DROP COLUMN settled;"
+          "CREATE INDEX live_grants_by_target ON grants (target) WHERE state <> 'closed';"
+          "DELETE FROM migrations WHERE version > 1");
+  const auto store = must(open());
+  const auto lines = must(must(store->snapshot())->outline({}, By::end, nullptr));
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0].wake, (core::Wake{{}, {}, true}));
+  EXPECT_EQ(lines[1].wake, core::Wake{});
+  must(store->transact([&](Tx& tx) { return tx.save_grant(quiet); }));
+  EXPECT_EQ(must(must(store->snapshot())->outline({}, By::end, nullptr)).back().wake, core::wake_of(quiet));
+}
+
+/// A page of outlines is read from an index in its order: of a million grants none is looked at that is not asked for.
+TEST_F(SqliteFiles, OutlinesAreReadFromAnIndexInItsOrder) {
+  must(open());
+  const auto db = must(Connection::open(path_, Connection::Mode::read, base::Millis(100)));
+  for (const By order : {By::place, By::end, By::idleness})
+    for (unsigned bits = 0; bits < 8; ++bits) {
+      Selector s;
+      if ((bits & 1U) != 0) s.tenant = north;
+      if ((bits & 2U) != 0) s.session = core::SessionId("ls_a");
+      if ((bits & 4U) != 0) s.target = core::TargetId("pg/orders");
+      if (order != By::place && bits != 0) continue;       // due ones are asked for of all
+      if ((bits & 4U) != 0 && (bits & 3U) == 0) continue;  // nor does a target without its tenant mean anything
+      for (const bool behind : {false, true}) {
+        const std::string sql = outline_sql(s, order, behind);
+        Query plan(*db, "EXPLAIN QUERY PLAN " + sql);
+        for (auto n = std::ranges::count(sql, '?'); n > 0; --n) plan.number(std::int64_t{1});
+        std::string text;
+        while (must(plan.row())) text += plan.bytes_at(3) + "\n";
+        // What one login has is few, and may be sorted.
+        if ((bits & 2U) == 0) {
+          EXPECT_EQ(text.find("TEMP B-TREE"), std::string::npos) << sql << "\n" << text;
+        }
+        EXPECT_NE(text.find("INDEX open_grants"), std::string::npos) << sql << "\n" << text;
+        if ((bits & 2U) != 0) {
+          EXPECT_NE(text.find("open_grants_by_session (session=?"), std::string::npos) << text;
+        }
+      }
+    }
 }
 
 TEST_F(SqliteFiles, SettingsAreOn) {

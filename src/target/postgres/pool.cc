@@ -176,6 +176,11 @@ void Pool::condemn(const std::string& account, const Connection& connection) {
   condemned_.emplace(account, Condemned{connection.facts().pid, connection.facts().started});
 }
 
+bool Pool::condemned(const std::string& account) {
+  const std::lock_guard lock(mutex_);
+  return condemned_.contains(account);
+}
+
 Status Pool::settle(const std::string& account, const Deadline& deadline) {
   std::vector<Condemned> mine;
   {

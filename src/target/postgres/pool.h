@@ -67,6 +67,7 @@ class Pool {
 
   /// Remembers that the process behind `connection` may still be working on `account`.
   void condemn(const std::string& account, const Connection& connection);
+  [[nodiscard]] bool condemned(const std::string& account);
   /// Ends the account's condemned processes and waits until they are gone. Error: timeout "pg.fence", or why not.
   base::Status settle(const std::string& account, const Deadline& deadline);
 

@@ -4,6 +4,7 @@
 #include "core/grant.h"
 #include "target/postgres/names.h"
 #include "target/postgres/revoke.h"
+#include "target/postgres/revoke_many.h"
 
 namespace daypass::target::postgres {
 namespace {
@@ -133,6 +134,82 @@ Result<core::Presence> PostgresTarget::verify(const Account& account, std::strin
                                deadline));
   if (!reply) return to_error(reply.error(), "look for " + account.name);
   return reply->front().yes(0, 0) ? core::Presence::present : core::Presence::absent;
+}
+
+std::set<std::size_t> PostgresTarget::revoke_together(const std::vector<Leaving>& many, Millis budget) {
+  const Deadline work(clock_, budget);
+  std::vector<Turns::Turn> turns;
+  std::vector<ManyRevocations::Subject> subjects;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < many.size(); ++i) {
+    const Account& account = many[i].account;
+    if (!own_name(account).ok()) continue;
+    // Never waiting for one turn while holding another; nor for the end of an old process.
+    auto turn = turns_.take(account.name, Deadline(clock_, Millis(0)));
+    if (!turn.ok() || pool_.condemned(account.name)) continue;
+    turns.push_back(std::move(*turn));
+    subjects.push_back({account.name, mark(instance_, account.grant)});
+    places.push_back(i);
+  }
+  std::set<std::size_t> out;
+  if (subjects.size() < 2) return out;
+  const auto lease = pool_.lease(Purpose::revoke, work);
+  if (!lease.ok()) return out;
+  const auto gone = ManyRevocations(**lease, subjects, work).run();
+  if (!gone) {
+    // Whatever it was doing, it may still do to any of them: nobody says anything of these before it has ended.
+    if (!(*lease)->usable())
+      for (const auto& subject : subjects) pool_.condemn(subject.name, **lease);
+    return out;
+  }
+  for (const std::size_t place : *gone) {
+    remember(subjects[place].name, false);
+    out.insert(places[place]);
+  }
+  return out;
+}
+
+std::vector<Result<core::Presence>> PostgresTarget::verify_all(const std::vector<Leaving>& many, Millis budget) {
+  const Deadline deadline(clock_, budget);
+  std::vector<Result<core::Presence>> out(many.size(), Result<core::Presence>(core::Presence::unknown));
+  std::vector<std::size_t> asked;
+  for (std::size_t i = 0; i < many.size(); ++i) {
+    if (Status own = own_name(many[i].account); !own.ok()) out[i] = std::move(own).error();
+    // While an old process may still be at work, nothing that a look shows is certain.
+    else if (pool_.settle(many[i].account.name, deadline).ok())
+      asked.push_back(i);
+  }
+  if (asked.empty()) return out;
+  const auto reply = ask(
+      [&](const Connection& c) {
+        std::string rows;
+        for (const std::size_t i : asked)
+          rows += std::string(rows.empty() ? "" : ", ") + "(" + std::to_string(i) + ", " +
+                  c.literal(many[i].account.name) + "::name, " + std::to_string(Handle::parse(many[i].handle).oid) +
+                  "::oid)";
+        // What verify() asks, of each.
+        return "WITH a AS MATERIALIZED (SELECT usename, usesysid FROM pg_stat_activity) SELECT v.place, EXISTS (SELECT "
+               "1 FROM pg_roles WHERE rolname = v.name) OR EXISTS (SELECT 1 FROM a WHERE"
+               " a.usename = v.name OR (a.usename IS NULL AND a.usesysid = v.oid)) OR EXISTS (SELECT 1 FROM"
+               " pg_prepared_xacts WHERE owner = v.name) OR EXISTS (SELECT 1 FROM pg_prepared_xact() p WHERE"
+               " p.ownerid = v.oid AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.oid = p.ownerid)) FROM (VALUES " +
+               rows + ") v(place, name, oid)";
+      },
+      deadline);
+  for (const std::size_t i : asked) {
+    if (!reply.ok())
+      out[i] = reply.error();
+    else if (!*reply)
+      out[i] = to_error((*reply).error(), "look for " + many[i].account.name);
+  }
+  if (!reply.ok() || !*reply) return out;
+  const Rows& rows = (*reply)->front();
+  // A row that does not come says nothing, and that is what it stays at.
+  for (int row = 0; row < rows.size(); ++row) {
+    const auto place = static_cast<std::size_t>(rows.number(row, 0));
+    if (place < out.size()) out[place] = rows.yes(row, 1) ? core::Presence::present : core::Presence::absent;
+  }
+  return out;
 }
 
 Result<std::vector<Owned>> PostgresTarget::list_owned(Millis budget) {

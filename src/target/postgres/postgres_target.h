@@ -32,11 +32,14 @@ class PostgresTarget final : public Target {
   PostgresTarget(TargetSettings settings, Pool::Password password, const base::Clock& clock, base::Entropy& entropy,
                  const base::Log& log, std::string instance, std::string nonce);
 
-  [[nodiscard]] Caps caps() const override { return {.keeps_deadline = true, .cuts_sessions = true}; }
+  /// Each account of a batch takes a few of the server's shared locks until its transaction ends.
+  [[nodiscard]] Caps caps() const override { return {.keeps_deadline = true, .cuts_sessions = true, .at_once = 100}; }
   base::Result<std::string> provision(const Provision& wanted, Millis budget) override;
   base::Status revoke(const Account& account, const std::vector<core::RoleSpec>& roles, std::string_view handle,
                       Millis budget) override;
   base::Result<core::Presence> verify(const Account& account, std::string_view handle, Millis budget) override;
+  std::set<std::size_t> revoke_together(const std::vector<Leaving>& many, Millis budget) override;
+  std::vector<base::Result<core::Presence>> verify_all(const std::vector<Leaving>& many, Millis budget) override;
   base::Result<std::vector<Owned>> list_owned(Millis budget) override;
   base::Result<std::vector<Finding>> check(const std::vector<core::RoleSpec>& roles, Millis budget) override;
   base::Result<std::string> server_identity(Millis budget) override;

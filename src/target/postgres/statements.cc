@@ -69,14 +69,16 @@ std::string prepared_statements(int version, bool prepared_transactions) {
             "1", "a group may not be used: ", "array_to_string($1, ', ')") +
       ";\n";
   // What follows hangs on s, so it is looked at after the logins under way. The offset keeps s a step of its own.
-  out +=
-      "PREPARE dp_look(text) AS SELECT r.oid, s.pids, EXISTS (SELECT 1 FROM pg_stat_get_activity(NULL) a WHERE"
+  const std::string looked =
+      "SELECT r.oid, s.pids, EXISTS (SELECT 1 FROM pg_stat_get_activity(NULL) a WHERE"
       " a.usesysid = r.oid AND coalesce(s.pids, '') >= ''), " +
       std::string(prepared_transactions ? "EXISTS (SELECT 1 FROM pg_prepared_xact() p WHERE p.ownerid = r.oid)"
                                         : "false") +
       ", EXISTS (SELECT 1 FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = r.oid"
-      " AND d.classid <> 'pg_auth_members'::regclass) FROM (SELECT pids FROM " +
-      starting(version) + " x OFFSET 0) s LEFT JOIN pg_roles r ON r.rolname = $1;\n";
+      " AND d.classid <> 'pg_auth_members'::regclass), r.rolname FROM (SELECT pids FROM " +
+      starting(version) + " x OFFSET 0) s LEFT JOIN pg_roles r ON r.rolname = ";
+  out += "PREPARE dp_look(text) AS " + looked + "$1;\n";
+  out += "PREPARE dp_looks(text[]) AS " + looked + "ANY ($1);\n";
   out +=
       "PREPARE dp_kill(oid) AS SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_get_activity(NULL) a"
       " WHERE a.usesysid = $1;\n";
