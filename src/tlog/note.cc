@@ -47,9 +47,8 @@ std::string big_endian(std::uint32_t n) {
 bool is_space(std::string_view character) {
   constexpr std::string_view one = "\t\n\v\f\r \x1c\x1d\x1e\x1f";
   if (character.size() == 1) return one.find(character[0]) != std::string_view::npos;
-  for (const std::string_view space :
-       {"\xc2\x85", "\xc2\xa0", "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f",
-        "\xe3\x80\x80"})
+  for (const std::string_view space : {"\xc2\x85", "\xc2\xa0", "\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9",
+                                       "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"})
     if (character == space) return true;
   return character >= "\xe2\x80\x80" && character <= "\xe2\x80\x8a" && character.size() == 3;
 }
@@ -157,7 +156,8 @@ Result<std::string> open_note(std::string_view note, const NoteKey& key, const V
       return Error{Code::invalid, "note.signature", "the signature of " + key.name + " does not verify"};
     verified = true;
   }
-  if (!verified) return Error{Code::invalid, "note.unsigned", "the note is not signed by " + key.name + " with this key"};
+  if (!verified)
+    return Error{Code::invalid, "note.unsigned", "the note is not signed by " + key.name + " with this key"};
   return std::string(text);
 }
 

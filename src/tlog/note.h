@@ -18,7 +18,7 @@ inline constexpr std::size_t max_signatures = 100;
 
 /// The Ed25519 key of a note, which its text names in full: "NAME+8 hexadecimal digits+base64(0x01 || key)".
 struct NoteKey {
-  std::string name;    ///< not empty, without white space and '+'
+  std::string name;        ///< not empty, without white space and '+'
   std::string public_key;  ///< 32 bytes
 
   /// Error: "note.key" (not such a text, another kind of key, or an id that does not fit).

@@ -16,7 +16,8 @@ constexpr const char* neumann_key = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhK
 constexpr const char* neumann_text =
     "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
 constexpr const char* neumann_signature =
-    "\xe2\x80\x94 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJn"
+    "\xe2\x80\x94 PeterNeumann "
+    "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJn"
     "AM=\n";
 
 /// Whoever signs in these tests.
@@ -97,12 +98,14 @@ TEST(Note, LimitsAndShape) {
   const Signer signer("example.com/log");
   const std::string note = signer.sign("text\n");
   const std::string line = note.substr(6);
-  EXPECT_EQ(check_of(note + [&] {
-              std::string many;
-              for (int i = 0; i < 99; ++i) many += line;
-              return many;
-            }(),
-                     signer.key),
+  EXPECT_EQ(check_of(
+                note +
+                    [&] {
+                      std::string many;
+                      for (int i = 0; i < 99; ++i) many += line;
+                      return many;
+                    }(),
+                signer.key),
             "ok");
   std::string too_many = note;
   for (int i = 0; i < 100; ++i) too_many += line;
@@ -129,7 +132,10 @@ TEST(NoteKey, HasOneSpelling) {
   const std::string key = "+AW9uZW9uZW9uZW9uZW9uZW9uZW9uZW9uZW9uZW9uZW9u";
   for (const std::string& bad :
        {std::string(), std::string("a"), std::string("a+b"), "+00000000" + key, "a b+00000000" + key,
-        "a\xe3\x80\x80" "b+00000000" + key, "a+0000000" + key, good + "\n", good + "=", good.substr(0, good.size() - 4),
+        "a\xe3\x80\x80"
+        "b+00000000" +
+            key,
+        "a+0000000" + key, good + "\n", good + "=", good.substr(0, good.size() - 4),
         std::string("PeterNeumann+C74F20A3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")})
     EXPECT_EQ(NoteKey::parse(bad).error().check, "note.key") << bad;
 }
@@ -140,11 +146,11 @@ TEST(CheckpointText, HasOneSpelling) {
   ASSERT_EQ(*parse_checkpoint(text), head);
   EXPECT_EQ(*parse_checkpoint(text + "an extension\n"), head);
   const std::string root = base::base64_encode(head.root);
-  for (const std::string& bad :
-       {std::string(), std::string("a\n"), "a\n1\n" + root, "\n1\n" + root + "\n", "a\n01\n" + root + "\n",
-        "a\n-1\n" + root + "\n", "a\n\n" + root + "\n", "a\n1 \n" + root + "\n", "a\n18446744073709551616\n" + root + "\n",
-        "a\n9000000000000000000\n" + root + "\n", "a\n1\n" + root.substr(4) + "\n", "a\n1\n" + root + "\n\n",
-        "a\n1\n" + root + "\nx\n\n", "a\n1\n" + root + "\nx"})
+  for (const std::string& bad : {std::string(), std::string("a\n"), "a\n1\n" + root, "\n1\n" + root + "\n",
+                                 "a\n01\n" + root + "\n", "a\n-1\n" + root + "\n", "a\n\n" + root + "\n",
+                                 "a\n1 \n" + root + "\n", "a\n18446744073709551616\n" + root + "\n",
+                                 "a\n9000000000000000000\n" + root + "\n", "a\n1\n" + root.substr(4) + "\n",
+                                 "a\n1\n" + root + "\n\n", "a\n1\n" + root + "\nx\n\n", "a\n1\n" + root + "\nx"})
     EXPECT_EQ(parse_checkpoint(bad).error().check, "checkpoint.shape") << bad;
 }
 
@@ -176,10 +182,10 @@ TEST(RecordProof, IsATextThatVerifies) {
   // Extra data is nobody's word, and skipped.
   const std::string with_extra = "c2sp.org/tlog-proof@v1\nextra aGk=\n" + text.substr(text.find("index"));
   EXPECT_EQ(*parse_proof(with_extra), one);
-  for (const std::string& bad : {std::string(), std::string("c2sp.org/tlog-proof@v2\nindex 7\n\n"),
-                                 std::string("c2sp.org/tlog-proof@v1\nindex 07\n\n"),
-                                 std::string("c2sp.org/tlog-proof@v1\nindex 7\n"),
-                                 std::string("c2sp.org/tlog-proof@v1\nindex 7\nabc\n\n")})
+  for (const std::string& bad :
+       {std::string(), std::string("c2sp.org/tlog-proof@v2\nindex 7\n\n"),
+        std::string("c2sp.org/tlog-proof@v1\nindex 07\n\n"), std::string("c2sp.org/tlog-proof@v1\nindex 7\n"),
+        std::string("c2sp.org/tlog-proof@v1\nindex 7\nabc\n\n")})
     EXPECT_EQ(parse_proof(bad).error().check, "tlog.proof_text") << bad;
 }
 

@@ -152,8 +152,7 @@ Result<std::vector<std::string>> parse_bundle(std::string_view bytes, unsigned w
     out.emplace_back(bytes.substr(2, size));
     bytes.remove_prefix(2 + size);
   }
-  if (out.size() != width)
-    return bad("holds " + std::to_string(out.size()) + " records, not " + std::to_string(width));
+  if (out.size() != width) return bad("holds " + std::to_string(out.size()) + " records, not " + std::to_string(width));
   return out;
 }
 

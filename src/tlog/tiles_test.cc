@@ -82,13 +82,39 @@ TEST(TilePaths, ReadBack) {
 }
 
 TEST(TilePaths, HaveOneSpelling) {
-  for (const char* path :
-       {"", "tile", "tile/", "tile/0", "tile/0/", "tile/0/0", "tile/0/00", "tile/0/0000", "tile/00/000", "tile/8/000",
-        "tile/64/000", "tile/-1/000", "tile/a/000", "tile/0/x000/067", "tile/0/x001", "tile/0/x001/", "tile/0/001/002",
-        "tile/0/x1/002", "tile/0/x001/x002", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/01", "tile/0/000.p/",
-        "tile/0/000.p/1/", "tile/0/000.p", "tile/0/000/", "tile/0/ 00", "tile/entries/", "tile/entries/0",
-        "/tile/0/000", "tile/0/+01", "tile/0/x999/x999/x999/x999/x999/x999/x999/999",
-        "tile/0/x004/x611/x686/x018/x427/x387/905"})
+  for (const char* path : {"",
+                           "tile",
+                           "tile/",
+                           "tile/0",
+                           "tile/0/",
+                           "tile/0/0",
+                           "tile/0/00",
+                           "tile/0/0000",
+                           "tile/00/000",
+                           "tile/8/000",
+                           "tile/64/000",
+                           "tile/-1/000",
+                           "tile/a/000",
+                           "tile/0/x000/067",
+                           "tile/0/x001",
+                           "tile/0/x001/",
+                           "tile/0/001/002",
+                           "tile/0/x1/002",
+                           "tile/0/x001/x002",
+                           "tile/0/000.p/0",
+                           "tile/0/000.p/256",
+                           "tile/0/000.p/01",
+                           "tile/0/000.p/",
+                           "tile/0/000.p/1/",
+                           "tile/0/000.p",
+                           "tile/0/000/",
+                           "tile/0/ 00",
+                           "tile/entries/",
+                           "tile/entries/0",
+                           "/tile/0/000",
+                           "tile/0/+01",
+                           "tile/0/x999/x999/x999/x999/x999/x999/x999/999",
+                           "tile/0/x004/x611/x686/x018/x427/x387/905"})
     EXPECT_FALSE(parse_tile_path(path).ok()) << path;
 }
 
@@ -121,7 +147,8 @@ TEST(Tiles, GrowTheSameInStepsAsAtOnce) {
 TEST(TiledTree, GivesTheProofsOfTheWholeTree) {
   const auto leaves = leaves_of(1100);
   Shelf shelf(leaves);
-  for (const std::size_t size : {1U, 2U, 3U, 7U, 8U, 255U, 256U, 257U, 300U, 511U, 512U, 513U, 768U, 1023U, 1024U, 1100U}) {
+  for (const std::size_t size :
+       {1U, 2U, 3U, 7U, 8U, 255U, 256U, 257U, 300U, 511U, 512U, 513U, 768U, 1023U, 1024U, 1100U}) {
     const auto log = std::span(leaves).first(size);
     TiledTree tree(size, shelf.reader());
     const auto root = tree.root();
