@@ -60,11 +60,17 @@ Status Engine::recover() {
   impl.clock_ok = impl.time.trusted();
 
   std::vector<Grant> grants;
+  std::vector<core::TenantId> uncovered;
   const Status read = impl.p.store.transact([&](store::Tx& tx) -> Status {
     grants.clear();
+    uncovered.clear();
     DP_CHECK(impl.load_registry(tx, now));
     DP_CHECK(impl.load_domains(tx, now));
     for (const auto& [tenant, entry] : impl.registry) DP_CHECK(load_logins(impl, tx, tenant, now));
+    for (const auto& [tenant, entry] : impl.registry) {
+      // A log that can't be read must not keep the server from revoking.
+      if (const auto open = Impl::audit_uncovered(tx, tenant, now); !open.ok() || *open) uncovered.push_back(tenant);
+    }
     store::Selector all;
     DP_TRY(grants, tx.grants(all));
     return {};
@@ -111,6 +117,7 @@ Status Engine::recover() {
   impl.timers.emplace(
       now + std::chrono::minutes(1),
       Impl::Timer{.kind = Impl::Timer::Kind::sweep, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
+  for (const auto& tenant : uncovered) impl.audit_grew(tenant, now);
   impl.want_polls_of_sessions({});
   if (impl.p.txt)
     impl.timers.emplace(
