@@ -69,9 +69,9 @@ bench: ## the figures, against peers in the same run
 	@tools/build bench
 	@tools/bench
 
-interop: ## the target driver against PostgreSQL 13 to 18, the server with each identity provider
+interop: ## the target driver against PostgreSQL 13 to 18, the server with each identity provider, Go's verifier of logs
 	@tools/deps interop
-	@tools/build test conformance_test daypass
+	@tools/build test conformance_test app_cli_test daypass
 	@tools/interop
 
 package: ## a Debian package in build/package

@@ -1,7 +1,6 @@
 // What administrators and the operator do over REST.
 #include "api/api.h"
 #include "api/views.h"
-#include "base/encoding.h"
 #include "engine/schema.h"
 #include "net/ask.h"
 
@@ -172,37 +171,6 @@ awaitable<HttpResponse> Api::check_domains(Call call) {
   const auto domains = co_await net::ask<Domains>(*io, std::move(start), std::chrono::seconds(60));
   if (!domains.ok()) co_return problem(domains.error(), call);
   co_return HttpResponse::json(200, view(*domains));
-}
-
-awaitable<HttpResponse> Api::audit(Call call) {
-  const auto number = [&](std::string_view name, std::uint64_t fallback) -> base::Result<std::uint64_t> {
-    DP_TRY(const auto text, call.request.query_one(name));
-    if (!text) return fallback;
-    if (text->empty() || text->size() > 12 || text->find_first_not_of("0123456789") != std::string::npos)
-      return Error{Code::invalid, "query.number", std::string(name) + " must be a whole number"};
-    return static_cast<std::uint64_t>(std::stoull(*text));
-  };
-  const auto from = number("from", 0);
-  const auto limit = number("limit", 1000);
-  if (!from.ok()) co_return problem(from.error(), call);
-  if (!limit.ok()) co_return problem(limit.error(), call);
-  auto* io = co_await net::current_io();
-  std::move_only_function<void(engine::Done<std::vector<std::string>>)> read =
-      [this, call, f = *from, n = std::min<std::uint64_t>(*limit, 1000)](
-          engine::Done<std::vector<std::string>> done) mutable { engine_.audit(call.tenant, f, n, std::move(done)); };
-  const auto records = co_await net::ask<std::vector<std::string>>(*io, std::move(read));
-  if (!records.ok()) co_return problem(records.error(), call);
-  using Head = std::pair<std::uint64_t, std::string>;
-  std::move_only_function<void(engine::Done<Head>)> read_head = [this, call](engine::Done<Head> done) mutable {
-    engine_.audit_head(call.tenant, std::move(done));
-  };
-  const auto head = co_await net::ask<Head>(*io, std::move(read_head));
-  if (!head.ok()) co_return problem(head.error(), call);
-  // Each record as the text that was hashed: whoever verifies needs the very bytes.
-  json::Array out;
-  for (const auto& record : *records) out.emplace_back(record);
-  co_return HttpResponse::json(
-      200, json::Object{{"size", head->first}, {"root", base::hex_encode(head->second)}, {"records", std::move(out)}});
 }
 
 }  // namespace daypass::api

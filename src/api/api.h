@@ -142,7 +142,12 @@ class Api {
   awaitable<HttpResponse> begin_test(Call call);
   awaitable<HttpResponse> idp_test(Call call);
   awaitable<HttpResponse> enter_test(Call call);
+  // audit.cc
   awaitable<HttpResponse> audit(Call call);
+  awaitable<HttpResponse> audit_checkpoint(Call call);
+  awaitable<HttpResponse> audit_proof(Call call);
+  awaitable<HttpResponse> audit_consistency(Call call);
+  awaitable<HttpResponse> grant_receipt(Call call);
   // scim.cc
   awaitable<HttpResponse> scim(Call call);
   // tenants.cc

@@ -88,6 +88,9 @@ awaitable<HttpResponse> Api::metrics(Call) {
       "daypass_audit_append_seconds summary\n";
   metric(out, "daypass_audit_append_seconds_sum", "", "", "", d(m.audit_us_sum) / 1e6);
   metric(out, "daypass_audit_append_seconds_count", "", "", "", d(m.turns));
+  metric(out, "daypass_audit_checkpoints_total", "counter", "Checkpoints of audit logs signed.", "", d(m.checkpoints));
+  metric(out, "daypass_audit_checkpoint_failures_total", "counter",
+         "Audit logs that could not be read back and signed. Alert when it grows.", "", d(m.checkpoint_failures));
   auto response = HttpResponse::text(200, std::move(out));
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   co_return response;

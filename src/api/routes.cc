@@ -167,6 +167,8 @@ const std::vector<Route>& route_table() {
        "Extend a grant in place, within what policy allows", "Extend", "Grant"},
       {"POST", "/t/{tenant}/api/v1/grants/{id}/end", Need::login, &Api::end,
        "End a grant; answers when its account is proven gone (202: not yet)", "", "Grant"},
+      {"GET", "/t/{tenant}/api/v1/grants/{id}/receipt", Need::login, &Api::grant_receipt,
+       "Evidence, signed by Daypass itself, that a closed grant was created, cut and found absent", "", "Receipt"},
       // administration
       {"GET", "/t/{tenant}/api/v1/sessions", Need::administer, &Api::sessions, "Live login sessions", "", "Sessions"},
       {"POST", "/t/{tenant}/api/v1/sessions/{id}/end", Need::administer, &Api::end_session,
@@ -201,6 +203,22 @@ const std::vector<Route>& route_table() {
        "",
        "Audit",
        {"from", "limit"}},
+      {"GET", "/t/{tenant}/api/v1/audit/checkpoint", Need::administer, &Api::audit_checkpoint,
+       "The last signed checkpoint of the audit log (C2SP tlog-checkpoint), and the key that verifies it", "",
+       "AuditCheckpoint"},
+      {"POST", "/t/{tenant}/api/v1/audit/checkpoint", Need::administer, &Api::audit_checkpoint,
+       "A signed checkpoint that covers every record: a new one, where the last one does not", "", "AuditCheckpoint"},
+      {"GET", "/t/{tenant}/api/v1/audit/records/{index}/proof", Need::administer, &Api::audit_proof,
+       "A record with the proof that it stands in the log of a signed checkpoint", "", "AuditProof"},
+      {"GET",
+       "/t/{tenant}/api/v1/audit/consistency",
+       Need::administer,
+       &Api::audit_consistency,
+       "The proof that the log's first records, of which somebody keeps a checkpoint, are the beginning of the last "
+       "checkpoint's",
+       "",
+       "AuditConsistency",
+       {"from"}},
       {"GET", "/t/{tenant}/api/v1/secrets", Need::administer, &Api::secrets,
        "The secrets that the tenant keeps here, by name; never what they are", "", "Secrets"},
       {"PUT", "/t/{tenant}/api/v1/secrets/{name}", Need::administer, &Api::set_secret,
@@ -513,8 +531,34 @@ json::Object schemas() {
                                          {"why", text()}}))}},
                {"domains"}));
   s.set("Probe", object({{"ok", flag()}, {"message", text()}}, {"ok"}));
+  const json::Object checkpoint{{"checkpoint", text()}, {"key", text()},  {"origin", text()},
+                                {"size", number()},     {"root", text()}, {"at", time()}};
   s.set("Audit",
         object({{"size", number()}, {"root", text()}, {"records", list(text())}}, {"size", "root", "records"}));
+  s.set("AuditCheckpoint", object(checkpoint, {"checkpoint", "key", "origin", "size", "root"}));
+  json::Object consistency = checkpoint;
+  consistency.set("from", number());
+  consistency.set("path", list(text()));
+  s.set("AuditConsistency", object(std::move(consistency), {"checkpoint", "key", "size", "from", "path"}));
+  const json::Value records =
+      list(object({{"index", number()}, {"record", text()}, {"path", list(text())}}, {"index", "record", "path"}));
+  s.set("AuditProof", object({{"format", text()}, {"records", records}, {"checkpoint", text()}, {"key", text()}},
+                             {"format", "records", "checkpoint"}));
+  s.set("Receipt", object({{"format", text()},
+                           {"statement", text()},
+                           {"tenant", text()},
+                           {"grant", text()},
+                           {"principal", text()},
+                           {"target", text()},
+                           {"account", text()},
+                           {"created_at", time()},
+                           {"cut_at", time()},
+                           {"end_reason", text()},
+                           {"verified_absent_at", time()},
+                           {"records", records},
+                           {"checkpoint", text()},
+                           {"key", text()}},
+                          {"format", "statement", "grant", "records", "checkpoint"}));
   s.set("ScimUser", object({{"schemas", list(text())},
                             {"id", text()},
                             {"userName", text()},

@@ -310,6 +310,11 @@ Millis backoff(std::uint32_t attempt) {
   return attempt > 8 ? cap : std::min(cap, Millis(250) * (1U << attempt));
 }
 
+namespace {
+constexpr std::pair<const char*, std::optional<std::uint64_t> LogPlaces::*> places[] = {
+    {"log_opened", &LogPlaces::opened}, {"log_ended", &LogPlaces::ended}, {"log_closed", &LogPlaces::closed}};
+}  // namespace
+
 json::Value to_json(const Grant& g) {
   json::Array roles;
   for (const auto& role : g.roles) roles.emplace_back(role.str());
@@ -338,6 +343,9 @@ json::Value to_json(const Grant& g) {
                    {"attempt", std::int64_t{g.attempt}}};
   if (g.open) out.set("open", static_cast<int>(*g.open));
   if (g.revoking_since) out.set("revoking_since", base::to_rfc3339(*g.revoking_since));
+  for (const auto& [name, place] : places) {
+    if (g.log.*place) out.set(name, *(g.log.*place));
+  }
   return out;
 }
 
@@ -388,6 +396,8 @@ base::Result<Grant> grant_from_json(const json::Value& v) {
   if (v.find("revoking_since") != nullptr) {
     DP_TRY(g.revoking_since, base::parse_rfc3339(v.string_or("revoking_since")));
   }
+  for (const auto& [name, place] : places)
+    if (const std::int64_t at = v.int_or(name, -1); at >= 0) g.log.*place = static_cast<std::uint64_t>(at);
   return g;
 }
 

@@ -7,6 +7,7 @@
 // Every end is one transition to `revoking` with a reason; only a verify that reports absent leads to `closed`.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
@@ -27,6 +28,12 @@ std::optional<EndReason> end_reason_from(std::string_view text) noexcept;
 
 /// What a target said about an account, read over another connection than the one that changed it.
 enum class Presence { absent, present, unknown };
+
+/// Where a grant's records stand in its tenant's audit log; nullopt: not yet, or before places were kept.
+struct LogPlaces {
+  std::optional<std::uint64_t> opened, ended, closed;
+  bool operator==(const LogPlaces&) const = default;
+};
 
 struct Grant {
   GrantId id;
@@ -54,6 +61,7 @@ struct Grant {
   std::optional<IntentKind> open;  ///< the kind of intent `intent_seq` while it is open
   std::uint32_t attempt = 0;       ///< of the open intent
   std::optional<WallTime> revoking_since;
+  LogPlaces log;  ///< filled in by who appends the records
   bool operator==(const Grant&) const = default;
 };
 

@@ -57,17 +57,23 @@ Status Turn::keep_step(core::Step step) {
   for (const auto& effect : step.effects)
     if (const auto* cut = std::get_if<core::effect::Cut>(&effect))
       impl.p.sessions.cut(step.grant.id, cut->reason, sentence_of(step.grant, cut->reason, cut->note));
+  // Records before the grant, which remembers where those of its life stand.
+  for (const auto& effect : step.effects)
+    if (const auto* what = std::get_if<core::effect::Record>(&effect)) {
+      json::Object facts = what->facts;
+      facts.set("principal", step.grant.principal);
+      facts.set("target", step.grant.target.str());
+      DP_TRY(const std::uint64_t place,
+             record(step.grant.id.tenant, what->action, step.grant.id.id, what->outcome, std::move(facts)));
+      if (what->action == "grant.opened") step.grant.log.opened = place;
+      if (what->action == "grant.ended") step.grant.log.ended = place;
+      if (what->action == "grant.closed") step.grant.log.closed = place;
+    }
   DP_CHECK(tx.save_grant(step.grant));
   for (const auto& effect : step.effects) {
     if (const auto* open = std::get_if<core::effect::OpenIntent>(&effect)) DP_CHECK(tx.open_intent(open->intent));
     if (const auto* settle = std::get_if<core::effect::SettleIntent>(&effect))
       DP_CHECK(tx.settle_intent(step.grant.id, settle->seq));
-    if (const auto* record = std::get_if<core::effect::Record>(&effect)) {
-      json::Object facts = record->facts;
-      facts.set("principal", step.grant.principal);
-      facts.set("target", step.grant.target.str());
-      DP_CHECK(audit(step.grant.id.tenant, record->action, step.grant.id.id, record->outcome, std::move(facts)));
-    }
   }
   staged.insert_or_assign(step.grant.id, step.grant);
   saved.emplace_back(step.grant, std::move(step.effects));
@@ -76,10 +82,18 @@ Status Turn::keep_step(core::Step step) {
 
 Status Turn::audit(const core::TenantId& tenant, std::string action, std::string object, std::string outcome,
                    json::Object facts) {
+  DP_CHECK(record(tenant, std::move(action), std::move(object), std::move(outcome), std::move(facts)));
+  return {};
+}
+
+Result<std::uint64_t> Turn::record(const core::TenantId& tenant, std::string action, std::string object,
+                                   std::string outcome, json::Object facts) {
   core::AuditEvent event{
       0, now, tenant, actor, std::move(action), std::move(object), std::move(outcome), std::move(facts)};
   impl.metrics.audit_appends.fetch_add(1, std::memory_order_relaxed);
-  return tx.append_audit(event);
+  DP_CHECK(tx.append_audit(event));
+  after.emplace_back([&grown = impl, tenant, at = now] { grown.audit_grew(tenant, at); });
+  return event.seq;
 }
 
 Status Turn::put_document(const core::TenantId& tenant, std::string_view kind, std::string key, std::string body,
@@ -617,6 +631,9 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
         break;
       case Timer::Kind::load:
         events.push_back(load_event());
+        break;
+      case Timer::Kind::checkpoint:
+        checkpoint_due(timer.tenant, now_);
         break;
       case Timer::Kind::retry:
         events.push_back(std::move(*timer.retry));

@@ -15,6 +15,7 @@
 //   simulate.cc replay recorded decisions under another folder
 //   trial.cc    sign in at an identity provider that is not applied yet
 //   domains.cc  domains that are proven to be a tenant's
+//   audit.cc    checkpoints of the audit log, proofs, receipts
 //   turn.h      one batch: one transaction, a savepoint per event, effects after the commit; cuts before it
 #pragma once
 
@@ -31,6 +32,7 @@
 #include "base/time.h"
 #include "core/audit.h"
 #include "core/grant.h"
+#include "engine/audit_proof.h"
 #include "engine/decide.h"
 #include "engine/ports.h"
 #include "engine/scim.h"
@@ -266,6 +268,22 @@ struct Confirmed {
   std::size_t logins_ended = 0;
 };
 
+/// A checkpoint of a tenant's audit log.
+struct AuditHead {
+  std::string checkpoint;  ///< the signed note
+  std::string key;         ///< verifier key, whose name is the log's origin
+  std::string origin;
+  std::uint64_t size = 0;
+  std::string root;  ///< 32 bytes
+  base::WallTime at{};
+};
+/// That the log of an older checkpoint is the beginning of the last one's.
+struct AuditConsistency {
+  std::uint64_t from = 0;
+  std::vector<tlog::Hash> path;
+  AuditHead head;
+};
+
 /// Counters and gauges for /metrics; read from any thread.
 struct Metrics {
   std::atomic<std::int64_t> grants_active{0}, grants_in_memory{0}, grants_revoking{0}, revocations_overdue{0},
@@ -275,6 +293,7 @@ struct Metrics {
   std::atomic<std::int64_t> sessions_stale{0};
   std::atomic<std::uint64_t> revocations{0}, revocation_us_sum{0}, audit_appends{0}, audit_us_sum{0}, turns{0};
   std::atomic<std::uint64_t> scim_changes{0}, scim_users_ended{0};
+  std::atomic<std::uint64_t> checkpoints{0}, checkpoint_failures{0};
   /// Upper bounds 10 ms, 50 ms, 100 ms, 500 ms, 1 s, 5 s, 30 s, +Inf of daypass_revocation_latency_seconds.
   std::atomic<std::uint64_t> revocation_buckets[8]{};
 };
@@ -311,6 +330,9 @@ class Engine final : public Access {
     /// After a start: how long before they are due grants are read from the store, and how many at a time.
     base::Millis look_ahead = std::chrono::seconds(10);
     std::size_t page = 500;
+    /// A checkpoint of a tenant's log when nothing was added for so long, and at the latest twelve times as long after
+    /// the first record that none covers. Zero: on demand only.
+    base::Millis checkpoint_after = std::chrono::seconds(5);
   };
   explicit Engine(Ports ports);
   ~Engine() override;
@@ -477,6 +499,20 @@ class Engine final : public Access {
   // -- audit and health --------------------------------------------------------------------------------------------
   void audit(core::TenantId tenant, std::uint64_t from, std::size_t limit, Done<std::vector<std::string>> done);
   void audit_head(core::TenantId tenant, Done<std::pair<std::uint64_t, std::string>> done);
+  /// The last checkpoint. Errors: "tenant.unknown", "audit.no_checkpoint".
+  void audit_checkpoint(core::TenantId tenant, Done<AuditHead> done);
+  /// Covers every record that is committed when this is called; a new one only where the last does not. Errors:
+  /// "tenant.unknown", those of store::advance_audit.
+  void checkpoint_audit(core::TenantId tenant, Done<AuditHead> done);
+  /// Against the last checkpoint, or one that is made when that does not cover them. Errors: "audit.unknown_record",
+  /// "audit.tampered" (what is stored does not lead to the root that was signed).
+  void prove_audit(core::TenantId tenant, std::vector<std::uint64_t> indexes, Done<AuditProof> done);
+  /// Of the last checkpoint with the log's first `from` records. Errors: "audit.unknown_record" (there are not that
+  /// many), "audit.no_checkpoint", "audit.tampered".
+  void audit_consistency(core::TenantId tenant, std::uint64_t from, Done<AuditConsistency> done);
+  /// Of a closed grant. `principal` set: only of this person (else it is "not found"). Errors: "grant.unknown",
+  /// "receipt.not_closed", "receipt.too_old" (from before places were kept).
+  void grant_receipt(GrantId grant, std::optional<std::string> principal, Done<RevocationReceipt> done);
   const Metrics& metrics() const noexcept;
   Health health();  ///< any thread
 

@@ -75,11 +75,17 @@ Status Engine::recover() {
 Status Engine::Impl::take_up(WallTime now) {
   Impl& impl = *this;
   impl.dormant.started_at = now;
+  std::vector<core::TenantId> uncovered;
   const Status read = impl.p.store.transact([&](store::Tx& tx) -> Status {
+    uncovered.clear();
     DP_CHECK(impl.load_domains(tx, now));
     DP_CHECK(impl.load_freezes(tx, now));
     for (const auto& [tenant, entry] : impl.registry) DP_CHECK(load_logins(impl, tx, tenant, now));
     DP_TRY(impl.dormant.count, tx.count({}));
+    for (const auto& [tenant, entry] : impl.registry) {
+      // A log that can't be read must not keep the server from revoking.
+      if (const auto open = Impl::audit_uncovered(tx, tenant, now); !open.ok() || *open) uncovered.push_back(tenant);
+    }
     return {};
   });
   if (!read.ok()) return read;
@@ -101,6 +107,7 @@ Status Engine::Impl::take_up(WallTime now) {
   impl.timers.emplace(
       now + std::chrono::minutes(1),
       Impl::Timer{.kind = Impl::Timer::Kind::sweep, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
+  for (const auto& tenant : uncovered) impl.audit_grew(tenant, now);
   impl.want_polls_of_sessions({});
   if (impl.p.txt)
     impl.timers.emplace(

@@ -50,6 +50,9 @@ struct Turn {
   Status keep_step(core::Step step);
   Status audit(const core::TenantId& tenant, std::string action, std::string object, std::string outcome,
                json::Object facts = {});
+  /// The same; where the record stands.
+  Result<std::uint64_t> record(const core::TenantId& tenant, std::string action, std::string object,
+                               std::string outcome, json::Object facts);
   Status put_document(const core::TenantId& tenant, std::string_view kind, std::string key, std::string body,
                       std::optional<WallTime> expires_at, std::optional<std::uint64_t> expected = std::nullopt);
 };
@@ -72,6 +75,8 @@ struct Waiter {
   std::string peer;
   std::shared_ptr<Done<Admission>> done;
 };
+
+struct NewCheckpoint;  // audit.cc
 
 struct Engine::Impl {
   explicit Impl(Ports ports) : p(std::move(ports)), inbox(65536) {}
@@ -121,6 +126,7 @@ struct Engine::Impl {
       restore,
       witness,
       load,
+      checkpoint,
       retry
     } kind;
     GrantId grant;
@@ -172,6 +178,15 @@ struct Engine::Impl {
   };
   std::unordered_map<core::SessionId, Renewing> renewing;
   WallTime high_water_saved{}, gauges_at{};
+  /// A tenant's log on its way to the next checkpoint (audit.cc).
+  struct Sealing {
+    WallTime first{}, last{};              ///< records that no checkpoint covers yet
+    bool timed = false;                    ///< a timer runs
+    bool running = false;                  ///< a worker is at it
+    std::vector<Done<AuditHead>> waiting;  ///< for the one under way
+    std::vector<Done<AuditHead>> next;     ///< came while it was: may have seen records that it did not
+  };
+  std::map<core::TenantId, Sealing> sealing;
   /// A transmitter that is polled: by tenant and provider, while somebody of it is signed in or signs in.
   using PollKey = std::pair<core::TenantId, std::string>;
   struct Poller {
@@ -370,6 +385,18 @@ struct Engine::Impl {
   Result<bool> take_in_due(Turn& turn, store::By order, std::optional<store::Outline>& last);
   Event load_event();
   void load_at(WallTime at);
+  // audit.cc
+  /// Has a checkpoint made when the log has been at rest for a while, and once a minute at least. Engine thread.
+  void audit_grew(const core::TenantId& tenant, WallTime at);
+  void checkpoint_due(const core::TenantId& tenant, WallTime now);
+  void begin_checkpoint(const core::TenantId& tenant);
+  void want_checkpoint(core::TenantId tenant, Done<AuditHead> done);
+  void end_checkpoint(const core::TenantId& tenant, const Result<AuditHead>& outcome);
+  Status audit_key(Turn& turn, const core::TenantId& tenant);
+  /// Whether the log has records that the last checkpoint does not cover.
+  static Result<bool> audit_uncovered(store::Reader& reader, const core::TenantId& tenant, WallTime now);
+  void make_checkpoint(const core::TenantId& tenant);
+  void keep_checkpoint(const core::TenantId& tenant, NewCheckpoint made);
   // reconcile.cc
   void reconcile(const core::TenantId& tenant, const std::shared_ptr<const Tenant>& world);
   /// Some of those that nobody uses, in turn: loaded for this alone.

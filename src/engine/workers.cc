@@ -82,6 +82,7 @@ WorkerPools::WorkerPools(const Vault& vault, const base::Clock& clock, const bas
   lanes_[static_cast<int>(Pool::revoke)].threads = sizes.revoke;
   lanes_[static_cast<int>(Pool::signal)].threads = sizes.signal;
   lanes_[static_cast<int>(Pool::poll)].threads = sizes.poll;
+  lanes_[static_cast<int>(Pool::audit)].threads = sizes.audit;
   for (auto& lane : lanes_) {
     // Two targets that hang leave their tenant threads, and a tenant that hangs leaves others theirs.
     lane.of_peer = std::max(1U, lane.threads / 4);
@@ -96,6 +97,8 @@ WorkerPools::WorkerPools(const Vault& vault, const base::Clock& clock, const bas
   lanes_[static_cast<int>(Pool::signal)].of_tenant = std::max(1U, sizes.signal / 2);
   // Nobody waits for a poll, and a transmitter that hangs is one of a tenant's.
   lanes_[static_cast<int>(Pool::poll)].of_tenant = 1;
+  // Reading a long log takes a while, and of a core, too: one tenant's leaves others room.
+  lanes_[static_cast<int>(Pool::audit)].of_tenant = 1;
 }
 
 WorkerPools::~WorkerPools() {
@@ -103,8 +106,8 @@ WorkerPools::~WorkerPools() {
 }
 
 void WorkerPools::start() {
-  constexpr const char* names[] = {"dp-idp", "dp-provision", "dp-revoke", "dp-signal", "dp-poll"};
-  for (int i = 0; i < 5; ++i)
+  constexpr const char* names[] = {"dp-idp", "dp-provision", "dp-revoke", "dp-signal", "dp-poll", "dp-audit"};
+  for (int i = 0; i < 6; ++i)
     for (unsigned n = 0; n < lanes_[i].threads; ++n)
       threads_.emplace_back([this, i, name = names[i]] {
         prctl(PR_SET_NAME, name);

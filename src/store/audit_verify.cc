@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "store/audit_log.h"
 #include "tlog/tree.h"
 
 namespace daypass::store {
@@ -21,18 +22,6 @@ Error broken(std::string check, std::string message) {
           "keep a copy of the store as it is, and compare with the last root that was kept elsewhere"};
 }
 
-Status check_record(const core::TenantId& tenant, std::uint64_t seq, std::string_view bytes) {
-  const std::string name = "record " + std::to_string(seq);
-  const auto event = core::audit_from_canonical(bytes);
-  if (!event.ok())
-    return broken("audit.leaf", name + " of the audit log is not what was appended: " + event.error().message);
-  if (event->tenant != tenant) return broken("audit.leaf", name + " of the audit log belongs to another tenant");
-  if (event->seq != seq)
-    return broken("audit.gap",
-                  name + " of the audit log is missing: record " + std::to_string(event->seq) + " is in its place");
-  return {};
-}
-
 }  // namespace
 
 Result<AuditReport> verify_audit(Reader& reader, const core::TenantId& tenant) {
@@ -46,7 +35,7 @@ Result<AuditReport> verify_audit(Reader& reader, const core::TenantId& tenant) {
       return broken("audit.gap", "record " + std::to_string(frontier.size()) +
                                      " of the audit log is missing: the log's head counts " + std::to_string(size));
     for (const std::string& bytes : page) {
-      DP_CHECK(check_record(tenant, frontier.size(), bytes));
+      DP_CHECK(check_audit_record(tenant, frontier.size(), bytes));
       frontier.append(tlog::leaf_hash(bytes));
     }
   }

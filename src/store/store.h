@@ -91,8 +91,8 @@ class Tx : public Reader {
   virtual base::Status open_intent(const core::Intent& intent) = 0;
   /// Nothing happens when that intent is not open (settled before, or another took its place).
   virtual base::Status settle_intent(const core::GrantId& grant, std::uint32_t seq) = 0;
-  /// Gives event.seq and appends to the tenant's Merkle log. Error: "audit.record" (it could not be read back, e.g. not
-  /// UTF-8).
+  /// Gives event.seq and appends audit_leaf() of it (audit_log.h) to the tenant's Merkle log. Error: "audit.record" (it
+  /// could not be read back, e.g. not UTF-8, or is too large).
   virtual base::Status append_audit(core::AuditEvent& event) = 0;
   /// `expected`: the version that must be there (0: none may be), nullopt: whatever is. Bumps document.version. An
   /// expired document counts as there until it is swept or removed. Errors: "store.conflict", "store.key" (it is

@@ -118,12 +118,15 @@ std::string Frontier::serialise() const {
   return out;
 }
 
-void Frontier::append(Hash leaf) {
+void Frontier::append(Hash leaf, const OnNode& completed) {
   DP_ASSERT(leaf.size() == hash_size && size_ < max_size);
   // Each trailing one bit of the size is a perfect subtree as large as what is being added: the two become one.
+  unsigned level = 0;
   for (std::uint64_t bits = size_; (bits & 1U) != 0; bits >>= 1U) {
     leaf = node_hash(hashes_.back(), leaf);
     hashes_.pop_back();
+    ++level;
+    if (completed) completed(level, size_ >> level, leaf);
   }
   hashes_.push_back(std::move(leaf));
   ++size_;

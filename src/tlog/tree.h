@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,8 +45,11 @@ class Frontier {
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   [[nodiscard]] std::span<const Hash> hashes() const noexcept { return hashes_; }
 
+  /// Told of each perfect subtree of two leaves and more when it is complete: its level (2^level leaves), its number at
+  /// that level, its root.
+  using OnNode = std::function<void(unsigned level, std::uint64_t index, const Hash& hash)>;
   /// Adds the next record by its leaf_hash (32 bytes). O(log size), amortised one node hash.
-  void append(Hash leaf);
+  void append(Hash leaf, const OnNode& completed = {});
   /// The root of all appended so far.
   [[nodiscard]] Hash root() const;
 

@@ -3,6 +3,7 @@
 
 #include "base/encoding.h"
 #include "conformance/store_suite.h"
+#include "store/audit_log.h"
 #include "store/audit_verify.h"
 #include "tlog/tree.h"
 
@@ -104,6 +105,90 @@ TEST_P(StoreSuite, ARecordThatCouldNotBeReadBackIsRefused) {
   event.object = std::string("nul \0 and \x7f \xc3\xbc \xff\xfe", 17);
   append(event);
   EXPECT_EQ(must(verify_audit(*look(), north)).records, 1U);
+}
+
+TEST_P(StoreSuite, FactsThatNoBundleCouldHoldGiveWayToTheirDigest) {
+  core::AuditEvent event = make_event(north);
+  event.facts = {{"much", std::string(tlog::max_entry, 'x')}};
+  append(event);
+  const auto records = must(look()->audit(north, 0, 1));
+  ASSERT_LE(records.at(0).size(), tlog::max_entry);
+  const auto kept = must(core::audit_from_canonical(records[0]));
+  EXPECT_EQ(kept.action, event.action);
+  EXPECT_EQ(base::json::Value(kept.facts).pointer("/left_out/bytes")->as_int()[0],
+            static_cast<std::int64_t>(base::json::dump(event.facts).size()));
+  // The largest that fits stays as it is.
+  event.facts = {{"much", ""}};
+  event.seq = 1;
+  event.facts = {{"much", std::string(tlog::max_entry - core::canonical(event).size(), 'y')}};
+  append(event);
+  EXPECT_EQ(must(look()->audit(north, 1, 1)).at(0).size(), tlog::max_entry);
+  event = make_event(north);
+  event.object = std::string(tlog::max_entry, 'x');
+  EXPECT_EQ(check_of(store().transact([&](Tx& tx) { return tx.append_audit(event); })), "audit.record");
+}
+
+inline const auto never = [] { return false; };
+
+TEST_P(StoreSuite, ALogIsReadBackAndItsTilesGrowWithIt) {
+  tlog::Frontier frontier;
+  for (const std::uint64_t size : {1U, 255U, 256U, 257U, 700U, 1500U}) {
+    commit([&](Tx& tx) -> base::Status {
+      for (std::uint64_t i = must(tx.audit_head(north)).first; i < size; ++i) {
+        core::AuditEvent event = make_event(north, "event " + std::to_string(i));
+        DP_CHECK(tx.append_audit(event));
+      }
+      return {};
+    });
+    const AuditAdvance advance = must(advance_audit(store(), north, frontier, never));
+    EXPECT_EQ(advance.frontier.size(), size);
+    EXPECT_EQ(advance.frontier.root(), must(look()->audit_head(north)).second);
+    commit([&](Tx& tx) { return keep_tiles(tx, north, advance.grown); });
+    if (!advance.grown.growth().empty())
+      EXPECT_EQ(check_of(store().transact([&](Tx& tx) { return keep_tiles(tx, north, advance.grown); })), "audit.tile");
+    frontier = advance.frontier;
+    reopen();
+    const auto reader = look();
+    tlog::TiledTree tree(size, audit_tiles(*reader, north));
+    EXPECT_EQ(must(tree.root()), frontier.root());
+    for (std::uint64_t i = 0; i < size; i += 53)
+      EXPECT_TRUE(tlog::verify_inclusion(tlog::leaf_hash(must(reader->audit(north, i, 1)).at(0)), i, size,
+                                         must(tree.inclusion_proof(i)), frontier.root())
+                      .ok())
+          << i;
+  }
+  // Nothing new: nothing is read, and nothing grows.
+  const AuditAdvance again = must(advance_audit(store(), north, frontier, never));
+  EXPECT_EQ(again.frontier, frontier);
+  EXPECT_THAT(again.grown.growth(), testing::IsEmpty());
+  const auto reader = look();
+  EXPECT_EQ(audit_tiles(*reader, south)({1, 0, 1}).error().check, "audit.tile");
+  EXPECT_EQ(audit_tiles(*reader, north)({1, 0, 6}).error().check, "audit.tile");
+  EXPECT_EQ(audit_tiles(*reader, north)({0, 5, 221}).error().check, "audit.gap");
+}
+
+TEST_P(StoreSuite, ALogIsNotContinuedFromWhatItNeverWas) {
+  for (int i = 0; i < 20; ++i) append(make_event(north, "event " + std::to_string(i)));
+  const auto frontier_of = [](const std::vector<std::string>& records) {
+    tlog::Frontier out;
+    for (const auto& record : records) out.append(tlog::leaf_hash(record));
+    return out;
+  };
+  auto records = must(look()->audit(north, 0, 20));
+  for (const std::size_t n : {0U, 7U, 19U, 20U})
+    EXPECT_EQ(
+        check_of(advance_audit(
+            store(), north, frontier_of({records.begin(), records.begin() + static_cast<std::ptrdiff_t>(n)}), never)),
+        "ok");
+  for (const std::size_t n : {7U, 19U, 20U}) {
+    std::vector<std::string> other(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(n));
+    other[3] += ' ';
+    EXPECT_EQ(check_of(advance_audit(store(), north, frontier_of(other), never)), "audit.root") << n;
+  }
+  records.push_back("a record that was there once");
+  EXPECT_EQ(check_of(advance_audit(store(), north, frontier_of(records), never)), "audit.rollback");
+  EXPECT_EQ(check_of(advance_audit(store(), north, {}, [] { return true; })), "audit.stopped");
+  EXPECT_EQ(check_of(advance_audit(store(), south, {}, never)), "ok");
 }
 
 }  // namespace daypass::store::conformance

@@ -25,6 +25,11 @@ const scimGroup = { json: { schemas: ['urn:ietf:params:scim:schemas:core:2.0:Gro
 /** "METHOD path" to one call or several: {at: path below the tenant, query, form, json, raw, cookie, confirm, token: another than the caller's}. */
 export const operations = {
   'GET /t/{tenant}/api/v1/audit': (v) => ({ at: '/api/v1/audit', query: { from: v.cursor, limit: '5' } }),
+  'GET /t/{tenant}/api/v1/audit/checkpoint': () => ({ at: '/api/v1/audit/checkpoint' }),
+  'POST /t/{tenant}/api/v1/audit/checkpoint': () => ({ at: '/api/v1/audit/checkpoint' }),
+  'GET /t/{tenant}/api/v1/audit/records/{index}/proof': (v) => ({ at: `/api/v1/audit/records/${p(v.cursor)}/proof` }),
+  'GET /t/{tenant}/api/v1/audit/consistency': (v) => ({ at: '/api/v1/audit/consistency', query: { from: v.cursor } }),
+  'GET /t/{tenant}/api/v1/grants/{id}/receipt': (v) => ({ at: `/api/v1/grants/${p(v.grant)}/receipt` }),
   'GET /t/{tenant}/oauth/authorize': [
     (v) => ({ at: '/oauth/authorize', query: { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: v.state, idp: v.idp }, cookie: v.cookie }),
     (v) => ({ at: '/oauth/authorize', query: { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: v.state, hint: v.email }, cookie: v.cookie }),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "store/audit_log.h"
 
 namespace daypass::sim {
 
@@ -165,9 +166,7 @@ class ModelTx final : public store::Tx {
     verb("append_audit");
     ModelStore::Log& log = s_.logs[event.tenant];
     event.seq = log.frontier.size();
-    std::string leaf = core::canonical(event);
-    if (!core::audit_from_canonical(leaf).ok())
-      return Error{Code::invalid, "audit.record", "it could not be read back"};
+    DP_TRY(std::string leaf, store::audit_leaf(event));
     if (store_.broken.forgets_audit && ++store_.appended_ % 3 == 0) return {};
     undo_.emplace_back([&log, before = log.frontier] {
       log.frontier = before;
@@ -355,6 +354,19 @@ Status ModelStore::sweep(WallTime now, std::size_t most) {
     n += gone ? 1U : 0U;
   }
   return {};
+}
+
+void ModelStore::rewrite(const core::TenantId& tenant,
+                         const std::function<void(std::vector<std::string>& records)>& how) {
+  Log& log = current().logs.at(tenant);
+  how(log.records);
+  log.frontier = {};
+  for (const auto& record : log.records) log.frontier.append(tlog::leaf_hash(record));
+}
+
+void ModelStore::rewrite(const core::TenantId& tenant, const std::string& kind, const std::string& key,
+                         const std::function<void(std::string& body)>& how) {
+  how(current().documents.at({tenant, kind, key}).body);
 }
 
 void ModelStore::lose_unsynced() {

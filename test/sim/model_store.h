@@ -62,6 +62,12 @@ class ModelStore final : public store::Store {
   /// What a late store makes durable at last.
   void sync();
 
+  /// As somebody does who can write the store's file: changes the records of a log, and its head so that they fit.
+  void rewrite(const core::TenantId& tenant, const std::function<void(std::vector<std::string>& records)>& how);
+  /// The same with a document; it must be there.
+  void rewrite(const core::TenantId& tenant, const std::string& kind, const std::string& key,
+               const std::function<void(std::string& body)>& how);
+
   [[nodiscard]] const core::Grant* grant(const core::GrantId& id) const;
   /// Every grant that was ever committed.
   [[nodiscard]] const std::map<core::GrantId, core::Grant>& grants() const { return durable_.grants; }

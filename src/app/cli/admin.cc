@@ -1,14 +1,10 @@
-// For administrators and the operator: policy, tenants, targets, sessions, audit.
+// For administrators and the operator: policy, targets, sessions.
 #include <algorithm>
-#include <fstream>
 
 #include "app/cli/client.h"
 #include "app/cli/commands.h"
-#include "base/encoding.h"
 #include "config/config.h"
-#include "core/audit.h"
 #include "net/http.h"
-#include "tlog/tree.h"
 
 namespace daypass::app::cli {
 
@@ -167,137 +163,6 @@ int sessions_revalidate(Io& io, const Globals& g, const std::string& id) {
     io.err("Goes on; what the identity provider says of the person has changed; " + ended);
   else
     io.err("Goes on; nothing has changed.\n");
-  return Exit::done;
-}
-
-namespace {
-
-struct Log {
-  std::uint64_t size = 0;
-  std::string root;
-  std::vector<std::string> records;
-};
-
-Result<Log> fetch_log(Client& client, std::uint64_t from) {
-  Log log;
-  for (;;) {
-    DP_TRY(const json::Value page, client.call("GET", "/audit?from=" + std::to_string(from) + "&limit=1000"));
-    log.size = static_cast<std::uint64_t>(page.int_or("size", 0));
-    log.root = page.string_or("root");
-    const json::Array& records = items(page, "records");
-    for (const auto& r : records) log.records.push_back(text_of(r));
-    from += records.size();
-    if (records.empty() || from >= log.size) return log;
-  }
-}
-
-}  // namespace
-
-int audit_tail(Io& io, const Globals& g, std::size_t n) {
-  Client client(io, g);
-  const auto head = client.call("GET", "/audit?from=0&limit=1");
-  if (!head.ok()) return fail(io, g, head.error(), "the audit log can't be read", client.request_id());
-  const auto size = static_cast<std::uint64_t>(head->int_or("size", 0));
-  const auto log = fetch_log(client, size > n ? size - n : 0);
-  if (!log.ok()) return fail(io, g, log.error(), "the audit log can't be read", client.request_id());
-  std::string out;
-  json::Array list;
-  for (const auto& record : log->records) {
-    const auto event = core::audit_from_canonical(record);
-    if (!event.ok()) return fail(io, g, event.error(), "the audit log can't be read");
-    if (g.json()) {
-      if (auto v = json::parse(record); v.ok()) list.push_back(std::move(*v));
-      continue;
-    }
-    std::string facts;
-    for (const auto& [key, value] : event->facts)
-      facts += " " + key + "=" + (value.as_string() != nullptr ? *value.as_string() : json::dump(value));
-    out += base::to_rfc3339(event->at) + "  " + event->action + " " + event->outcome + "  " + event->actor + "  " +
-           event->object + " " + facts + "\n";
-  }
-  if (g.json())
-    print_json(io, {{"size", size}, {"records", std::move(list)}});
-  else
-    io.out(out);
-  return Exit::done;
-}
-
-int audit_export(Io& io, const Globals& g) {
-  Client client(io, g);
-  const auto log = fetch_log(client, 0);
-  if (!log.ok()) return fail(io, g, log.error(), "the audit log can't be read", client.request_id());
-  if (g.json()) {
-    json::Array records;
-    for (const auto& record : log->records) records.emplace_back(record);
-    print_json(io, {{"size", log->size}, {"root", log->root}, {"records", std::move(records)}});
-    return Exit::done;
-  }
-  for (const auto& record : log->records) io.out(record + "\n");
-  return Exit::done;
-}
-
-namespace {
-
-/// Every hash anew. The root, or the first record that is not as it should be.
-Result<std::string> verify_log(const Log& log) {
-  const auto bad = [](std::string check, std::string why) {
-    return Error{Code::invalid, std::move(check), std::move(why), "compare with a copy of the log"};
-  };
-  tlog::Frontier frontier;
-  for (std::size_t i = 0; i < log.records.size() && i < log.size; ++i) {
-    const auto event = core::audit_from_canonical(log.records[i]);
-    if (!event.ok()) return bad("audit.leaf", "record " + std::to_string(i) + " is damaged");
-    if (event->seq != i)
-      return bad("audit.gap", "record " + std::to_string(i) + " says that it is number " + std::to_string(event->seq));
-    frontier.append(tlog::leaf_hash(log.records[i]));
-  }
-  const std::string root = base::hex_encode(frontier.root());
-  if (log.records.size() < log.size)
-    return bad("audit.gap",
-               "only " + std::to_string(log.records.size()) + " of " + std::to_string(log.size) + " records are there");
-  if (root != log.root) return bad("audit.root", "the records make root " + root + ", the log says " + log.root);
-  return root;
-}
-
-Result<Log> read_log(const std::string& file) {
-  // Not config::read_file: a log may be of any size, and it is this user's own file.
-  std::ifstream in(file, std::ios::binary);
-  Log log;
-  for (std::string line; std::getline(in, line);) log.records.push_back(std::move(line));
-  if (!in.eof() || in.bad())
-    return Error{Code::invalid, "audit.file", file + " can't be read", "daypass audit export makes such a file"};
-  log.size = log.records.size();
-  return log;
-}
-
-}  // namespace
-
-Result<std::string> verify_audit(Client& client) {
-  DP_TRY(const Log log, fetch_log(client, 0));
-  DP_TRY(const std::string root, verify_log(log));
-  return std::to_string(log.size) + " records, root " + root;
-}
-
-int audit_verify(Io& io, const Globals& g, const std::string& file, const std::string& expected_root) {
-  if (!file.empty() && expected_root.empty())
-    return fail(io, g,
-                {Code::invalid, "audit.root_missing", "a file alone proves nothing",
-                 "give the root that was kept elsewhere: --root HEX"},
-                "the audit log can't be verified");
-  Client client(io, g);
-  auto log = file.empty() ? fetch_log(client, 0) : read_log(file);
-  if (!log.ok()) return fail(io, g, log.error(), "the audit log can't be read", client.request_id());
-  if (!expected_root.empty()) log->root = expected_root;
-  const auto root = verify_log(*log);
-  if (!root.ok()) {
-    // Exit 1: the question was "is it whole?".
-    (void)fail(io, g, root.error(), "the audit log does not verify");
-    return Exit::failed;
-  }
-  if (g.json())
-    print_json(io, {{"ok", true}, {"records", log->size}, {"root", *root}});
-  else
-    io.out("ok: " + std::to_string(log->size) + " records, root " + *root + "\n");
   return Exit::done;
 }
 

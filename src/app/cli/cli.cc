@@ -119,12 +119,13 @@ struct CommandLine {
        only_check = false, restored = false, confirm = false;
   PolicyFiles policy_files;
   SamlVerify saml_files;
+  AuditVerify audit_files;
   std::vector<std::string> private_hosts;
   bool no_private_hosts = false;
   IdpTest tested;
   IdpAdd added;
   InstallerOptions installed;
-  std::string id, display, by, at, folder, target, file, root, jwks, issuer, audience, nonce, now, token, kind, to,
+  std::string id, display, by, at, folder, target, file, jwks, issuer, audience, nonce, now, token, kind, to, format,
       reason;
   std::vector<std::string> user_role, topic, names;
   std::size_t n = 20;
@@ -218,6 +219,9 @@ void CommandLine::grants_and_sessions() {
   auto* end_cmd = add(grants, "end", "End now, and wait until it is proven gone");
   end_cmd->add_option("id", id, "As grants ls shows it")->required();
   on(end_cmd, [this] { return grants_end(io, g, id); });
+  auto* receipt_cmd = add(grants, "receipt", "Evidence that one was created, cut and found absent, to keep");
+  receipt_cmd->add_option("id", id, "As grants ls --closed shows it")->required();
+  on(receipt_cmd, [this] { return grants_receipt(io, g, id); });
 
   auto* freeze_cmd =
       add(&app, "freeze", "Cut everything and give nothing: a tenant, or with the socket all", admin_group);
@@ -394,11 +398,31 @@ void CommandLine::administration() {
   auto* tail = add(audit, "tail", "The last records");
   tail->add_option("-n", n, "How many")->capture_default_str();
   on(tail, [this] { return audit_tail(io, g, n); });
-  on(add(audit, "export", "Every record, one JSON line each, to the byte"), [this] { return audit_export(io, g); });
-  auto* verify = add(audit, "verify", "Recompute every hash and the root");
-  verify->add_option("--file", file, "An export, instead of the server's log");
-  verify->add_option("--root", root, "The root that was kept elsewhere (hex)");
-  on(verify, [this] { return audit_verify(io, g, file, root); });
+  auto* export_cmd = add(audit, "export", "Every record, one JSON line each, to the byte");
+  export_cmd->add_option("--format", format, "jsonl; ocsf (events of the Open Cybersecurity Schema Framework); tiles")
+      ->check(CLI::IsMember({"jsonl", "ocsf", "tiles"}));
+  export_cmd->add_option("--to", folder, "tiles: the folder to make");
+  on(export_cmd, [this] { return audit_export(io, g, format.empty() ? "jsonl" : format, folder); });
+  on(add(audit, "checkpoint", "Sign the log's head and print it; keep it elsewhere"),
+     [this] { return audit_checkpoint(io, g); });
+  on(add(audit, "key", "The key that verifies the log's checkpoints; keep it elsewhere"),
+     [this] { return audit_key(io, g); });
+  auto* prove = add(audit, "prove", "The proof that a record stands in the log of a signed checkpoint");
+  prove->add_option("id", id, "The record's number, from 0")->required();
+  prove->add_option("--format", format, "json, which has the record, too; tlog-proof (C2SP)")
+      ->check(CLI::IsMember({"json", "tlog-proof"}));
+  on(prove, [this] { return audit_prove(io, g, id, format); });
+  auto* verify = add(audit, "verify", "Recompute every hash; with --log or --receipt without a server");
+  verify->add_option("--log,--file", audit_files.log, "An export (JSON lines, or a folder of tiles), not the server's");
+  verify->add_option("--checkpoint", audit_files.checkpoints, "One that was kept elsewhere (repeatable)")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  verify->add_option("--key", audit_files.key, "The log's key, or a file that holds it");
+  verify->add_option("--root", audit_files.root, "A root that was kept elsewhere (hex), instead of a checkpoint");
+  verify->add_option("--receipt", audit_files.receipt, "A receipt, or a proof of audit prove, instead of a log");
+  verify->add_flag("--quick", audit_files.quick, "Ask the server for a proof of the checkpoint, not for its whole log");
+  on(verify, [this] { return audit_verify(io, g, audit_files); });
 }
 
 void CommandLine::tools() {

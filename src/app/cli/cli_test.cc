@@ -61,6 +61,11 @@ class Cli : public testing_support::User {
     // The root of a tree without leaves (RFC 6962 section 2.1).
     server.on("GET" + api + "/audit",
               R"({"size":0,"root":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","records":[]})");
+    server.on("POST" + api + "/audit/checkpoint",
+              R"({"checkpoint":"a\n0\nx\n\n","key":"a+00000000+x","origin":"a","size":0,"root":"00"})");
+    for (const char* what : {"/audit/records/0/proof", "/grants/gr_1/receipt"})
+      server.on("GET" + api + what,
+                R"({"format":"x","records":[{"index":0,"record":"{}","path":[]}],"checkpoint":""})");
     server.on("GET /api/v1/version", R"({"version":")" DAYPASS_VERSION R"("})");
     server.on("GET /readyz", R"({"ready":true})");
     folder = home + "/tenant";
@@ -96,6 +101,12 @@ class Cli : public testing_support::User {
             {"idp", "domains", "--check"},
             {"audit", "tail", "-n", "5"},
             {"audit", "export"},
+            {"audit", "export", "--format", "ocsf"},
+            {"audit", "checkpoint"},
+            {"audit", "key"},
+            {"audit", "prove", "0"},
+            {"audit", "prove", "0", "--format", "tlog-proof"},
+            {"grants", "receipt", "gr_1"},
             {"audit", "verify"},
             {"doctor"},
             {"version"},
@@ -163,6 +174,11 @@ TEST_F(Cli, WhatNeedsNoServerFailsWithOneJsonDocumentToo) {
                {{"jose", "verify", "--jwks", none, "x"}, 1},
                {{"audit", "verify", "--file", none}, 1},
                {{"audit", "verify", "--file", none, "--root", "00"}, 1},
+               {{"audit", "verify", "--log", none, "--checkpoint", none, "--key", none}, 1},
+               {{"audit", "verify", "--receipt", none, "--key", none}, 1},
+               {{"audit", "verify", "--receipt", none}, 1},
+               {{"audit", "verify", "--quick"}, 1},
+               {{"audit", "export", "--format", "tiles"}, 1},
                {{"apply", none}, 1},
                {{"policy", "simulate", none}, 2},
                {{"policy", "schema", none}, 2},

@@ -70,7 +70,7 @@ class Client {
 
 /// What a folder of a tenant holds. Errors: those of config::read_folder, "apply.no_tenant". (admin.cc)
 base::Result<std::map<std::string, std::string>> read_tenant_folder(const std::string& folder);
-/// Fetches the whole audit log and recomputes it: "12 records, root 0f…", or the first record that is wrong. (admin.cc)
+/// Fetches the whole audit log and recomputes it: "12 records, root 0f…", or the first record that is wrong. (audit.cc)
 base::Result<std::string> verify_audit(Client& client);
 
 }  // namespace daypass::app::cli

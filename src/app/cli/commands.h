@@ -78,9 +78,26 @@ int target_check(Io& io, const Globals& g, const std::string& target);
 int sessions_ls(Io& io, const Globals& g);
 int sessions_end(Io& io, const Globals& g, const std::string& id);
 int sessions_revalidate(Io& io, const Globals& g, const std::string& id);
+
+// audit.cc
 int audit_tail(Io& io, const Globals& g, std::size_t n);
-int audit_export(Io& io, const Globals& g);
-int audit_verify(Io& io, const Globals& g, const std::string& file, const std::string& root);
+/// `format`: "jsonl", "ocsf" or "tiles"; the last one writes into `folder`.
+int audit_export(Io& io, const Globals& g, const std::string& format, const std::string& folder);
+int audit_checkpoint(Io& io, const Globals& g);
+int audit_key(Io& io, const Globals& g);
+/// `format`: "json" or "tlog-proof".
+int audit_prove(Io& io, const Globals& g, const std::string& id, const std::string& format);
+struct AuditVerify {
+  std::string log;   ///< an export; empty: the server's
+  std::string root;  ///< hexadecimal
+  std::vector<std::string> checkpoints;
+  std::string key;      ///< as text, or a file that holds it
+  std::string receipt;  ///< this instead of a log: a receipt, or a proof
+  bool quick = false;   ///< a proof of the server's instead of its log
+};
+/// Exit 1: it does not verify, or the options do not fit.
+int audit_verify(Io& io, const Globals& g, const AuditVerify& o);
+int grants_receipt(Io& io, const Globals& g, const std::string& id);
 
 // installer.cc: no server needed
 struct InstallerOptions {

@@ -3,6 +3,7 @@
 
 #include "../test/conformance/store_files.h"
 #include "../test/conformance/store_samples.h"
+#include "store/audit_log.h"
 #include "store/audit_verify.h"
 #include "store/sqlite/sqlite_store.h"
 
@@ -101,6 +102,80 @@ void VerifyAuditRecord(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * 10'000);
 }
 BENCHMARK(VerifyAuditRecord)->Unit(benchmark::kMillisecond);
+
+/// Audit records alone, a batch in one durable transaction.
+void AuditAppend(benchmark::State& state) {
+  Fixture f;
+  for (auto _ : state)
+    must(f.store->transact([&](Tx& tx) -> base::Status {
+      for (std::int64_t i = 0; i < state.range(0); ++i)
+        DP_CHECK(tx.nested([&] {
+          core::AuditEvent event = make_event(north);
+          return tx.append_audit(event);
+        }));
+      return {};
+    }));
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(AuditAppend)->Arg(1)->Arg(64)->Arg(256)->UseRealTime();
+
+/// A log of a million records with its tiles, made once.
+struct MillionRecords : Fixture {
+  static constexpr std::uint64_t size = 1'000'000;
+  MillionRecords() {
+    for (std::uint64_t done = 0; done < size; done += 10'000)
+      must(store->transact([&](Tx& tx) -> base::Status {
+        for (int i = 0; i < 10'000; ++i) {
+          core::AuditEvent event = make_event(north);
+          DP_CHECK(tx.append_audit(event));
+        }
+        return {};
+      }));
+    const auto advance = must(advance_audit(*store, north, {}, [] { return false; }));
+    must(store->transact([&](Tx& tx) { return keep_tiles(tx, north, advance.grown); }));
+    root = advance.frontier.root();
+  }
+  static MillionRecords& get() {
+    static MillionRecords all;
+    return all;
+  }
+  std::string root;
+};
+
+/// As the server gives it out: a snapshot, the proof, the record, and a look whether it holds.
+void ProofInAMillionRecords(benchmark::State& state) {
+  MillionRecords& all = MillionRecords::get();
+  std::uint64_t n = 0;
+  for (auto _ : state) {
+    const std::uint64_t index = n++ * 611'953 % MillionRecords::size;
+    const auto reader = must(all.store->snapshot());
+    tlog::TiledTree tree(MillionRecords::size, audit_tiles(*reader, north));
+    const auto path = must(tree.inclusion_proof(index));
+    const auto records = must(reader->audit(north, index, 1));
+    must(tlog::verify_inclusion(tlog::leaf_hash(records.at(0)), index, MillionRecords::size, path, all.root));
+  }
+}
+BENCHMARK(ProofInAMillionRecords)->Unit(benchmark::kMillisecond);
+
+void ConsistencyInAMillionRecords(benchmark::State& state) {
+  MillionRecords& all = MillionRecords::get();
+  std::uint64_t n = 0;
+  for (auto _ : state) {
+    const auto reader = must(all.store->snapshot());
+    tlog::TiledTree tree(MillionRecords::size, audit_tiles(*reader, north));
+    benchmark::DoNotOptimize(must(tree.consistency_proof(n++ * 611'953 % MillionRecords::size)));
+  }
+}
+BENCHMARK(ConsistencyInAMillionRecords)->Unit(benchmark::kMillisecond);
+
+/// What a checkpoint reads back and hashes: 10,000 records behind the last one.
+void ReadBackForACheckpoint(benchmark::State& state) {
+  Fixture f;
+  fill(f, 10'000);
+  for (auto _ : state) benchmark::DoNotOptimize(must(advance_audit(*f.store, north, {}, [] { return false; })));
+  state.SetItemsProcessed(state.iterations() * 10'000);
+}
+BENCHMARK(ReadBackForACheckpoint)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace daypass::store::sqlite

@@ -4,6 +4,7 @@
 
 #include "base/encoding.h"
 #include "base/json.h"
+#include "store/audit_log.h"
 #include "tlog/tree.h"
 
 namespace daypass::store::sqlite {
@@ -110,10 +111,7 @@ Status SqliteTx::append_audit(core::AuditEvent& event) {
     DP_TRY(frontier, tlog::Frontier::parse(head));
   }
   event.seq = frontier.size();
-  const std::string leaf = core::canonical(event);
-  // A leaf that can't be read back would break the log for ever: better that this one change fails.
-  if (const auto again = core::audit_from_canonical(leaf); !again.ok())
-    return Error{Code::invalid, "audit.record", "an audit record can't be written: " + again.error().message};
+  DP_TRY(const std::string leaf, audit_leaf(event));
   const tlog::Hash hash = tlog::leaf_hash(leaf);
   frontier.append(hash);
   Query record(db_, "INSERT INTO audit (tenant, seq, leaf, hash) VALUES (?, ?, ?, ?)");
