@@ -239,15 +239,29 @@ void World::start() {
   vault_.emplace(*sealer_, entropy_);
   workers.give(*vault_);
   engine_ = std::make_unique<engine::Engine>(engine::Engine::Ports{
-      store, *this, entropy_, log_, gate, workers, *vault_, std::move(catalog), "/secrets", std::string(instance),
-      std::chrono::milliseconds(500), 1,
+      store,
+      *this,
+      entropy_,
+      log_,
+      gate,
+      workers,
+      *vault_,
+      std::move(catalog),
+      "/secrets",
+      std::string(instance),
+      std::chrono::milliseconds(500),
+      1,
       [this](const std::string& name) -> base::Result<std::vector<std::string>> {
         const auto it = dns.find(name);
         if (it != dns.end()) return it->second;
         return base::Error{base::Code::not_found, "dns.none", "there is no TXT record"};
       },
+      {},
+      {},
+      false,
       // Small, so that grants of which nobody hears lie in the store for a while, and come in pages.
-      std::chrono::seconds(5), 2});
+      std::chrono::seconds(5),
+      2});
   oracle.process_started();
   try {
     in_turn_ = true;
