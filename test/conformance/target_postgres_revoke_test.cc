@@ -119,11 +119,13 @@ TEST_P(PgRevoke, TogetherGoTheSimpleOnesOnly) {
   world.server->sql("DROP ROLE " + name(4));
   world.server->sql("CREATE SCHEMA owned_" + name(5) + " AUTHORIZATION " + name(5), "orders");
   const auto gone = world.target().revoke_together(leaving(made), plenty);
-  EXPECT_EQ(gone, (std::set<std::size_t>{0, 6, 7}));
+  const bool one_by_one = world.target().caps().at_once == 1;
+  EXPECT_EQ(gone, one_by_one ? std::set<std::size_t>() : (std::set<std::size_t>{0, 6, 7}));
   for (const std::size_t i : gone) expect_gone(made[i]);
   EXPECT_EQ(world.server->value("SELECT rolcanlogin FROM pg_roles WHERE rolname = '" + name(2) + "'"), "t")
       << "it is not ours any more";
-  for (const std::size_t i : {1U, 3U, 4U, 5U}) {
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    if (i == 2 || gone.contains(i)) continue;
     EXPECT_EQ(world.revoke(made[i]), "") << i;
     expect_gone(made[i]);
   }

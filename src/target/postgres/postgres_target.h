@@ -32,8 +32,11 @@ class PostgresTarget final : public Target {
   PostgresTarget(TargetSettings settings, Pool::Password password, const base::Clock& clock, base::Entropy& entropy,
                  const base::Log& log, std::string instance, std::string nonce);
 
-  /// Each account of a batch takes a few of the server's shared locks until its transaction ends.
-  [[nodiscard]] Caps caps() const override { return {.keeps_deadline = true, .cuts_sessions = true, .at_once = 100}; }
+  /// Each account of a batch takes a few of the server's shared locks until its transaction ends. What is installed for
+  /// a confined login takes one at a time.
+  [[nodiscard]] Caps caps() const override {
+    return {.keeps_deadline = true, .cuts_sessions = true, .at_once = settings_.functions ? 1U : 100U};
+  }
   base::Result<std::string> provision(const Provision& wanted, Millis budget) override;
   base::Status revoke(const Account& account, const std::vector<core::RoleSpec>& roles, std::string_view handle,
                       Millis budget) override;
