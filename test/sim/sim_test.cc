@@ -149,7 +149,7 @@ TEST(Exhaustive, EveryFaultOfEveryCallWithEveryEvent) {
 }
 
 TEST(Random, SomeHundredWorldsAreGreen) {
-  constexpr std::uint64_t seeds = 300;
+  constexpr std::uint64_t seeds = 400;
   std::size_t admitted = 0;
   std::vector<std::uint64_t> events;
   Table table{};
