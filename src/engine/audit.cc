@@ -34,8 +34,8 @@ Error tampered(std::string why) {
   return {Code::internal, "audit.tampered", std::move(why),
           "keep a copy of the store as it is, and compare with the last checkpoint that was kept elsewhere"};
 }
-Error unknown_record(std::uint64_t index) {
-  return {Code::not_found, "audit.unknown_record", "the audit log does not reach as far as " + std::to_string(index),
+Error unknown_record() {
+  return {Code::not_found, "audit.unknown_record", "the audit log does not reach that far",
           "daypass audit tail shows the last ones"};
 }
 
@@ -127,7 +127,7 @@ Result<AuditProof> prove(Look& at, const core::TenantId& tenant, const std::vect
 
 Result<AuditConsistency> prove_consistency(Look& at, const core::TenantId& tenant, std::uint64_t from) {
   const AuditHead& head = at.mark.head;
-  if (from > head.size) return unknown_record(from);
+  if (from > head.size) return unknown_record();
   AuditConsistency out{from, {}, head};
   const auto tiles = store::audit_tiles(*at.reader, tenant);
   tlog::TiledTree older(from, tiles), newer(head.size, tiles);
@@ -377,7 +377,7 @@ Result<std::optional<AuditProof>> prove_covered(Look& at, const core::TenantId& 
   for (const std::uint64_t index : indexes) {
     if (index < at.mark.head.size) continue;
     DP_TRY(const auto head, at.reader->audit_head(tenant));
-    if (index >= head.first) return unknown_record(index);
+    if (index >= head.first) return unknown_record();
     return std::optional<AuditProof>();
   }
   DP_TRY(AuditProof proof, prove(at, tenant, indexes));

@@ -54,7 +54,7 @@ export const commands = {
   logout: none, demo: none, doctor: none, version: none, help: none,
   apply: folder, 'policy simulate': folder,
   'idp add': 'writes a file of a folder; what it asks the server is compared by operations.mjs',
-  'policy authorize': file, 'policy validate': file, 'policy translate': file, 'policy fmt': file, 'policy corpus': file, 'oidc verify': file, 'saml verify': file, 'jose verify': file,
+  'target installer': file, 'policy authorize': file, 'policy validate': file, 'policy translate': file, 'policy fmt': file, 'policy corpus': file, 'oidc verify': file, 'saml verify': file, 'jose verify': file,
   'server run': file, 'server config check': file,
 };
 
