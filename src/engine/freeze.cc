@@ -71,6 +71,7 @@ Status Engine::Impl::load_freezes(store::Tx& tx, WallTime now_) {
 Result<Frozen> Engine::Impl::freeze(Turn& turn, const std::optional<core::TenantId>& where, Freeze wanted) {
   if (where && !serves(*where)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
   const core::TenantId& home = home_of(where);
+  turn.actor = wanted.by;  // who asks, also where an earlier freeze stays as it is
   wanted.at = turn.now;
   {
     // In force from here on, whatever the store makes of it.
@@ -83,7 +84,6 @@ Result<Frozen> Engine::Impl::freeze(Turn& turn, const std::optional<core::Tenant
       it->second.by = wanted.by, it->second.why = wanted.why, it->second.by_operator = wanted.by_operator,
       wanted.at = it->second.at;
   }
-  turn.actor = wanted.by;
   const std::string note = wanted.by + ", who froze all access: " + wanted.why;
   // All are cut before the first is read or written down, which takes its time. What only the store has nobody uses.
   for (const auto& id : grant_book.of(of_tenant(where)))

@@ -54,6 +54,7 @@ Status Engine::Impl::look_for_a_restore(store::Tx& tx, WallTime now_) {
   }
   DP_TRY(const auto before, tx.get(system_tenant, doc_restore, "current", now_));
   if (why.empty() && !before) return {};
+  WallTime since = now_;
   if (!before) {
     store::Document document{system_tenant,
                              std::string(doc_restore),
@@ -62,11 +63,12 @@ Status Engine::Impl::look_for_a_restore(store::Tx& tx, WallTime now_) {
                              json::dump(json::Object{{"v", 1}, {"since", base::to_rfc3339(now_)}, {"why", why}}),
                              {}};
     DP_CHECK(tx.put(document, 0));
-  } else if (const auto body = json::parse(before->body); body.ok() && why.empty()) {
-    why = body->string_or("why");
+  } else if (const auto body = json::parse(before->body); body.ok()) {
+    if (const auto noted = base::parse_rfc3339(body->string_or("since")); noted.ok()) since = *noted;
+    if (why.empty()) why = body->string_or("why");
   }
   const std::lock_guard lock(restore_mutex);
-  restore = Restore{.since = now_, .why = std::move(why), .logs = std::move(logs), .targets = {}};
+  restore = Restore{.since = since, .why = std::move(why), .logs = std::move(logs), .targets = {}};
   return {};
 }
 

@@ -302,7 +302,8 @@ TEST_F(PgBroker, TheScriptIsOneThatPsqlRuns) {
     const std::string command = "PGPASSWORD='" + server.superuser_password() + "' psql -X -q -h 127.0.0.1 -p " +
                                 std::to_string(server.port()) + " -U postgres -d postgres -f " + path + " >" + path +
                                 ".out 2>&1";
-    const int status = std::system(command.c_str());  // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+    const int status =
+        std::system(command.c_str());  // NOLINT(cert-env33-c,concurrency-mt-unsafe): words of this test alone
     std::string said((std::istreambuf_iterator<char>(std::ifstream(std::string(path) + ".out").rdbuf())), {});
     ::unlink(path);
     ::unlink((std::string(path) + ".out").c_str());

@@ -64,9 +64,12 @@ test('the backup is noticed, and nothing is given or taken away', { timeout: 600
 });
 
 test('it stays so over a restart, and until the operator confirms it', { timeout: 60000 }, async () => {
+  const { since } = await shown();
   await w.stopServer();
   await w.startServer({ answers: 'livez' });
-  assert.equal((await shown()).quarantined, true);
+  const still = await shown();
+  assert.equal(still.quarantined, true);
+  assert.equal(still.since, since);
   assert.notEqual((await w.cli('dana', ['admin', 'restore', '--confirm'])).code, 0, 'only over the socket');
   const done = await shown('--confirm');
   assert.equal(done.code, 0, done.err);

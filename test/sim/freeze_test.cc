@@ -1,6 +1,7 @@
 // Freezing, in a world where only that breaks which a test breaks.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <string>
 
 #include "sim/steady.h"
@@ -136,6 +137,12 @@ TEST_F(Freezing, OnlyTheOperatorLiftsTheOperators) {
   const auto again = freeze(tenant, "a drill", "demo/ann");
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(again->freeze.why, "incident 42");
+  const auto log = ask<std::vector<std::string>>([&](auto done) { engine().audit(tenant, 0, 1000, std::move(done)); });
+  ASSERT_TRUE(log.ok());
+  const auto last = std::find_if(log->rbegin(), log->rend(),
+                                 [](const auto& r) { return r.find("access.frozen") != std::string::npos; });
+  ASSERT_NE(last, log->rend());
+  EXPECT_THAT(*last, testing::HasSubstr("demo/ann")) << "who asked, not whose freeze stays";
   EXPECT_EQ(thaw(tenant, "demo/ann"), "freeze.operator");
   EXPECT_EQ(credential(0), "access.frozen");
   EXPECT_EQ(thaw(tenant), "ok");
