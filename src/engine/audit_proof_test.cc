@@ -4,23 +4,14 @@
 
 #include "base/encoding.h"
 #include "crypto/ed25519.h"
+#include "engine/audit_test_support.h"
 
 namespace daypass::engine {
 namespace {
 
-namespace json = base::json;
+using test::Signer;
 
-struct Signer {
-  explicit Signer(const std::string& name, char fill = 's') : seed(std::string(32, fill)) {
-    key = {name, crypto::ed25519_public_key(seed)};
-  }
-  std::string head(std::uint64_t size, const tlog::Hash& root) const {
-    return tlog::sign_note(tlog::checkpoint_text({key.name, size, root}), key,
-                           [this](std::string_view text) { return crypto::ed25519_sign(seed, text); });
-  }
-  base::Secret seed;
-  tlog::NoteKey key;
-};
+namespace json = base::json;
 
 core::AuditEvent event(std::uint64_t seq, std::string action, json::Object facts = {}, std::string object = "gr_a") {
   core::AuditEvent out;

@@ -29,10 +29,6 @@ class Audited : public Steady {
     ASSERT_NE(engine().tenant(tenant), nullptr);
   }
 
-  template <class T>
-  static std::string check_of(const Result<T>& r) {
-    return r.ok() ? "ok" : r.error().check;
-  }
   Result<engine::AuditHead> last() {
     return ask<engine::AuditHead>([&](auto done) { engine().audit_checkpoint(tenant, std::move(done)); });
   }

@@ -36,10 +36,6 @@ class Freezing : public Steady {
     world.run_for(seconds(2));
   }
 
-  template <class T>
-  static std::string check_of(const Result<T>& r) {
-    return r.ok() ? "ok" : r.error().check;
-  }
   Result<engine::Frozen> freeze(std::optional<core::TenantId> where, const std::string& why = "incident 42",
                                 const std::string& actor = "operator") {
     world.oracle.freezing();

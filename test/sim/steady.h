@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "sim/story.h"
 
@@ -27,6 +28,11 @@ class Steady : public ::testing::Test {
     world.run_for(std::chrono::seconds(1));
     if (!*answer) return base::Error{base::Code::timeout, "test.no_answer", "no answer came"};
     return std::move(**answer);
+  }
+  /// "ok", or the check that refused.
+  template <class T>
+  static std::string check_of(const base::Result<T>& r) {
+    return r.ok() ? "ok" : r.error().check;
   }
 };
 

@@ -33,11 +33,6 @@ class UseCase : public Steady {
     ASSERT_NE(engine().tenant(tenant), nullptr);
   }
 
-  template <class T>
-  static std::string check_of(const Result<T>& r) {
-    return r.ok() ? "ok" : r.error().check;
-  }
-
   std::string begin(base::json::Value then, const std::string& browser = "chrome") {
     const auto begun = ask<engine::LoginBegun>([&](auto done) {
       engine().begin_login({tenant, "demo", "https://daypass.example/cb", browser, std::move(then), false},

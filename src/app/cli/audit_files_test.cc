@@ -12,26 +12,17 @@
 #include "base/encoding.h"
 #include "core/audit.h"
 #include "crypto/ed25519.h"
+#include "engine/audit_test_support.h"
 #include "tlog/tiles.h"
 
 namespace daypass::app::cli {
 namespace {
 
+using engine::test::Signer;
+
 namespace fs = std::filesystem;
 
 constexpr std::size_t many = 10'000;
-
-struct Signer {
-  explicit Signer(const std::string& name, char fill = 's') : seed(std::string(32, fill)) {
-    key = {name, crypto::ed25519_public_key(seed)};
-  }
-  std::string head(std::uint64_t size, const tlog::Hash& root) const {
-    return tlog::sign_note(tlog::checkpoint_text({key.name, size, root}), key,
-                           [this](std::string_view text) { return crypto::ed25519_sign(seed, text); });
-  }
-  base::Secret seed;
-  tlog::NoteKey key;
-};
 
 using Records = std::vector<std::string>;
 
