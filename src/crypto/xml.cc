@@ -9,8 +9,10 @@
 #include <xmlsec/openssl/crypto.h>
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "base/encoding.h"
 #include "base/utf8.h"
@@ -146,6 +148,28 @@ bool is_absolute(std::string_view uri) {
          });
 }
 
+// The prefixes that SAML's specifications give these namespaces (saml-core section 1.1 and what it refers to). XML lets
+// them mean something else; software that reads prefixes is misled by it, so nobody may.
+bool misleads(std::string_view prefix, std::string_view uri) {
+  constexpr std::string_view schema_ns = "http://www.w3.org/2001/XMLSchema";
+  constexpr std::string_view assertion_ns = "urn:oasis:names:tc:SAML:2.0:assertion";
+  constexpr std::string_view protocol_ns = "urn:oasis:names:tc:SAML:2.0:protocol";
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 10> known = {{
+      {"ds", dsig_ns},
+      {"md", "urn:oasis:names:tc:SAML:2.0:metadata"},
+      {"saml", assertion_ns},
+      {"saml2", assertion_ns},
+      {"saml2p", protocol_ns},
+      {"samlp", protocol_ns},
+      {"xenc", xenc_ns},
+      {"xs", schema_ns},
+      {"xsd", schema_ns},
+      {"xsi", "http://www.w3.org/2001/XMLSchema-instance"},
+  }};
+  const auto at = std::ranges::find(known, prefix, &std::pair<std::string_view, std::string_view>::first);
+  return at != known.end() && at->second != uri;
+}
+
 Status read_attributes(const xmlNode* node, Element& out) {
   for (const xmlNs* ns = node->nsDef; ns != nullptr; ns = ns->next) {
     // xmlns="" takes the default away again, and is the one empty name that there may be.
@@ -154,6 +178,8 @@ Status read_attributes(const xmlNode* node, Element& out) {
       return bad("namespace", "a namespace name that is no absolute URI");
     // Every element and attribute of it carries a copy.
     if (uri.size() > max_namespace) return bad("namespace", "a namespace name of more than 128 bytes");
+    if (ns->prefix != nullptr && misleads(view(ns->prefix), uri))
+      return bad("namespace", "the prefix " + std::string(view(ns->prefix)) + " for another namespace than SAML's own");
   }
   for (const xmlAttr* attribute = node->properties; attribute != nullptr; attribute = attribute->next) {
     const std::string_view ns = attribute->ns == nullptr ? std::string_view() : view(attribute->ns->href);

@@ -64,10 +64,11 @@ std::string escaped(std::string_view text);
 /// A parsed document. Immutable to its users, cheap to move; one thread at a time.
 class Document {
  public:
-  /// UTF-8 only, well-formed also as Namespaces in XML 1.0 has it, namespace names absolute. An XML declaration may
-  /// stand first; of `xml:` attributes only xml:lang may occur. Errors: "xml.too_large", "xml.too_deep",
-  /// "xml.too_many", "xml.encoding", "xml.forbidden" (a DTD, comment, processing instruction, CDATA or entity),
-  /// "xml.namespace", "xml.syntax".
+  /// UTF-8 only, well-formed also as Namespaces in XML 1.0 has it, namespace names absolute, SAML's usual prefixes
+  /// (saml, samlp, ds, xenc, xs, xsi, …) for the namespaces that they are known for. An XML declaration may stand
+  /// first; of `xml:` attributes only xml:lang may occur. Errors: "xml.too_large", "xml.too_deep", "xml.too_many",
+  /// "xml.encoding", "xml.forbidden" (a DTD, comment, processing instruction, CDATA or entity), "xml.namespace",
+  /// "xml.syntax".
   static base::Result<Document> parse(std::string_view text, const Limits& limits = {});
 
   [[nodiscard]] const Element& root() const noexcept;

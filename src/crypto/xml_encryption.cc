@@ -95,9 +95,11 @@ std::optional<std::string> value_of(const Element& of) {
   return base64_with_white_space(data->children[0].text);
 }
 
-// The one EncryptedKey: in the KeyInfo of the data, or beside it.
+// The one EncryptedKey: in the KeyInfo of the data, or beside it. A KeyInfo that holds nothing is none (XML Signature
+// section 4.5), and a reader that takes it for one looks elsewhere for the key.
 const Element* key_of(const Element& encrypted, const Element& data) {
   const Element* info = data.child(dsig_ns, "KeyInfo");
+  if (info != nullptr && info->children.empty()) return nullptr;
   const std::size_t inside = info == nullptr ? 0 : info->count(xenc_ns, "EncryptedKey");
   if (inside + encrypted.count(xenc_ns, "EncryptedKey") != 1) return nullptr;
   return (inside == 1 ? *info : encrypted).child(xenc_ns, "EncryptedKey");
@@ -161,6 +163,7 @@ Result<Parts> parts_of(const Element& encrypted) {
                                          {xenc_ns, "ReferenceList"},
                                          {xenc_ns, "CarriedKeyName"}}))
     return shape();
+  if (const Element* info = key->child(dsig_ns, "KeyInfo"); info != nullptr && info->children.empty()) return shape();
   DP_TRY(out.oaep, oaep_of(*key));
   auto wrapped = value_of(*key);
   auto content = value_of(*data);

@@ -128,6 +128,18 @@ TEST(XmlEncryption, HasOneShape) {
             "xmlenc.shape");
   EXPECT_EQ(read(changed("aes256-gcm\">", "aes256-gcm\"><x/>")).text, "xmlenc.shape");
   EXPECT_EQ(read(changed(key, "")).text, "xmlenc.shape");
+  // A KeyInfo that holds nothing, of the data and of the key.
+  std::string empty = two;
+  EXPECT_EQ(read(empty).text, "<x/>");
+  const std::string name = "<ds:KeyName>beside</ds:KeyName>";
+  EXPECT_EQ(read(empty.erase(empty.find(name), name.size())).text, "xmlenc.shape");
+  const std::string method = "</xenc:EncryptionMethod><xenc:CipherData>";
+  const std::string info = "<ds:KeyInfo xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\">";
+  const auto inside = [&](std::string_view what) {
+    return changed(method, "</xenc:EncryptionMethod>" + info + std::string(what) + "</ds:KeyInfo><xenc:CipherData>");
+  };
+  EXPECT_EQ(read(inside("<ds:KeyName>mine</ds:KeyName>")).text, "<x/>");
+  EXPECT_EQ(read(inside("")).text, "xmlenc.shape");
 }
 
 }  // namespace

@@ -162,18 +162,23 @@ Result<const Digest*> check_reference(const Element& reference, std::string_view
   return &*digest;
 }
 
-// What a KeyInfo may hold: names of keys and the keys themselves. None of it is used; what is refused here is what
-// others would follow or count: references, transforms, other signatures.
+// What a KeyInfo may hold (its mixed or element content as XML Signature's schema has it): names of keys and the keys
+// themselves. None of it is used; what is refused here is what others would follow, count or stumble over: references,
+// transforms, other signatures, holders of nothing.
 bool is_key_info(const Element& element) {
-  constexpr std::array<std::string_view, 18> known = {
-      "KeyName",          "KeyValue",       "RSAKeyValue",       "Modulus",         "Exponent",
-      "ECKeyValue",       "NamedCurve",     "PublicKey",         "X509Data",        "X509Certificate",
-      "X509IssuerSerial", "X509IssuerName", "X509SerialNumber",  "X509SubjectName", "X509SKI",
-      "X509CRL",          "X509Digest",     "DEREncodedKeyValue"};
   constexpr std::string_view dsig11_ns = "http://www.w3.org/2009/xmldsig11#";
-  return std::ranges::all_of(element.children, [&](const Element& child) {
-    return (child.ns == dsig_ns || child.ns == dsig11_ns) && std::ranges::find(known, child.name) != known.end() &&
-           is_key_info(child);
+  constexpr std::array<std::string_view, 2> mixed = {"KeyInfo", "KeyValue"};
+  constexpr std::array<std::string_view, 4> holders = {"RSAKeyValue", "ECKeyValue", "X509Data", "X509IssuerSerial"};
+  constexpr std::array<std::string_view, 13> leaves = {
+      "KeyName",         "Modulus",        "Exponent",          "NamedCurve",      "PublicKey",
+      "X509Certificate", "X509IssuerName", "X509SerialNumber",  "X509SubjectName", "X509SKI",
+      "X509CRL",         "X509Digest",     "DEREncodedKeyValue"};
+  const auto among = [&](const auto& names) { return std::ranges::find(names, element.name) != names.end(); };
+  if (element.ns != dsig_ns && element.ns != dsig11_ns) return false;
+  if (among(leaves)) return element.children.empty();
+  if (!among(mixed) && !(among(holders) && element.only_elements())) return false;
+  return !element.children.empty() && std::ranges::all_of(element.children, [](const Element& child) {
+    return child.name != "KeyInfo" && is_key_info(child);
   });
 }
 

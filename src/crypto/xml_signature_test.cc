@@ -149,6 +149,18 @@ TEST_F(XmlSignature, KeyInfoIsNotLookedAt) {
   EXPECT_EQ(with("<x xmlns=\"urn:x\"/>"), "xmldsig.shape");
   EXPECT_EQ(with("<ds:RetrievalMethod URI=\"#_1\"/>"), "xmldsig.shape");
   EXPECT_EQ(with("<ds:X509Data><ds:Transforms/></ds:X509Data>"), "xmldsig.shape");
+  // What has to hold something and holds nothing, or holds text where elements belong.
+  EXPECT_EQ(with(""), "xmldsig.shape");
+  EXPECT_EQ(with("text"), "xmldsig.shape");
+  EXPECT_EQ(with("<ds:X509Data/>"), "xmldsig.shape");
+  EXPECT_EQ(with("<ds:X509Data>text</ds:X509Data>"), "xmldsig.shape");
+  EXPECT_EQ(with("<ds:X509Data>text<ds:X509SKI>AA==</ds:X509SKI></ds:X509Data>"), "xmldsig.shape");
+  EXPECT_EQ(with("<ds:X509Data><ds:X509SKI>AA==</ds:X509SKI></ds:X509Data>"), "ok");
+  EXPECT_EQ(with("<ds:KeyName><ds:KeyName>a</ds:KeyName></ds:KeyName>"), "xmldsig.shape");
+  EXPECT_EQ(with("<ds:KeyInfo><ds:KeyName>a</ds:KeyName></ds:KeyInfo>"), "xmldsig.shape");
+  EXPECT_EQ(with("<ds:KeyValue><ds:RSAKeyValue><ds:Modulus>AA==</ds:Modulus><ds:Exponent>AQAB</ds:Exponent>"
+                 "</ds:RSAKeyValue></ds:KeyValue>"),
+            "ok");
   // The attacker's own certificate beside the attacker's own signature.
   EXPECT_EQ(check(signed_by(fresh_key())), "xmldsig.signature");
 }

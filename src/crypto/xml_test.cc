@@ -71,6 +71,12 @@ TEST(Xml, NamespacesAreDeclaredAndAbsolute) {
         "<a><b xmlns='x/y:z'/></a>", "<a xmlns='urn:a&amp;&#86;'/>", "<p:a xmlns:p='urn:a&#38;b'/>"})
     EXPECT_EQ(check(text), "xml.namespace") << text;
   EXPECT_EQ(check("<a xmlns='urn:x'><b xmlns=''/></a>"), "ok");
+  // SAML's own prefixes mean what they are known for, wherever they stand.
+  for (const std::string_view prefix : {"ds", "md", "saml", "saml2", "saml2p", "samlp", "xenc", "xs", "xsd", "xsi"})
+    EXPECT_EQ(check("<a><b xmlns:" + std::string(prefix) + "='urn:x'/></a>"), "xml.namespace") << prefix;
+  EXPECT_EQ(check("<ds:a xmlns:ds='http://www.w3.org/2000/09/xmldsig#' xmlns:xs='http://www.w3.org/2001/XMLSchema' "
+                  "xmlns:saml='urn:oasis:names:tc:SAML:2.0:assertion' xmlns:x='urn:x'/>"),
+            "ok");
   // A long name would be copied for each element and attribute that is in it.
   EXPECT_EQ(check("<a xmlns='urn:" + std::string(124, 'x') + "'/>"), "ok");
   EXPECT_EQ(check("<a xmlns='urn:" + std::string(125, 'x') + "'/>"), "xml.namespace");

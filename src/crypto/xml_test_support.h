@@ -98,9 +98,9 @@ inline std::string encrypt(std::string_view plain, const Certificate& certificat
   return "<xenc:EncryptedData xmlns:xenc=\"http://www.w3.org/2001/04/xmlenc#\" "
          "Type=\"http://www.w3.org/2001/04/xmlenc#Element\"><xenc:EncryptionMethod Algorithm=\"" +
          how.cipher_uri + "\"></xenc:EncryptionMethod><ds:KeyInfo xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\">" +
-         (how.key_beside ? "" : encrypted_key) + "</ds:KeyInfo><xenc:CipherData><xenc:CipherValue>" +
-         base::base64_encode(iv + out) + "</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData>" +
-         (how.key_beside ? encrypted_key : "");
+         (how.key_beside ? "<ds:KeyName>beside</ds:KeyName>" : encrypted_key) +
+         "</ds:KeyInfo><xenc:CipherData><xenc:CipherValue>" + base::base64_encode(iv + out) +
+         "</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData>" + (how.key_beside ? encrypted_key : "");
 }
 
 }  // namespace daypass::crypto::xml::testing

@@ -83,6 +83,8 @@ const encodings = [
 ];
 
 const surroundings = [
+  ...['saml2', 'xsd', 'xenc'].flatMap((prefix) => ['<samlp:Response ', '<saml:Assertion '].map((at) => (
+    text(`the prefix ${prefix} for a stranger's namespace in ${at.slice(1, -1)}`, (xml) => swap(xml, at, `${at}xmlns:${prefix}="urn:example:x" `))))),
   text('two roots', (xml, t) => xml + xml.slice(t.o.declaration.length), refused),
   text('two roots, the unsigned one first', (xml, t) => t.again({ sign: 'none', nameId: 'admin@corp.example' }) + xml.slice(t.o.declaration.length), refused),
   text('text behind the Response', (xml) => `${xml}text`, refused),

@@ -67,6 +67,8 @@ const ciphertext = [
     key.parentNode.replaceChild(fragment(doc, '<ds:RetrievalMethod xmlns:ds="http://www.w3.org/2000/09/xmldsig#" Id="_loop" URI="#_loop"/>'), key);
   }), expect: checks('decrypt', 'shape', 'duplicate_id') },
   { name: 'no EncryptedKey', ...gcm, mutate: (xml) => edit(xml, (doc) => remove(find(doc, 'EncryptedKey'))), expect: decrypt },
+  // XML Signature section 4.5: a KeyInfo holds at least one thing.
+  { name: 'an empty KeyInfo, the EncryptedKey beside it', twin: { encrypt: { place: 'beside' } }, mutate: (xml) => edit(xml, (doc) => { child(find(doc, 'EncryptedData'), 'KeyInfo').textContent = ''; }), expect: decrypt },
   made('two EncryptedKeys', { encrypt: { copies: 2 } }, checks('decrypt', 'shape'), gcm),
   made('1,000 EncryptedKeys', { encrypt: { copies: 1000 } }, checks('decrypt', 'shape', 'too_large', 'too_many', 'xml'), gcm),
   { name: 'two EncryptedData', ...gcm, mutate: (xml) => edit(xml, (doc) => { const d = find(doc, 'EncryptedData'); d.parentNode.appendChild(d.cloneNode(true)); }), expect: decrypt },

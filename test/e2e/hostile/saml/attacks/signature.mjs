@@ -224,6 +224,8 @@ const keys = [
     return swap(t.again({ signature: { key: 'attacker', info: 'attacker' } }), /<ds:X509Data>.*?<\/ds:X509Data>/, `<ds:KeyValue><ds:RSAKeyValue><ds:Modulus>${plain(n)}</ds:Modulus><ds:Exponent>${plain(e)}</ds:Exponent></ds:RSAKeyValue></ds:KeyValue>`);
   }, expect: checks('signature', 'shape') },
   { name: 'KeyInfo fetched from a URL', mutate: (xml, t) => swap(t.again({ signature: { key: 'attacker', info: 'attacker' } }), /<ds:X509Data>.*?<\/ds:X509Data>/, '<ds:RetrievalMethod URI="http://127.0.0.1:9/key.xml"/>'), expect: checks('signature', 'shape') },
+  ...['<ds:X509Data/>', '<ds:X509Data>text</ds:X509Data>', '', 'text', '<ds:X509Data><ds:X509Certificate/>text</ds:X509Data>'].map((inside) => (
+    { name: `a KeyInfo that holds ${inside || 'nothing'}`, mutate: (xml) => swap(xml, /<ds:X509Data>.*?<\/ds:X509Data>/, inside), expect: checks('shape') })),
   fine('no KeyInfo', { signature: { info: null } }), fine('KeyInfo with a stranger\'s certificate around a right signature', { signature: { info: 'attacker' } }),
   fine('the second of two keys in the metadata', { key: 'next' }, { metadata: { signing: ['idp', 'next'] } }),
   fine('a key whose use the metadata leaves open', {}, { metadata: { use: null } }),
