@@ -99,7 +99,7 @@ class Batch {
   verdict(base64) {
     if (this.ended) return Promise.resolve(this.ended);
     return new Promise((settle) => {
-      const timer = setTimeout(() => { this.child.kill('SIGKILL'); this.#end('the batch gave no answer within 120 s'); }, 120000);
+      const timer = setTimeout(() => { this.child.kill('SIGKILL'); this.#end('the batch gave no answer within 600 s'); }, 600000);
       const done = (v) => { clearTimeout(timer); settle(v); };
       this.waiting.push(done);
       this.child.stdin.write(`${JSON.stringify({ response: base64 })}\n`);
