@@ -9,7 +9,8 @@ import copy from 'pg-copy-streams';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { World, freePort, until } from './harness.mjs';
-import { benchSignals } from './bench_signals.mjs';
+import { benchMixed } from './bench_mixed.mjs';
+import { benchSignals, named, sendSignal, tokenOf } from './bench_signals.mjs';
 import { benchRestart, benchStorm } from './bench_storm.mjs';
 import { benchMute, benchTenants } from './bench_tenants.mjs';
 
@@ -38,7 +39,7 @@ if (process.argv[2] === 'watch') {
 }
 
 const rounds = Number(process.argv[2] ?? 7);
-// The parts to run, all of them when none is named: tps copy connect revoke signals memory mute tenants storm restart
+// The parts to run, all of them when none is named: tps copy connect revoke signals mixed memory mute tenants storm restart
 const parts = process.argv.slice(3);
 const wanted = (part) => parts.length === 0 || parts.includes(part);
 const median = (a) => [...a].sort((x, y) => x - y)[Math.floor(a.length / 2)];
@@ -194,6 +195,16 @@ if (wanted('signals')) {
     const times = got.flatMap((g) => g.times);
     console.log(`${what}: p50 ${f(quantile(times, 0.5), 1)} ms, p99 ${f(quantile(times, 0.99), 1)} ms, max ${f(Math.max(...times), 1)} ms; acknowledged after ${f(median(got.map((g) => g.answered)), 1)} ms`);
   } });
+}
+if (wanted('mixed')) {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  await benchMixed({ tokenOf, named, ahead, sendSignal: (at, sub) => sendSignal(at, sub, agent), print: (m) => {
+    const p = (a) => `p50 ${f(quantile(a, 0.5), 1)} ms, p99 ${f(quantile(a, 0.99), 1)} ms, max ${f(Math.max(...a), 1)} ms`;
+    console.log(`logout signal to end of stream, ${m.count} sessions in mixed state, ${m.what}: ${p(m.times.flatMap((t) => t.times))} (aim 20, 250, 1000)`);
+    for (const { state, times } of m.times) console.log(`  ${state}: ${p(times)}`);
+    console.log(`  sockets of stopped clients closed ${f(m.sockets, 0)} ms after the last signal, all statements gone after ${f(m.statements, 0)} ms, all accounts after ${f(m.accounts, 0)} ms`);
+  } });
+  agent.destroy();
 }
 if (wanted('memory')) {
   const rss = () => Number(fs.readFileSync(`/proc/${w.server.pid}/smaps_rollup`, 'utf8').match(/^Pss:\s+(\d+)/m)[1]);

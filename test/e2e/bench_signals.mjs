@@ -36,10 +36,13 @@ async function logins(w, count, subOf) {
   return out;
 }
 
-/** `watcher` starts a client that notes when its connections end; `print(what, rounds)` says what came of [{times, answered}]. */
-export async function benchSignals({ w, watcher, print, count = 200 }) {
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-  const send = (token) => new Promise((resolve, reject) => {
+/** Sends the provider's logout token for `sub` on `agent`'s connection: when it was sent (hrtime), and answered (ms later). */
+export async function sendSignal(w, sub, agent) {
+  const { privateKey, kid } = w.op.signing;
+  const iat = Math.floor(Date.now() / 1000);
+  const claims = { iss: w.op.issuer, aud: 'daypass', sub, iat, exp: iat + 120, jti: randomBytes(12).toString('hex'), events: { 'http://schemas.openid.net/event/backchannel-logout': {} } };
+  const token = await new jose.SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid, typ: 'logout+jwt' }).sign(privateKey);
+  return new Promise((resolve, reject) => {
     const begun = process.hrtime.bigint();
     const req = http.request(`${w.url}/t/default/idp/demo/logout`, { method: 'POST', agent, headers: { 'content-type': 'application/x-www-form-urlencoded' } }, (res) => {
       const answered = Number(process.hrtime.bigint() - begun) / 1e6;
@@ -49,21 +52,20 @@ export async function benchSignals({ w, watcher, print, count = 200 }) {
     req.on('error', reject);
     req.end(`logout_token=${token}`);
   });
-  const { privateKey, kid } = w.op.signing;
-  const token = (sub) => {
-    const iat = Math.floor(Date.now() / 1000);
-    const claims = { iss: w.op.issuer, aud: 'daypass', sub, iat, exp: iat + 120, jti: randomBytes(12).toString('hex'), events: { 'http://schemas.openid.net/event/backchannel-logout': {} } };
-    return new jose.SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid, typ: 'logout+jwt' }).sign(privateKey);
-  };
-  const named = (sub) => { people[sub] = { ...people.dana, sub }; return sub; };
+}
+
+/** Makes a person of the data department of it. */
+export const named = (sub) => { people[sub] = { ...people.dana, sub }; return sub; };
+
+/** `watcher` starts a client that notes when its connections end; `print(what, rounds)` says what came of [{times, answered}]. */
+export async function benchSignals({ w, watcher, print, count = 200 }) {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   const others = (await w.pg.roles()).length;
   const gone = () => until(async () => (await w.pg.roles()).length <= others, 'the accounts to be gone', 60000);
 
   const watchEach = await watcher(count, await logins(w, count, (i) => named(`each-${i}`)));
-  const tokens = [];
-  for (let i = 0; i < count; i += 1) tokens.push(await token(`each-${i}`));
   const sent = [];
-  for (const t of tokens) sent.push(await send(t));
+  for (let i = 0; i < count; i += 1) sent.push(await sendSignal(w, `each-${i}`, agent));
   const ends = await watchEach.ended();
   print(`logout signal to end of stream, plain, ${count} logins, a signal each`, sent.map(({ begun, answered }, i) => ({ times: [Number(ends[i] - begun) / 1e6], answered })));
   await gone();
@@ -71,7 +73,7 @@ export async function benchSignals({ w, watcher, print, count = 200 }) {
   const got = [];
   for (let r = 0; r < 3; r += 1) {
     const watch = await watcher(count, await logins(w, count, () => named(`all-${r}`)));
-    const { begun, answered } = await send(await token(`all-${r}`));
+    const { begun, answered } = await sendSignal(w, `all-${r}`, agent);
     got.push({ times: (await watch.ended()).map((t) => Number(t - begun) / 1e6), answered });
     await gone();
   }

@@ -45,8 +45,8 @@ function postgresBin() {
 }
 
 export class Postgres {
-  /** A server of its own in `folder`/`name`, on loopback: `listen` says at which of its addresses. */
-  static async start(folder, { name = 'postgres', listen = '127.0.0.1' } = {}) {
+  /** A server of its own in `folder`/`name`, on loopback: `listen` says at which of its addresses, `connections` how many it takes. */
+  static async start(folder, { name = 'postgres', listen = '127.0.0.1', connections = 320 } = {}) {
     const self = new Postgres();
     self.home = path.join(folder, name);
     self.data = path.join(self.home, 'data');
@@ -66,7 +66,7 @@ export class Postgres {
     if (init.status !== 0) throw new Error(init.stderr);
     self.port = await freePort();
     self.launch = () => {
-      self.child = keep(spawn(`${bin}/postgres`, ['-D', self.data, '-p', String(self.port), '-k', self.home, '-c', `listen_addresses=${listen}`, '-c', 'fsync=off', '-c', 'max_connections=320', '-c', 'shared_buffers=64MB'],
+      self.child = keep(spawn(`${bin}/postgres`, ['-D', self.data, '-p', String(self.port), '-k', self.home, '-c', `listen_addresses=${listen}`, '-c', 'fsync=off', '-c', `max_connections=${connections}`, '-c', 'shared_buffers=64MB'],
         { ...options, stdio: ['ignore', 'ignore', 'pipe'] }));
       self.log = '';
       self.child.stderr.on('data', (d) => { self.log += d; });
@@ -221,11 +221,11 @@ export class World {
    * names this machine. `prepare` is called before the server starts, to write more files of the tenant. `idp`: what its
    * provider's settings say beside the usual.
    */
-  static async start({ op = CertifiedOp, policies, roles = '', host = '127.0.0.1', prepare, idp = 'scopes = ["profile"]' } = {}) {
+  static async start({ op = CertifiedOp, policies, roles = '', host = '127.0.0.1', prepare, idp = 'scopes = ["profile"]', connections = 320 } = {}) {
     const self = new World();
     self.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'daypass-e2e-'));
     fs.chmodSync(self.folder, 0o711);
-    self.pg = await Postgres.start(self.folder);
+    self.pg = await Postgres.start(self.folder, { connections });
     await self.pg.prepareOrders();
     self.op = await op.start();
     self.apiPort = await freePort();
@@ -237,7 +237,7 @@ export class World {
     if (self.op.rotate) await self.op.rotate();
     const w = (name, text) => { const p = path.join(self.folder, name); fs.mkdirSync(path.dirname(p), { recursive: true }); fs.writeFileSync(p, text, { mode: 0o600 }); return p; };
     self.write = w;
-    self.config = w('daypass.toml', `[server]\ndata_dir = "${self.data}"\npublic_url = "${self.url}"\n\n[api]\nlisten = "127.0.0.1:${self.apiPort}"\n\n[gate.postgres]\nlisten = "127.0.0.1:${self.gatePort}"\npublic_host = "localhost"\n\n[limits]\nmax_connections_per_address = 1000\n`);
+    self.config = w('daypass.toml', `[server]\ndata_dir = "${self.data}"\npublic_url = "${self.url}"\n\n[api]\nlisten = "127.0.0.1:${self.apiPort}"\n\n[gate.postgres]\nlisten = "127.0.0.1:${self.gatePort}"\npublic_host = "localhost"\n\n[limits]\nmax_connections_per_address = ${Math.max(1000, connections)}\n`);
     w('client-secret', self.op.secret + '\n');
     w('admin-password', 'admin-of-a-test\n');
     self.tenant = path.join(self.folder, 'tenant');
