@@ -2,6 +2,7 @@
 #include "app/cli/cli.h"
 
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <termios.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 
 #include "app/cli/commands.h"
 #include "app/demo/demo.h"
@@ -625,10 +627,14 @@ int run(const std::vector<std::string>& args, Io& io) {
   return line.chosen ? line.chosen() : int{Exit::usage};
 }
 
-int main_of(int argc, char** argv) {
-  // Secrets pass through this process: no core dump, no debugger of another process.
+void keep_memory_private() {
+  // The limit alone does not stop a core that goes to a program (core(5), "Piping core dumps").
   const rlimit none{0, 0};
-  ::setrlimit(RLIMIT_CORE, &none);
+  if (::setrlimit(RLIMIT_CORE, &none) != 0 || ::prctl(PR_SET_DUMPABLE, 0) != 0) std::abort();
+}
+
+int main_of(int argc, char** argv) {
+  keep_memory_private();
   const base::SystemClock clock;
   base::SystemEntropy entropy;
   const auto write_all = [](int fd) {

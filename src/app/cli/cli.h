@@ -17,6 +17,9 @@ struct CommandHelp {
   bool runs = false;                 ///< false: only a parent of commands
 };
 std::vector<CommandHelp> command_tree();
+/// Secrets pass through this process: from here on no core dump of it, and no debugger of another process of its user
+/// (prctl(2), PR_SET_DUMPABLE). What it executes is not concerned. Ends the process where that can't be had.
+void keep_memory_private();
 /// Fills an Io from the process and runs.
 int main_of(int argc, char** argv);
 

@@ -1,6 +1,9 @@
 // The command line: what is understood, what is answered, exit codes, one JSON document each time.
 #include "app/cli/cli.h"
 
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
 #include <set>
 
 #include "app/cli/test_support.h"
@@ -536,6 +539,19 @@ TEST_F(Cli, TheReferenceNamesEveryCommandAndOption) {
     EXPECT_TRUE(with_example.contains(c.name)) << c.name << " has no example";
   }
   EXPECT_EQ(documented, real);
+}
+
+// In a process of its own, which ends: the sanitizers' own tools look into this one.
+TEST(CliDeathTest, NoCoreHasOurMemory) {
+  EXPECT_EXIT(
+      {
+        keep_memory_private();
+        rlimit core;
+        core.rlim_cur = core.rlim_max = 1;
+        ::getrlimit(RLIMIT_CORE, &core);
+        ::_exit(::prctl(PR_GET_DUMPABLE) == 0 && core.rlim_cur == 0 && core.rlim_max == 0 ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 }  // namespace
