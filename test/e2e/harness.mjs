@@ -218,14 +218,14 @@ export class PlainOp {
 export class World {
   /**
    * Everything up: PostgreSQL with an orders database, `op`, a server with a tenant applied. `host` is how the public URL
-   * names this machine, `pgHost` at which of its addresses the server looks for PostgreSQL. `prepare` is called before the server starts, to write more files of the tenant. `idp`: what its
+   * names this machine, `pgHost` where the server looks for PostgreSQL. `prepare` is called before the server starts, to write more files of the tenant. `idp`: what its
    * provider's settings say beside the usual.
    */
   static async start({ op = CertifiedOp, policies, roles = '', host = '127.0.0.1', pgHost = '127.0.0.1', prepare, idp = 'scopes = ["profile"]' } = {}) {
     const self = new World();
     self.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'daypass-e2e-'));
     fs.chmodSync(self.folder, 0o711);
-    self.pg = await Postgres.start(self.folder, { listen: [...new Set(['127.0.0.1', pgHost])].join(',') });
+    self.pg = await Postgres.start(self.folder);
     await self.pg.prepareOrders();
     self.op = await op.start();
     self.apiPort = await freePort();

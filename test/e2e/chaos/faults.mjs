@@ -1,10 +1,11 @@
-// Faults around a real server: a PostgreSQL that is away, that has no connection left, that the network hides; a disk that
+// Faults around a real server: a PostgreSQL that is away, that lies, that has no connection left, that the network hides; a disk that
 // is full or does not sync; a process that sleeps; a clock that jumps. Each is played three times: without the fault
 // (control), with it, and with a guard taken away (mutant), where the checks must turn red.
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import pg from 'pg';
 import { daypass, until } from '../harness.mjs';
+import { Liar } from './liar.mjs';
 import { Rig, pause, tool } from './rig.mjs';
 
 const settled = (g) => g?.state === 'active' && g.open === undefined;
@@ -44,8 +45,9 @@ export class Faults {
     self.net = alone && run('ip', 'tuntap', 'add', 'dev', 'hole', 'mode', 'tun').status === 0 && run('ip', 'link', 'set', 'hole', 'up').status === 0;
     if (self.net) for (const name of ['hole', 'all']) fs.writeFileSync(`/proc/sys/net/ipv4/conf/${name}/route_localnet`, '1');
     self.rig = await Rig.start({
-      pgHost: self.net ? hidden : '127.0.0.1',
-      prepare(w) {
+      pgHost: hidden,
+      async prepare(w) {
+        self.liar = await Liar.start(hidden, w.pg.port);
         fs.mkdirSync(w.data, { mode: 0o700 });
         self.disk = alone && run('mount', '-t', 'tmpfs', '-o', 'size=48m,mode=700', 'none', w.data).status === 0;
       },
@@ -67,6 +69,7 @@ export class Faults {
     await this.rig.kill();
     if (this.disk) run('umount', '-l', data);
     await this.rig.stop();
+    this.liar.stop();
   }
   async stopPostgres() {
     await this.rig.super.end().catch(() => {});
@@ -185,6 +188,26 @@ export class Faults {
       await this.rig.endAll();
     }
   }
+  /** PostgreSQL says "done" and does nothing, for as long as six seconds: nothing is closed on its word. */
+  async lies({ fault, mutant }) {
+    const how = 'PostgreSQL lies', { rig, liar } = this;
+    const { client, grant } = await this.atWork();
+    liar.told = 0;
+    liar.lies = fault;
+    if (mutant) liar.blind = grant.account;
+    const from = Date.now();
+    this.end(grant);
+    await this.cut(client, from, how, 5000, how);
+    if (fault) {
+      for (const until = Date.now() + (mutant ? 3000 : 6000); Date.now() < until; await pause(100)) await this.wrong(how);
+      if (liar.told === 0) rig.fault('no lie was told', how);
+    }
+    liar.lies = false;
+    liar.blind = undefined;
+    rig.dropClients();
+    if (mutant) await rig.super.query(`DROP ROLE IF EXISTS "${grant.account}"`);
+    await rig.settles(how, 90000);
+  }
   /** Not a connection left for anybody: what was reserved for revocation must do. */
   async outOfSlots({ fault, mutant }) {
     const how = 'out of connection slots', { rig } = this;
@@ -222,7 +245,11 @@ export class Faults {
     const long = await this.atWork();
     const brief = await this.atWork(short);
     const end = Date.parse(brief.grant.ends_at);
-    if (mutant) this.switches.set('frozen', 1);
+    if (mutant) {
+      // It stands where it is first read.
+      this.switches.set('frozen', 1);
+      await pause(1000);
+    }
     if (fault) {
       this.signal('SIGSTOP');
       const wake = Date.now() + seconds * 1000;
@@ -310,8 +337,10 @@ export class Faults {
     const { client, grant } = await this.atWork();
     if (fault) { this.switches.set('sync_after', after); this.switches.set('sync_errno', 5); }
     if (mutant) this.signal('SIGSTOP');
-    // Whoever comes when nothing can be written is refused; whose account is in the making then may have to wait.
-    if (!mutant) await this.comes(rig.writer, fault ? (after === 0 ? 'refused' : 'any') : 'let in', 'failed sync', fault && after > 0 ? 3000 : 20000, how);
+    // Whoever comes when nothing can be written is refused at once; whose account is in the making then, after the gate's
+    // thirty seconds (seen to the end in one case of them).
+    const wanted = !fault ? 'let in' : after === 0 ? 'refused' : after === 1 ? 'either' : 'any';
+    if (!mutant) await this.comes(rig.writer, wanted, `failed sync${fault && after > 0 ? ' in the middle' : ''}`, wanted === 'any' ? 3000 : 40000, how);
     const from = Date.now();
     this.end(grant);
     await this.cut(client, from, 'failed sync', mutant ? 1000 : 5000, how);
@@ -331,6 +360,7 @@ export class Faults {
     const noLibrary = this.preload ? undefined : `${tool('libdaypass-faults.so')} is not there`;
     return {
       postgres: { what: 'PostgreSQL stopped, restarted', cases: [['stopped', (k) => this.postgresStopped(k)], ['restarted', (k) => this.postgresRestarted(k)]] },
+      lies: { what: 'PostgreSQL says done and does nothing', cases: [['', (k) => this.lies(k)]] },
       slots: { what: 'PostgreSQL out of connection slots', cases: [['', (k) => this.outOfSlots(k)]] },
       sleep: { what: 'SIGSTOP', why: noLibrary, cases: cases((s, k) => this.asleep(s, k), this.full ? [5, 30, 120] : [5, 30]) },
       network: { what: 'network cut', why: this.net ? undefined : 'no network namespace or tun device is permitted here', cases: [['', (k) => this.networkCut(k)]] },

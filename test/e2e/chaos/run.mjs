@@ -2,7 +2,7 @@
 //   run.mjs                          everything once
 //   run.mjs --budget 600             as much as fits in 600 s, from where test/chaos/cursor.json says that it stopped last time
 //   run.mjs --rounds 200 [--seed 7]  random kills alone
-//   run.mjs --only syscalls,start,kills,power,postgres,slots,sleep,network,clocks,disk,sync
+//   run.mjs --only syscalls,start,kills,power,postgres,lies,slots,sleep,network,clocks,disk,sync
 //                                    some of the parts; --step 7: each seventh system call; --full 1: longer sleeps, each page
 //   run.mjs --ranges 1               what the threads do in each operation, call by call
 //   run.mjs --point OPERATION:THREAD:N:before|after, --kill WHAT:MS, --past-the-end SEED    one of them again
@@ -23,7 +23,7 @@ const begun = Date.now();
 const seconds = () => (Date.now() - begun) / 1000;
 const say = (line) => console.log(`${seconds().toFixed(0).padStart(6)} s  ${line}`);
 const budget = o.budget ? Number(o.budget) : Infinity;
-const faultParts = ['postgres', 'slots', 'sleep', 'network', 'clocks', 'disk', 'sync'];
+const faultParts = ['postgres', 'lies', 'slots', 'sleep', 'network', 'clocks', 'disk', 'sync'];
 const single = o.point || o.kill || o['past-the-end'] || o.ranges;
 const parts = single ? [] : o.only ? o.only.split(',') : o.rounds ? ['kills'] : ['syscalls', 'start', 'kills', 'power', ...faultParts];
 /** True while the part that ends at this share of the budget may go on. */
