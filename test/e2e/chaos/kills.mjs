@@ -1,5 +1,6 @@
 // SIGKILL at random instants during provision, extend and revoke, each journal state aimed at.
 import pg from 'pg';
+import { until } from '../harness.mjs';
 import { dice, journalStates, pause } from './rig.mjs';
 
 export class Kills {
@@ -88,7 +89,7 @@ export class Kills {
     rig.dropClients();
     await rig.w.startServer();
     await rig.settles(how);
-    if ((await rig.accounts()).length) rig.fault('accounts past their end are left', how);
+    await until(async () => (await rig.accounts()).length === 0, 'no account', 10000).catch(() => rig.fault('accounts past their end are left', how));
   }
   report() {
     return `random kills:\n  ${this.rounds} rounds, in ${Object.entries(this.met).map(([s, n]) => `${s} ${n}`).join(', ')}\n  logins tried past the end with every process dead: ${this.late.tried}, let in: ${this.late.let_in}`;

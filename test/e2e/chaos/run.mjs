@@ -125,6 +125,8 @@ async function troubles(wanted) {
   return n;
 }
 
+// Whoever stops this leaves nothing running: the harness ends its children at exit.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
 let red = 0;
 if (single || parts.some((p) => ['syscalls', 'start', 'kills'].includes(p))) red += await deaths();
 if (parts.includes('power')) red += power();
