@@ -355,7 +355,7 @@ export class Faults {
 
   scenarios() {
     const cases = (fn, list) => list.map((x) => [String(x), (kind) => fn(x, kind)]);
-    const tally = this.tally = {};
+    const tally = (this.tally ??= {});
     const year = 365 * 24 * 3600;
     const noLibrary = this.preload ? undefined : `${tool('libdaypass-faults.so')} is not there`;
     return {
@@ -369,15 +369,16 @@ export class Faults {
       sync: { what: 'failed syncs', why: noLibrary, cases: cases((n, k) => this.failedSync(n, k), [0, 1, 2, 3, 4, 5, 6]) },
     };
   }
-  /** Control, faults, mutant. `next`: the case to go on with; returns the next one, or 0 when it is through. */
+  casesOf(name) { return this.scenarios()[name].cases.length; }
+  /** Control, faults from case `next` on while there is `time()`, mutant; the case to go on with, the number of them when it is through. */
   async play(name, next, time) {
     const { what, why, cases } = this.scenarios()[name];
-    if (why) { console.log(`skipped: ${what}: ${why}`); return 0; }
+    if (why) { console.log(`skipped: ${what}: ${why}`); return cases.length; }
     const before = this.rig.faults.length;
     const begun = Date.now();
     const one = async (fn, kind) => { await this.fresh(); await fn(kind).catch((e) => this.rig.fault(`the test broke: ${e.stack ?? e}`, what)); };
     await one(cases[0][1], { fault: false });
-    let done = 0;
+    let done = next;
     for (let i = next; i < cases.length && time(); i += 1) {
       await one(cases[i][1], { fault: true });
       done = i + 1;
@@ -388,7 +389,7 @@ export class Faults {
     const noticed = seen.filter((f) => !f.what.startsWith('the test broke'));
     if (noticed.length === 0) this.rig.fault(`${what}: the mutant was not noticed${seen.length ? `: ${seen[0].what}` : ''}`, `tools/chaos --only ${name}`);
     console.log(`${what}: ${done - next} of ${cases.length} cases, control ${this.rig.faults.length === before ? 'and all green' : 'or cases RED'}, mutant red (${noticed[0]?.what.slice(0, 90)}), ${((Date.now() - begun) / 1000).toFixed(0)} s`);
-    return done >= cases.length ? 0 : done;
+    return done;
   }
   report() {
     return ['slowest:', ...Object.entries(this.late).map(([k, v]) => `  ${k.padEnd(60)} ${v} ms`), ...(Object.keys(this.tally ?? {}).length ? [`  clients on a full disk: ${Object.entries(this.tally).map(([k, v]) => `${v} ${k}`).join(', ')}`] : [])].join('\n');

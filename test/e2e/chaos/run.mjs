@@ -3,7 +3,8 @@
 //   run.mjs --budget 600             as much as fits in 600 s, from where test/chaos/cursor.json says that it stopped last time
 //   run.mjs --rounds 200 [--seed 7]  random kills alone
 //   run.mjs --only syscalls,start,kills,power,postgres,lies,slots,sleep,network,clocks,disk,sync
-//                                    some of the parts; --step 7: each seventh system call; --full 1: longer sleeps, each page
+//                                    some of the parts; --step 7: each seventh system call; --operation revoke: of one alone; --full 1: longer
+//                                    sleeps and each page, also with a budget
 //   run.mjs --ranges 1               what the threads do in each operation, call by call
 //   run.mjs --point OPERATION:THREAD:N:before|after, --kill WHAT:MS, --past-the-end SEED    one of them again
 import fs from 'node:fs';
@@ -15,7 +16,7 @@ import { Syscalls, operations } from './syscalls.mjs';
 import { Kills } from './kills.mjs';
 import { Faults } from './faults.mjs';
 
-const names = ['budget', 'rounds', 'only', 'point', 'kill', 'seed', 'step', 'past-the-end', 'worlds', 'ranges', 'full'];
+const names = ['budget', 'rounds', 'only', 'point', 'kill', 'seed', 'step', 'past-the-end', 'worlds', 'ranges', 'full', 'operation'];
 const { values: o } = parseArgs({ options: Object.fromEntries(names.map((k) => [k, { type: 'string' }])) });
 const cursorFile = path.join(import.meta.dirname, '../../chaos/cursor.json');
 const cursor = JSON.parse(fs.readFileSync(cursorFile, 'utf8'));
@@ -26,14 +27,28 @@ const budget = o.budget ? Number(o.budget) : Infinity;
 const faultParts = ['postgres', 'lies', 'slots', 'sleep', 'network', 'clocks', 'disk', 'sync'];
 const single = o.point || o.kill || o['past-the-end'] || o.ranges;
 const parts = single ? [] : o.only ? o.only.split(',') : o.rounds ? ['kills'] : ['syscalls', 'start', 'kills', 'power', ...faultParts];
+// Asked to stop it finishes what it is at and says what came of it; asked twice it goes, and the harness ends its children.
+let stopped = false;
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => { if (stopped) process.exit(130); stopped = true; });
 /** True while the part that ends at this share of the budget may go on. */
-const until = (share) => () => seconds() < budget * share;
+const until = (share) => () => !stopped && seconds() < budget * share;
 /** With a budget each part goes on where it stopped. */
 const from = (key, first) => (o.budget ? cursor[key] ?? first : first);
 const keep = (key, next, first) => {
   cursor[key] = next === 0 ? first : next;
   if (o.budget) fs.writeFileSync(cursorFile, JSON.stringify(cursor, null, 2) + '\n');
 };
+
+/** All of them once, with a budget from the one on that it stopped at last time; `play` says whether one is through. */
+async function inTurn(key, all, time, play) {
+  const first = from(key, 0) % all.length;
+  for (let i = 0; i < all.length && time(); i += 1) {
+    const at = (first + i) % all.length;
+    const through = await play(all[at]);
+    keep(key, through ? (at + 1) % all.length : at, 0);
+    if (!through) return;
+  }
+}
 
 async function one(rig, syscalls, kills) {
   if (o.ranges) {
@@ -62,13 +77,14 @@ async function deaths() {
   if (single) await one(rig, syscalls, kills);
   for (const part of parts.filter((p) => p === 'syscalls' || p === 'start')) if (why) console.log(`skipped: ${part}: ${why}`);
   if (parts.includes('syscalls') && !why) {
-    for (const [name, { threads }] of Object.entries(operations)) for (const thread of threads) {
+    const all = Object.entries(operations).filter(([name]) => !o.operation || name === o.operation).flatMap(([name, { threads }]) => threads.map((thread) => [name, thread]));
+    await inTurn('operation', all, until(0.35), async ([name, thread]) => {
       const key = `${name} ${thread}`;
-      if (!until(0.35)()) break;
       const next = await syscalls.sweep(name, thread, from(key, 1), until(0.35), Number(o.step ?? 1));
       say(`${key}: ${next === 0 ? 'through' : `next is ${next}`}`);
       keep(key, next, 1);
-    }
+      return next === 0;
+    });
   }
   if (parts.includes('start') && !why && until(0.45)()) {
     const next = await syscalls.sweepStart(from('start', 1), until(0.45), Number(o.step ?? 1));
@@ -113,11 +129,12 @@ function power() {
 
 async function troubles(wanted) {
   const faults = await Faults.start({ full: Boolean(o.full) || !o.budget });
-  for (const [i, name] of wanted.entries()) {
-    const time = until(0.85 + (0.15 * (i + 1)) / wanted.length);
-    if (o.budget && !time()) break;
-    keep(name, await faults.play(name, from(name, 0), time), 0);
-  }
+  await inTurn('fault', wanted, until(1), async (name) => {
+    const most = faults.casesOf(name);
+    const next = await faults.play(name, from(name, 0) % most, until(1));
+    keep(name, next % most, 0);
+    return next >= most;
+  });
   console.log(faults.report());
   await faults.rig.verifyAudit();
   const n = faults.rig.faults.length;
@@ -125,8 +142,6 @@ async function troubles(wanted) {
   return n;
 }
 
-// Whoever stops this leaves nothing running: the harness ends its children at exit.
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
 let red = 0;
 if (single || parts.some((p) => ['syscalls', 'start', 'kills'].includes(p))) red += await deaths();
 if (parts.includes('power')) red += power();

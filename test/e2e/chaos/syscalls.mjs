@@ -165,7 +165,7 @@ export class Syscalls {
     rig.dropClients();
     rig.underTracer(['main', number, when, '/daypass.db.lock']);
     const started = rig.w.startServer().catch(() => {});
-    await Promise.race([started, new Promise((r) => { setImmediate(async () => { while (!rig.tracer) await pause(1); await rig.told('killed'); r(); }); })]);
+    await Promise.race([started, rig.told('killed')]);
     const line = rig.tracer.told.lines.find((l) => l.startsWith('killed '));
     if (!line) {
       t.missed += 1;
