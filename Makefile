@@ -52,10 +52,11 @@ sim: ## the simulator: make sim BUDGET=600 [SEED=n]
 	@tools/build test daypass-sim
 	@build/test/test/daypass-sim --seconds $(or $(BUDGET),60) --threads $(JOBS) $(if $(SEED),--seed $(SEED))
 
-chaos: ## kill -9 at random instants against a real PostgreSQL: make chaos ROUNDS=200
+chaos: ## kills and faults on the real thing: make chaos [BUDGET=600 | ROUNDS=200] [ARGS="--only clocks"]
 	@tools/deps test
 	@tools/build release daypass
-	@tools/chaos $(or $(ROUNDS),40)
+	@tools/build test daypass-syskill daypass-powercuts
+	@tools/chaos $(if $(BUDGET),--budget $(BUDGET)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
 
 fuzz: ## every fuzzer for BUDGET seconds each, with its line coverage: make fuzz BUDGET=300 [ONLY=name]
 	@tools/deps fuzz

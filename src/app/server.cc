@@ -1,5 +1,6 @@
 #include "app/server.h"
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -174,8 +175,12 @@ base::Result<std::unique_ptr<Server>> Server::start(const config::ServerConfig& 
 
   s.workers.start();
   DP_CHECK(s.engine.recover());
-  s.engine_thread = std::thread([&s] { s.engine.run(); });
+  s.engine_thread = std::thread([&s] {
+    prctl(PR_SET_NAME, "dp-engine");
+    s.engine.run();
+  });
   s.checkpointer = std::thread([&s] {
+    prctl(PR_SET_NAME, "dp-checkpoint");
     std::unique_lock lock(s.mutex);
     while (!s.stop_wanted.wait_for(lock, std::chrono::seconds(5), [&s] { return s.stopping; })) {
       lock.unlock();

@@ -218,10 +218,11 @@ export class PlainOp {
 export class World {
   /**
    * Everything up: PostgreSQL with an orders database, `op`, a server with a tenant applied. `host` is how the public URL
-   * names this machine. `prepare` is called before the server starts, to write more files of the tenant. `idp`: what its
-   * provider's settings say beside the usual.
+   * names this machine, `pgHost` where the server looks for PostgreSQL. `prepare` is called before the server starts, to
+   * write more files of the tenant. `idp`: what its provider's settings say beside the usual. `connections`: how many
+   * PostgreSQL takes.
    */
-  static async start({ op = CertifiedOp, policies, roles = '', host = '127.0.0.1', prepare, idp = 'scopes = ["profile"]', connections = 320 } = {}) {
+  static async start({ op = CertifiedOp, policies, roles = '', host = '127.0.0.1', pgHost = '127.0.0.1', prepare, idp = 'scopes = ["profile"]', connections = 320 } = {}) {
     const self = new World();
     self.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'daypass-e2e-'));
     fs.chmodSync(self.folder, 0o711);
@@ -241,7 +242,7 @@ export class World {
     w('client-secret', self.op.secret + '\n');
     w('admin-password', 'admin-of-a-test\n');
     self.tenant = path.join(self.folder, 'tenant');
-    w('tenant/tenant.toml', `[[idp]]\nname = "demo"\nissuer = "${self.op.issuer}"\nclient_id = "daypass"\nclient_secret = "file:${self.folder}/client-secret"\n${idp}\ngroups = "groups"\n[idp.attributes]\ndepartment = "department"\n\n[[target]]\nname = "pg/orders"\nhost = "127.0.0.1"\nport = ${self.pg.port}\ndatabase = "orders"\nadmin_user = "daypass_admin"\nadmin_password = "file:${self.folder}/admin-password"\ntls = "loopback"\n\n[[role]]\nname = "pg/orders/reader"\ngroup = "orders_reader"\n\n[[role]]\nname = "pg/orders/writer"\ngroup = "orders_writer"\nelevated = true\n${roles}`);
+    w('tenant/tenant.toml', `[[idp]]\nname = "demo"\nissuer = "${self.op.issuer}"\nclient_id = "daypass"\nclient_secret = "file:${self.folder}/client-secret"\n${idp}\ngroups = "groups"\n[idp.attributes]\ndepartment = "department"\n\n[[target]]\nname = "pg/orders"\nhost = "${pgHost}"\nport = ${self.pg.port}\ndatabase = "orders"\nadmin_user = "daypass_admin"\nadmin_password = "file:${self.folder}/admin-password"\ntls = "loopback"\n\n[[role]]\nname = "pg/orders/reader"\ngroup = "orders_reader"\n\n[[role]]\nname = "pg/orders/writer"\ngroup = "orders_writer"\nelevated = true\n${roles}`);
     w('tenant/policies/main.cedar', policies ?? `@id("data-read") @duration("1h") @idle("10m") @connections("250")
 permit(principal in Group::"demo/data", action == Action::"assume", resource == Role::"pg/orders/reader");
 @id("data-write") @duration("30m") @idle("10m") @connections("20")

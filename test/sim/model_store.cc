@@ -379,6 +379,12 @@ void ModelStore::sync() {
   if (split_) durable_ = live_;
 }
 
+std::vector<core::TenantId> ModelStore::logged() const {
+  std::vector<core::TenantId> out;
+  for (const auto& [tenant, log] : durable_.logs) out.push_back(tenant);
+  return out;
+}
+
 const core::Grant* ModelStore::grant(const core::GrantId& id) const {
   const State& s = split_ ? live_ : durable_;
   const auto it = s.grants.find(id);

@@ -72,6 +72,13 @@ class ModelStore final : public store::Store {
   /// Every grant that was ever committed.
   [[nodiscard]] const std::map<core::GrantId, core::Grant>& grants() const { return durable_.grants; }
   [[nodiscard]] std::size_t open_intents() const { return durable_.intents.size(); }
+  using DocumentKey = std::tuple<core::TenantId, std::string, std::string>;  ///< tenant, kind, key
+  /// All there is, for who compares another store with this one.
+  [[nodiscard]] const std::map<DocumentKey, store::Document>& documents() const { return durable_.documents; }
+  [[nodiscard]] const std::map<std::pair<core::TenantId, std::string>, base::WallTime>& used() const {
+    return durable_.used;
+  }
+  [[nodiscard]] std::vector<core::TenantId> logged() const;
   /// Whether this intent was ever durable.
   [[nodiscard]] bool promised(const core::GrantId& grant, std::uint32_t seq) const {
     return durable_.promised.contains({grant, seq});
@@ -79,7 +86,6 @@ class ModelStore final : public store::Store {
 
  private:
   friend class ModelTx;
-  using DocumentKey = std::tuple<core::TenantId, std::string, std::string>;
   struct Log {
     std::vector<std::string> records;
     tlog::Frontier frontier;

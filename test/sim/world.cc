@@ -228,6 +228,17 @@ void World::start() {
   if (engine_ != nullptr || oracle.failed()) return;
   ++life_;
   say("the process starts");
+  store::Store* kept = &store;
+  if (durable != nullptr) {
+    try {
+      kept = &durable->open();
+    } catch (const Crash&) {
+      say("the process dies while it opens its store");
+      durable->cut();
+      durable->lose();
+      return later(delay(100, 20'000), [this] { start(); });
+    }
+  }
   engine::Catalog catalog;
   catalog.idps.emplace("oidc", idp_);
   catalog.targets.emplace("pg", target_driver_);
@@ -239,7 +250,7 @@ void World::start() {
   vault_.emplace(*sealer_, entropy_);
   workers.give(*vault_);
   engine_ = std::make_unique<engine::Engine>(engine::Engine::Ports{
-      store,
+      *kept,
       *this,
       entropy_,
       log_,
@@ -283,12 +294,14 @@ void World::crash(Millis down_for) {
   say("the process is dead");
   oracle.world_fault(Fault::crash);
   oracle.process_died();
+  if (durable != nullptr) durable->cut();
   engine_.reset();
   std::erase_if(queue_, [&](const auto& item) { return item.second.life == life_; });
   ++life_;
   gate.die();
   workers.die();
   store.lose_unsynced();
+  if (durable != nullptr) durable->lose();
   engine_due_ = MonoTime::max();
   later(down_for, [this] { start(); });
 }

@@ -69,6 +69,19 @@ struct Settings {
   bool steady = false;
 };
 
+/// A store of files in the place of the one in memory: it tells that one of each commit, so that the checkers' books
+/// are kept as ever (test/chaos).
+class Durable {
+ public:
+  virtual ~Durable() = default;
+  /// At each start of the process; throws Crash where it dies meanwhile.
+  virtual store::Store& open() = 0;
+  /// The process dies: nothing that its store does from here on has an effect.
+  virtual void cut() = 0;
+  /// It is dead, and its store may go.
+  virtual void lose() = 0;
+};
+
 class World final : public base::Clock {
  public:
   explicit World(Settings settings);
@@ -113,6 +126,10 @@ class World final : public base::Clock {
   void at_verb(const char* verb);
   void crash_in(std::uint64_t verbs) { crash_countdown_ = verbs; }
   [[nodiscard]] std::uint64_t verbs() const { return verbs_; }
+  /// Null: `store` itself is what survives. It must be there for as long as there is an engine.
+  Durable* durable = nullptr;
+  /// The engine is gone for good.
+  void end() { engine_.reset(); }
 
   // -- faults --------------------------------------------------------------------------------------------------------
   int target_fault_per_mille = 0;
@@ -122,6 +139,7 @@ class World final : public base::Clock {
   void slow_commit(Millis how_long) { slow_ = how_long; }
   /// From here on nothing goes wrong any more.
   void calm();
+  [[nodiscard]] bool is_calm() const { return calm_; }
 
   void say(std::string line);
   [[nodiscard]] const std::vector<std::string>& history() const { return history_; }
