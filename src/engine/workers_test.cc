@@ -208,6 +208,13 @@ class CrowdTarget final : public target::Target {
     return std::vector<base::Result<core::Presence>>(many.size() - 1, core::Presence::absent);
   }
   base::Result<std::vector<target::Owned>> list_owned(base::Millis) override { return std::vector<target::Owned>(); }
+  base::Result<std::vector<target::Stranger>> list_strangers(base::Millis) override {
+    return std::vector<target::Stranger>();
+  }
+  base::Result<std::vector<target::Holdings>> holdings(const std::vector<core::RoleSpec>& roles,
+                                                       base::Millis) override {
+    return std::vector<target::Holdings>(roles.size());
+  }
   base::Result<std::vector<target::Finding>> check(const std::vector<core::RoleSpec>&, base::Millis) override {
     return std::vector<target::Finding>();
   }

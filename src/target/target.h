@@ -55,6 +55,24 @@ struct Owned {
   std::optional<base::WallTime> valid_until;
 };
 
+/// An account that carries a mark which is another installation's, or does not fit its name. For people to see; nothing
+/// is ever done to it.
+struct Stranger {
+  std::string name;
+  std::string instance, tenant, grant;  ///< as the mark says; the last two empty when it can't be read or is copied
+  std::optional<base::WallTime> valid_until;
+};
+
+/// A table, or what is like one, that a role lets its holder at. What everybody may do anyway is not the role's.
+struct Object {
+  std::string schema, name;
+  bool readable = false, writable = false;
+};
+struct Holdings {
+  std::vector<Object> objects;  ///< in order
+  bool all = true;              ///< false: there are more
+};
+
 /// One finding of `check`: a right that is missing or a group role that may not be used.
 struct Finding {
   enum class Grade { ok, warn, fail } grade = Grade::ok;
@@ -78,6 +96,8 @@ struct Upstream {
   bool public_only = false;  ///< whoever named the host may not lead us into a private network
 };
 
+inline constexpr std::size_t most_holdings = 1000;
+
 /// Errors are "<driver>.<what>"; "<driver>.connect" and "<driver>.timeout" say that the target gave no answer.
 class Target {
  public:
@@ -98,6 +118,10 @@ class Target {
   /// verify() for each, in their order; one that could not be looked at is an error or `unknown`.
   virtual std::vector<base::Result<core::Presence>> verify_all(const std::vector<Leaving>& many, Millis budget);
   virtual base::Result<std::vector<Owned>> list_owned(Millis budget) = 0;
+  /// Apart from list_owned(), so that nobody who takes away ever holds one of these.
+  virtual base::Result<std::vector<Stranger>> list_strangers(Millis budget) = 0;
+  /// What each of the roles gives, in their order; at most most_holdings of one.
+  virtual base::Result<std::vector<Holdings>> holdings(const std::vector<core::RoleSpec>& roles, Millis budget) = 0;
   /// Tests the admin login, each right it needs, and each role's group.
   virtual base::Result<std::vector<Finding>> check(const std::vector<core::RoleSpec>& roles, Millis budget) = 0;
   /// A text that tells two targets on one server apart from two servers (PostgreSQL: the system identifier).

@@ -113,6 +113,22 @@ Result<std::vector<target::Owned>> ModelServer::list_owned() {
   return out;
 }
 
+Result<std::vector<target::Stranger>> ModelServer::list_strangers() {
+  std::vector<target::Stranger> out;
+  for (const auto& [name, account] : accounts)
+    if (!account.mark.empty() && account.mark != instance)
+      out.push_back({name, account.mark, account.grant.tenant.str(), account.grant.id, account.valid_until});
+  return out;
+}
+
+Result<std::vector<target::Holdings>> ModelServer::holdings(const std::vector<core::RoleSpec>& roles) {
+  if (hooks.fault("list", {}) != Fault::none) return timed_out();
+  std::vector<target::Holdings> out;
+  for (const auto& role : roles)
+    out.push_back({objects.contains(role.id) ? objects.at(role.id) : std::vector<target::Object>(), true});
+  return out;
+}
+
 bool ModelServer::log_in(const std::string& name, const std::string& connection) {
   const auto it = accounts.find(name);
   if (it == accounts.end() || !it->second.login || it->second.valid_until <= hooks.now()) return false;

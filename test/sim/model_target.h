@@ -47,6 +47,7 @@ class ModelServer {
   Broken broken;
   std::string instance;
   std::map<std::string, ModelAccount> accounts;
+  std::map<core::RoleId, std::vector<target::Object>> objects;  ///< that a role gives
   /// What a listing that began a while ago saw; null: now.
   const std::map<std::string, ModelAccount>* listing = nullptr;
 
@@ -54,6 +55,8 @@ class ModelServer {
   base::Status revoke(const target::Account& account);
   base::Result<core::Presence> verify(const target::Account& account);
   base::Result<std::vector<target::Owned>> list_owned();
+  base::Result<std::vector<target::Stranger>> list_strangers();
+  base::Result<std::vector<target::Holdings>> holdings(const std::vector<core::RoleSpec>& roles);
   /// A client of the gate logs in with the account; false when the target refuses.
   bool log_in(const std::string& account, const std::string& connection);
   void log_out(const std::string& account, const std::string& connection);
@@ -80,6 +83,13 @@ class ModelTarget final : public target::Target {
     return server_.verify(a);
   }
   base::Result<std::vector<target::Owned>> list_owned(target::Millis) override { return server_.list_owned(); }
+  base::Result<std::vector<target::Stranger>> list_strangers(target::Millis) override {
+    return server_.list_strangers();
+  }
+  base::Result<std::vector<target::Holdings>> holdings(const std::vector<core::RoleSpec>& roles,
+                                                       target::Millis) override {
+    return server_.holdings(roles);
+  }
   base::Result<std::vector<target::Finding>> check(const std::vector<core::RoleSpec>&, target::Millis) override {
     return std::vector<target::Finding>();
   }

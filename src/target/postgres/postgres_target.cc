@@ -105,16 +105,6 @@ Status PostgresTarget::revoke(const Account& account, const std::vector<core::Ro
   }
 }
 
-template <class MakeSql>
-Result<Outcome<Reply>> PostgresTarget::ask(const MakeSql& make_sql, const Deadline& deadline) {
-  for (int attempt = 0;; ++attempt) {
-    DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::verify, deadline));
-    auto reply = lease->run(make_sql(*lease), deadline);
-    const bool again = !reply && reply.error().kind == Failure::Kind::lost && lease.reused() && attempt < 3;
-    if (!again) return reply;
-  }
-}
-
 Result<core::Presence> PostgresTarget::verify(const Account& account, std::string_view handle, Millis budget) {
   DP_CHECK(own_name(account));
   const Deadline deadline(clock_, budget);

@@ -44,6 +44,8 @@ class PostgresTarget final : public Target {
   std::set<std::size_t> revoke_together(const std::vector<Leaving>& many, Millis budget) override;
   std::vector<base::Result<core::Presence>> verify_all(const std::vector<Leaving>& many, Millis budget) override;
   base::Result<std::vector<Owned>> list_owned(Millis budget) override;
+  base::Result<std::vector<Stranger>> list_strangers(Millis budget) override;
+  base::Result<std::vector<Holdings>> holdings(const std::vector<core::RoleSpec>& roles, Millis budget) override;
   base::Result<std::vector<Finding>> check(const std::vector<core::RoleSpec>& roles, Millis budget) override;
   base::Result<std::string> server_identity(Millis budget) override;
   [[nodiscard]] Upstream upstream(const std::string& account, base::Secret password) const override;
@@ -86,5 +88,15 @@ class PostgresTarget final : public Target {
   std::map<Membership, Verdict> verdicts_;
   std::set<std::string> made_;  ///< accounts that this process made: an extension need not try CREATE first
 };
+
+template <class MakeSql>
+base::Result<Outcome<Reply>> PostgresTarget::ask(const MakeSql& make_sql, const Deadline& deadline) {
+  for (int attempt = 0;; ++attempt) {
+    DP_TRY(const Pool::Lease lease, pool_.lease(Purpose::verify, deadline));
+    auto reply = lease->run(make_sql(*lease), deadline);
+    const bool again = !reply && reply.error().kind == Failure::Kind::lost && lease.reused() && attempt < 3;
+    if (!again) return reply;
+  }
+}
 
 }  // namespace daypass::target::postgres

@@ -1,5 +1,5 @@
-// The redactor and the splitter: no crash, no change without need, pieces that cover the text, and a secret put where a
-// password stands never comes out.
+// The redactor, the splitter and the reader of names: no crash, no change without need, pieces that cover the text, a
+// secret put where a password stands never comes out, and names are ones that a server could have, in bounds.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -8,6 +8,7 @@
 #include "base/encoding.h"
 #include "wire/postgres/capture.h"
 #include "wire/postgres/redact.h"
+#include "wire/postgres/relations.h"
 #include "wire/postgres/sql_lexer.h"
 
 using namespace daypass;
@@ -55,6 +56,18 @@ std::string statement(unsigned form, const std::string& secret, const std::strin
   }
 }
 
+void check_names(std::string_view text) {
+  Relations relations;
+  relations.add("SELECT * FROM zq7first; " + std::string(text));
+  DP_ASSERT(relations.named().size() <= Relations::most && relations.named().contains({"", "zq7first"}));
+  for (const auto& [relation, use] : relations.named()) {
+    DP_ASSERT(use.read || use.written);
+    for (const std::string& part : {relation.schema, relation.name})
+      DP_ASSERT(part.size() <= 63 && base::is_utf8(part));
+    DP_ASSERT(!relation.name.empty());
+  }
+}
+
 enum class End { between_tokens, unsure, in_comment };
 
 // Where noise leaves the lexer, and so what a statement behind it is.
@@ -86,6 +99,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   const auto text = capture_text(noise, (form & 0x80U) != 0);
   DP_ASSERT(base::is_utf8(text->sql));
+  check_names(text->sql);
 
   const End end = end_of(noise);
   if (noise.find(kSecret) != std::string::npos || end == End::in_comment) return 0;
