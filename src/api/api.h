@@ -147,6 +147,8 @@ class Api {
   awaitable<HttpResponse> audit_checkpoint(Call call);
   awaitable<HttpResponse> audit_proof(Call call);
   awaitable<HttpResponse> audit_consistency(Call call);
+  awaitable<HttpResponse> audit_forwards(Call call);
+  awaitable<HttpResponse> retry_forward(Call call);
   awaitable<HttpResponse> grant_receipt(Call call);
   // scim.cc
   awaitable<HttpResponse> scim(Call call);

@@ -39,6 +39,25 @@ json::Object view_of(const engine::AuditHead& head) {
           {"at", base::to_rfc3339(head.at)}};
 }
 
+json::Object view_of(const engine::ForwardStatus& f) {
+  json::Object out{{"name", f.name},
+                   {"kind", f.kind},
+                   {"host", f.host},
+                   {"format", f.format},
+                   {"next", f.next},
+                   {"size", f.size},
+                   {"lag", f.size > f.next ? f.size - f.next : 0},
+                   {"failures", static_cast<std::uint64_t>(f.failures)}};
+  if (f.behind_since) out.set("behind_since", base::to_rfc3339(*f.behind_since));
+  if (f.sent_at) out.set("sent_at", base::to_rfc3339(*f.sent_at));
+  if (f.failures != 0) {
+    out.set("check", f.check);
+    out.set("why", f.why);
+  }
+  if (f.next_try) out.set("next_try", base::to_rfc3339(*f.next_try));
+  return out;
+}
+
 }  // namespace
 
 awaitable<HttpResponse> Api::audit(Call call) {
@@ -111,6 +130,30 @@ awaitable<HttpResponse> Api::audit_consistency(Call call) {
   out.set("from", proof->from);
   out.set("path", std::move(path));
   co_return HttpResponse::json(200, std::move(out));
+}
+
+awaitable<HttpResponse> Api::audit_forwards(Call call) {
+  auto* io = co_await net::current_io();
+  using All = std::vector<engine::ForwardStatus>;
+  std::move_only_function<void(engine::Done<All>)> start = [this, call](engine::Done<All> done) mutable {
+    engine_.forwards(call.tenant, std::move(done));
+  };
+  const auto all = co_await net::ask<All>(*io, std::move(start));
+  if (!all.ok()) co_return problem(all.error(), call);
+  json::Array out;
+  for (const auto& one : *all) out.emplace_back(view_of(one));
+  co_return HttpResponse::json(200, json::Object{{"forwards", std::move(out)}});
+}
+
+awaitable<HttpResponse> Api::retry_forward(Call call) {
+  auto* io = co_await net::current_io();
+  std::move_only_function<void(engine::Done<engine::ForwardStatus>)> start =
+      [this, call](engine::Done<engine::ForwardStatus> done) mutable {
+        engine_.retry_forward(call.tenant, call.args.at(0), std::move(done));
+      };
+  const auto one = co_await net::ask<engine::ForwardStatus>(*io, std::move(start));
+  if (!one.ok()) co_return problem(one.error(), call);
+  co_return HttpResponse::json(200, view_of(*one));
 }
 
 awaitable<HttpResponse> Api::grant_receipt(Call call) {

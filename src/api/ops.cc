@@ -15,7 +15,13 @@ awaitable<HttpResponse> Api::readyz(Call call) {
     co_return HttpResponse::text(h.ready ? 200 : 503, h.ready ? "ok\n" : h.why + "\n");
   co_return HttpResponse::json(
       h.ready ? 200 : 503,
-      json::Object{{"ready", h.ready}, {"why", h.why}, {"store", h.store_ok}, {"clock", h.clock_ok}});
+      json::Object{{"ready", h.ready},
+                   {"why", h.why},
+                   {"store", h.store_ok && !h.store.lost},
+                   {"clock", h.clock_ok},
+                   {"space", !h.store.low},
+                   {"free_bytes", h.store.free},
+                   {"reserved_bytes", h.store.reserved}});
 }
 
 awaitable<HttpResponse> Api::version(Call) {
@@ -54,6 +60,17 @@ awaitable<HttpResponse> Api::metrics(Call) {
   metric(out, "daypass_frozen", "gauge", "1 while access is frozen for all tenants.", "", engine_.frozen() ? 1 : 0);
   metric(out, "daypass_tenants_frozen", "gauge", "Tenants whose access is frozen by itself.", "",
          static_cast<double>(engine_.tenants_frozen()));
+  const store::Condition room = engine_.health().store;
+  metric(out, "daypass_store_lost", "gauge",
+         "1 when a file of the store was removed, replaced or cut short under the server. Alert when above 0.", "",
+         room.lost ? 1 : 0);
+  metric(out, "daypass_store_low", "gauge",
+         "1 while there is too little room for the store: nothing new is given. Alert when above 0.", "",
+         room.low ? 1 : 0);
+  metric(out, "daypass_store_free_bytes", "gauge", "Bytes left on the store's file system.", "",
+         static_cast<double>(room.free));
+  metric(out, "daypass_store_reserved_bytes", "gauge", "Bytes kept there for the end of access.", "",
+         static_cast<double>(room.reserved));
   metric(out, "daypass_connections", "gauge", "Client connections at the gates.", "", d(m.connections));
   metric(out, "daypass_login_sessions", "gauge", "Live login sessions.", "", d(m.sessions));
   metric(out, "daypass_idp_login_total", "counter", "Sign-ins at identity providers.", "{result=\"ok\"}",
@@ -91,6 +108,20 @@ awaitable<HttpResponse> Api::metrics(Call) {
   metric(out, "daypass_audit_checkpoints_total", "counter", "Checkpoints of audit logs signed.", "", d(m.checkpoints));
   metric(out, "daypass_audit_checkpoint_failures_total", "counter",
          "Audit logs that could not be read back and signed. Alert when it grows.", "", d(m.checkpoint_failures));
+  metric(out, "daypass_audit_forwarded_total", "counter", "Audit records that receivers have taken.", "",
+         d(m.forwarded));
+  metric(out, "daypass_audit_forward_failures_total", "counter", "Attempts that a receiver of audit records did not take.",
+         "", d(m.forward_failures));
+  metric(out, "daypass_audit_forwards_failing", "gauge",
+         "Receivers of audit records that took none the last time. Alert when it stays above 0.", "",
+         d(m.forwards_failing));
+  metric(out, "daypass_audit_forward_lag_records", "gauge", "The most audit records that one receiver lacks.", "",
+         d(m.forward_lag));
+  const double behind = d(m.forward_behind_since);
+  const double now = static_cast<double>(clock_.wall().time_since_epoch().count());
+  metric(out, "daypass_audit_forward_lag_seconds", "gauge",
+         "Age of the oldest audit record that a receiver lacks. Alert when above 15 minutes.", "",
+         behind == 0 ? 0 : std::max(0.0, now - behind) / 1000);
   auto response = HttpResponse::text(200, std::move(out));
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   co_return response;

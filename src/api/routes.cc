@@ -219,6 +219,10 @@ const std::vector<Route>& route_table() {
        "",
        "AuditConsistency",
        {"from"}},
+      {"GET", "/t/{tenant}/api/v1/audit/forwards", Need::administer, &Api::audit_forwards,
+       "Who gets the audit records as they are written, and how far each is", "", "AuditForwards"},
+      {"POST", "/t/{tenant}/api/v1/audit/forwards/{name}/retry", Need::administer, &Api::retry_forward,
+       "Try a receiver of audit records now that took none", "", "AuditForward"},
       {"GET", "/t/{tenant}/api/v1/secrets", Need::administer, &Api::secrets,
        "The secrets that the tenant keeps here, by name; never what they are", "", "Secrets"},
       {"PUT", "/t/{tenant}/api/v1/secrets/{name}", Need::administer, &Api::set_secret,
@@ -428,6 +432,21 @@ json::Object schemas() {
             {"days", "at", "roles"}));
   s.set("ConfirmRestore", any());
   s.set("RestoreConfirmed", object({{"quarantined", flag()}, {"logins_ended", number()}}, {"quarantined"}));
+  s.set("AuditForward", object({{"name", text()},
+                                {"kind", json::Object{{"enum", json::Array{"webhook", "syslog"}}}},
+                                {"host", text()},
+                                {"format", json::Object{{"enum", json::Array{"jsonl", "ocsf"}}}},
+                                {"next", number()},
+                                {"size", number()},
+                                {"lag", number()},
+                                {"behind_since", time()},
+                                {"sent_at", time()},
+                                {"failures", number()},
+                                {"check", text()},
+                                {"why", text()},
+                                {"next_try", time()}},
+                               {"name", "kind", "host", "format", "next", "size", "lag", "failures"}));
+  s.set("AuditForwards", object({{"forwards", list(ref("AuditForward"))}}, {"forwards"}));
   s.set("SetFreeze", object({{"reason", text()}}, {"reason"}));
   s.set("Freeze", object({{"frozen", flag()},
                           {"since", time()},

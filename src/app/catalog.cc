@@ -1,5 +1,7 @@
 #include "app/catalog.h"
 
+#include "forward/syslog/syslog.h"
+#include "forward/webhook/webhook.h"
 #include "idp/caep/caep.h"
 #include "idp/oidc/oidc.h"
 #include "idp/saml/saml.h"
@@ -27,13 +29,16 @@ idp::Fetch guarded(net::HttpFetcher& fetcher) {
 }
 
 engine::Catalog make_catalog(const base::Clock& clock, base::Entropy& entropy, const base::Log& log,
-                             net::HttpFetcher& fetcher, const idp::SecretSource& secrets, const std::string& instance) {
+                             net::HttpFetcher& fetcher, net::Feeder& feeder, const idp::SecretSource& secrets,
+                             const std::string& instance, const std::string& host) {
   engine::Catalog catalog;
   catalog.secrets = secrets;
   catalog.idps.emplace("oidc", idp::oidc::make_oidc_driver(clock, entropy, log, guarded(fetcher), secrets));
   catalog.idps.emplace("saml", idp::saml::make_saml_driver(clock, entropy, log, guarded(fetcher), secrets));
   catalog.targets.emplace("pg", target::postgres::make_postgres_driver(clock, entropy, log, secrets, instance));
   catalog.signals = idp::caep::make_signal_driver(clock, log, guarded(fetcher), secrets);
+  catalog.webhooks = forward::webhook::make_webhook_driver(clock, fetcher, secrets);
+  catalog.syslog = forward::syslog::make_syslog_driver(feeder, host);
   return catalog;
 }
 

@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <future>
@@ -41,13 +42,15 @@ struct Server::Impl {
         vault(sealer, entropy),
         log(l),
         threads(c.threads == 0 ? std::max(1U, std::thread::hardware_concurrency()) : c.threads),
+        feeder(threads),
         gate_context(gate_tls),
-        gate(threads, clock, entropy, log, gate_options(c, gate_tls)),
+        gate(threads, clock, entropy, log, gate_options(c, gate_tls, *store)),
         workers(vault, clock, log, {}),
-        engine(engine::Engine::Ports{*store, clock, entropy, log, gate, workers, vault,
-                                     make_catalog(clock, entropy, log, client, secrets(), keys.instance),
-                                     c.data_dir + "/secrets", keys.instance, std::chrono::milliseconds(500), 4096,
-                                     net::txt_records, std::move(seen), witness_to(witness_path(c)), restored}) {
+        engine(engine::Engine::Ports{
+            *store, clock, entropy, log, gate, workers, vault,
+            make_catalog(clock, entropy, log, client, feeder, secrets(), keys.instance, own_host(c)),
+            c.data_dir + "/secrets", keys.instance, std::chrono::milliseconds(500), 4096, net::txt_records,
+            std::move(seen), witness_to(witness_path(c)), restored}) {
     gate.attach(engine);
     workers.report_to(engine);
   }
@@ -62,6 +65,16 @@ struct Server::Impl {
       if (!ref.ref.starts_with("tenant:")) return resolve_secret(ref);
       return engine::open_secret(*store, vault, tenant, ref.ref.substr(7), clock.wall());
     };
+  }
+  /// The host of the public URL; where that is not known yet, this machine's name.
+  static std::string own_host(const config::ServerConfig& c) {
+    const std::size_t scheme = c.public_url.find("://");
+    if (scheme != std::string::npos) {
+      const std::string rest = c.public_url.substr(scheme + 3);
+      return rest.substr(0, rest.find_first_of(":/"));
+    }
+    std::array<char, 256> name{};
+    return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string("-");
   }
   static std::string witness_path(const config::ServerConfig& c) {
     return c.witness.empty() ? c.data_dir + "/witness.json" : c.witness;
@@ -78,11 +91,14 @@ struct Server::Impl {
         witnessed = witness.at;
     };
   }
-  static gate::PostgresGateOptions gate_options(const config::ServerConfig& c, const net::TlsServerContext& tls) {
+  static gate::PostgresGateOptions gate_options(const config::ServerConfig& c, const net::TlsServerContext& tls,
+                                                const store::Store& store) {
     gate::PostgresGateOptions options(tls);
     options.max_connections = static_cast<std::size_t>(c.max_connections);
     options.max_per_address = static_cast<std::size_t>(c.max_connections_per_address);
     options.activity_folder = c.data_dir + "/activity";
+    // On the same disk: statements must not use up what is kept for the end of access.
+    options.activity_held = [&store] { return store.condition().reserve_used; };
     return options;
   }
 
@@ -98,6 +114,7 @@ struct Server::Impl {
   base::WallTime witnessed{};
   net::HttpClient client;
   net::IoThreads threads;
+  net::TcpFeeder feeder;
   net::TlsServerContext gate_context;
   gate::PostgresGate gate;
   engine::WorkerPools workers;
@@ -111,6 +128,9 @@ struct Server::Impl {
 
   // Moves SQLite's log along, so that commits never pay for it.
   std::thread checkpointer;
+  // Looks at the store's files and at the room on its disk; of its own, as a checkpoint may wait for that disk.
+  std::thread watcher;
+  void watch_store();
   std::mutex mutex;
   std::condition_variable stop_wanted;
   bool stopping = false;
@@ -130,9 +150,30 @@ void Server::Impl::drain(base::Millis patience) {
   }
   stop_wanted.notify_all();
   if (checkpointer.joinable()) checkpointer.join();
+  if (watcher.joinable()) watcher.join();
   http.reset();
   threads.stop();
 }
+void Server::Impl::watch_store() {
+  store::Condition before = store->condition();
+  std::unique_lock lock(mutex);
+  do {
+    lock.unlock();
+    const store::Condition now = store->watch();
+    if (now.lost && !before.lost)
+      log.error("the store is lost; nothing is given, and what ends is not written down", {{"why", now.why}});
+    else if (!now.lost && now.low != before.low)
+      log.error(now.low ? "room for the store runs out; nothing new is given" : "there is room for the store again",
+                {{"why", now.why}, {"free", now.free}, {"reserved", now.reserved}});
+    else if (!now.lost && now.reserve_used != before.reserve_used)
+      log.error(now.reserve_used ? "the room that was kept for the end of access is in use"
+                                 : "room is kept for the end of access again",
+                {{"why", now.why}, {"free", now.free}, {"reserved", now.reserved}});
+    before = now;
+    lock.lock();
+  } while (!stop_wanted.wait_for(lock, std::chrono::milliseconds(500), [this] { return stopping; }));
+}
+
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 namespace {
@@ -155,7 +196,13 @@ base::Result<std::unique_ptr<Server>> Server::start(const config::ServerConfig& 
     DP_TRY(keys.gate_certificate, config::read_file(config.gate_cert));
     DP_TRY(keys.gate_key, resolve_secret({"file:" + config.gate_key}));
   }
-  DP_TRY(auto store, store::sqlite::SqliteStore::open(config.data_dir + "/daypass.db"));
+  store::sqlite::Options store_options;
+  store_options.reserve = static_cast<std::uint64_t>(config.store_reserve_mib) << 20U;
+  store_options.min_free = static_cast<std::uint64_t>(config.store_min_free_mib) << 20U;
+  DP_TRY(auto store, store::sqlite::SqliteStore::open(config.data_dir + "/daypass.db", store_options));
+  if (const store::Condition room = store->condition(); room.low)
+    log.error("room for the store runs out; nothing new is given",
+              {{"why", room.why}, {"free", room.free}, {"reserved", room.reserved}});
   DP_TRY(auto seen, read_witness(Impl::witness_path(config)));
   DP_TRY(auto sealer, crypto::Sealer::make(keys.master.clone(), entropy));
   DP_TRY(auto gate_tls, net::TlsServerContext::make(keys.gate_certificate, keys.gate_key, {"postgresql"}));
@@ -189,6 +236,7 @@ base::Result<std::unique_ptr<Server>> Server::start(const config::ServerConfig& 
       lock.lock();
     }
   });
+  s.watcher = std::thread([&s] { s.watch_store(); });
 
   api::Options options;
   options.public_url = s.public_url;

@@ -75,6 +75,9 @@ struct ServerConfig {
   std::string gate_public_host;
   // [log]
   std::string log_level = "info";  ///< debug, info, warn, error
+  // [store]
+  int store_reserve_mib = 64;
+  int store_min_free_mib = 128;
   // [limits]
   int max_connections = 2000;
   int max_connections_per_address = 200;

@@ -51,6 +51,7 @@ std::vector<KeyInfo> reference() {
   for (const auto& kind : kinds()) add(out, "[[target]] of kind " + std::string(kind.kind), kind.target);
   add(out, "[[role]]", role_keys());
   for (const auto& kind : kinds()) add(out, "[[role]] of kind " + std::string(kind.kind), kind.role);
+  add(out, "[[forward]]", forward_keys());
   return out;
 }
 

@@ -223,12 +223,14 @@ TEST(ServerEnv, OverridesEveryKey) {
                                                {"DAYPASS_GATE__POSTGRES__KEY", "gk"},
                                                {"DAYPASS_GATE__POSTGRES__PUBLIC_HOST", "h"},
                                                {"DAYPASS_LOG__LEVEL", "error"},
+                                               {"DAYPASS_STORE__RESERVE_MIB", "5"},
+                                               {"DAYPASS_STORE__MIN_FREE_MIB", "3"},
                                                {"DAYPASS_LIMITS__MAX_CONNECTIONS", "7"},
                                                {"DAYPASS_LIMITS__MAX_CONNECTIONS_PER_ADDRESS", "6"}};
   for (const auto& key : reference())
     if (!key.env.empty()) EXPECT_TRUE(env.contains(key.env)) << key.env;
   const ServerConfig expected{
-      "d", "/w", "https://other.example", 4, {"0.0.0.0", 1}, "ac", "ak", {"0.0.0.0", 2}, "gc", "gk", "h", "error", 7, 6};
+      "d", "/w", "https://other.example", 4, {"0.0.0.0", 1}, "ac", "ak", {"0.0.0.0", 2}, "gc", "gk", "h", "error", 5, 3, 7, 6};
   const auto parsed = parse_server("", "daypass.toml", env);
   EXPECT_THAT(rendered(parsed.problems), IsEmpty());
   EXPECT_EQ(parsed.value, expected);

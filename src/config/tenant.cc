@@ -25,7 +25,7 @@ class TenantParser {
       return;
     }
     Reader r(name, sink_);
-    constexpr auto known = std::to_array<std::string_view>({"idp", "target", "role"});
+    constexpr auto known = std::to_array<std::string_view>({"idp", "target", "role", "forward"});
     for (const auto& [key, place, value] : parsed.value.entries) {
       if (std::find(known.begin(), known.end(), key) == known.end())
         r.problem(place, "unknown key " + shown(key), did_you_mean(key, known));
@@ -35,8 +35,10 @@ class TenantParser {
         each(r, key, value, max_idps, [&](const Node& t) { idp(r, t); });
       else if (key == "target")
         each(r, key, value, max_targets, [&](const Node& t) { target(r, t); });
-      else
+      else if (key == "role")
         each(r, key, value, max_roles, [&](const Node& t) { role(r, t); });
+      else
+        each(r, key, value, max_forwards, [&](const Node& t) { forward(r, t); });
     }
   }
 
@@ -110,11 +112,15 @@ class TenantParser {
     auto spec = read_role(r, table);
     if (claim(r, table, "role", spec.id.str(), roles_)) out_.roles.push_back(std::move(spec));
   }
+  void forward(Reader& r, const Node& table) {
+    auto spec = read_forward(r, table);
+    if (claim(r, table, "forward", spec.name, forwards_)) out_.forwards.push_back(std::move(spec));
+  }
 
   core::TenantSpec& out_;
   Sink& sink_;
   std::map<std::string, std::size_t> counts_;
-  std::map<std::string, Source> idps_, targets_, roles_, domains_;
+  std::map<std::string, Source> idps_, targets_, roles_, domains_, forwards_;
   bool complete_ = true;
 };
 

@@ -114,6 +114,17 @@ void members(V& v, Ref<V, core::PolicyFile> policy) {
   v("text", policy.text);
 }
 template <class V>
+void members(V& v, Ref<V, core::ForwardSpec> forward) {
+  v("name", forward.name);
+  v("url", forward.url);
+  v("format", forward.format, forward_formats());
+  v("secrets", forward.secrets);
+  v("authorization", forward.authorization.ref);
+  v("ca_file", forward.ca_file);
+  v("allowed_hosts", forward.allowed_hosts);
+  v("from_now", forward.from_now);
+}
+template <class V>
 void members(V& v, Ref<V, core::TenantSpec> spec) {
   v.id("tenant", spec.tenant, core::parse_tenant);
   v("version", spec.version);
@@ -121,6 +132,7 @@ void members(V& v, Ref<V, core::TenantSpec> spec) {
   v("targets", spec.targets);
   v("roles", spec.roles);
   v("policies", spec.policies);
+  v.optional("forwards", spec.forwards);
 }
 
 class Writer {
@@ -165,6 +177,10 @@ class Writer {
     json::Array array;
     for (const auto& item : list) array.emplace_back(object(item));
     out_.insert_new(name, std::move(array));
+  }
+  template <class Struct>
+  void optional(const char* name, const std::vector<Struct>& list) {
+    if (!list.empty()) (*this)(name, list);
   }
   /// Left out where it says nothing: texts from before it was there read the same.
   template <class Struct>
@@ -269,6 +285,10 @@ class ShapeReader {
     });
   }
   void optional(const char* name, std::vector<std::string>& list) {
+    if (from_.find(name) != nullptr) (*this)(name, list);
+  }
+  template <class Struct>
+  void optional(const char* name, std::vector<Struct>& list) {
     if (from_.find(name) != nullptr) (*this)(name, list);
   }
   template <class E, class Words>

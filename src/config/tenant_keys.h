@@ -51,11 +51,17 @@ inline constexpr auto attribute_types =
                                               {"set", core::AttributeType::string_set}});
 
 /// Bounds on counts.
-inline constexpr std::size_t max_idps = 32, max_targets = 2'000, max_roles = 20'000, max_attributes = 64;
+inline constexpr std::size_t max_idps = 32, max_targets = 2'000, max_roles = 20'000, max_attributes = 64,
+                             max_forwards = 8;
 
-/// Read one [[idp]], [[target]], [[role]]: a name that is empty afterwards was broken.
+/// Of [[forward]].
+std::span<const Key<core::ForwardSpec>> forward_keys() noexcept;
+std::span<const Word<core::ForwardFormat>> forward_formats() noexcept;
+
+/// Read one [[idp]], [[target]], [[role]], [[forward]]: a name that is empty afterwards was broken.
 core::IdpSpec read_idp(Reader& r, const Node& table);
 core::TargetSpec read_target(Reader& r, const Node& table);
 core::RoleSpec read_role(Reader& r, const Node& table);
+core::ForwardSpec read_forward(Reader& r, const Node& table);
 
 }  // namespace daypass::config

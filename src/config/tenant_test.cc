@@ -697,6 +697,76 @@ TEST(TenantFolder, CountsItsTables) {
   EXPECT_THAT(problems_of(attributes), ElementsAre(HasSubstr("more than 64 entries")));
 }
 
+std::vector<std::string> forward_problems(const std::string& keys) {
+  return problems_of("[[forward]]\nname = \"siem\"\n" + keys);
+}
+core::ForwardSpec forward_of(const std::string& keys) {
+  const auto parsed = parse_tenant(core::TenantId("t"), {{"tenant.toml", "[[forward]]\nname = \"siem\"\n" + keys}});
+  EXPECT_TRUE(parsed.ok()) << keys;
+  return parsed.value.forwards.empty() ? core::ForwardSpec{} : parsed.value.forwards.front();
+}
+
+TEST(Forward, IsAWebhookOrSyslog) {
+  const auto hook = forward_of(
+      "url = \"https://siem.corp.internal/hook?x=1\"\nformat = \"ocsf\"\nsecrets = [\"tenant:a\", \"file:/b\"]\n"
+      "authorization = \"env:TOKEN\"\nca_file = \"/ca.pem\"\nallowed_hosts = [\"siem.corp.internal\"]\nfrom = \"now\"\n");
+  EXPECT_EQ(hook, (core::ForwardSpec{.name = "siem",
+                                     .url = "https://siem.corp.internal/hook?x=1",
+                                     .format = core::ForwardFormat::ocsf,
+                                     .secrets = {"tenant:a", "file:/b"},
+                                     .authorization = {"env:TOKEN"},
+                                     .ca_file = "/ca.pem",
+                                     .allowed_hosts = {"siem.corp.internal"},
+                                     .from_now = true}));
+  EXPECT_FALSE(hook.is_syslog() || hook.at_loopback());
+  EXPECT_EQ(hook.host(), "siem.corp.internal");
+  const auto log = forward_of("url = \"tls://[::1]:6514\"\n");
+  EXPECT_TRUE(log.is_syslog() && log.at_loopback());
+  EXPECT_EQ(log.host(), "::1");
+  EXPECT_FALSE(log.from_now);
+  EXPECT_TRUE(forward_of("url = \"tcp://127.0.0.1:601\"\n").at_loopback());
+  for (const char* elsewhere : {"tls://127.0.0.1.example:1", "tls://1270.0.0.1x:1", "tls://logs.example:6514"})
+    EXPECT_FALSE(forward_of("url = \"" + std::string(elsewhere) + "\"\n").at_loopback()) << elsewhere;
+}
+
+TEST(Forward, SaysWhatIsWrong) {
+  EXPECT_THAT(forward_problems("url = \"https://siem.example/\"\n"), ElementsAre(HasSubstr("has no \"secrets\"")));
+  EXPECT_THAT(forward_problems("url = \"https://siem.example/\"\nsecrets = []\n"),
+              ElementsAre(HasSubstr("has no \"secrets\"")));
+  EXPECT_THAT(forward_problems("url = \"https://siem.example/\"\nsecrets = [\"hunter2\"]\n"),
+              ElementsAre(testing::AllOf(HasSubstr("must say where the secret is"), Not(HasSubstr("hunter2")))));
+  EXPECT_THAT(forward_problems("url = \"tcp://logs.example:601\"\n"), ElementsAre(HasSubstr("in clear")));
+  EXPECT_THAT(forward_problems("url = \"tcp://10.0.0.1:601\"\n"), ElementsAre(HasSubstr("in clear")));
+  EXPECT_THAT(forward_problems("url = \"tls://logs.example:6514\"\nsecrets = [\"env:A\"]\n"),
+              ElementsAre(HasSubstr("is syslog, which has no \"secrets\"")));
+  EXPECT_THAT(forward_problems("url = \"tcp://127.0.0.1:601\"\nca_file = \"/ca.pem\"\n"),
+              ElementsAre(HasSubstr("no TLS to use it for")));
+  EXPECT_THAT(forward_problems("url = \"tls://logs.example:6514\"\nfrom = \"yesterday\"\n"),
+              ElementsAre(HasSubstr("can't be \"yesterday\"")));
+  EXPECT_THAT(forward_problems("url = \"tls://logs.example:6514\"\nformat = \"cef\"\n"),
+              ElementsAre(HasSubstr("can't be \"cef\"")));
+  for (const char* url : {"udp://logs.example:514", "tls://logs.example", "tls://logs.example:0", "tls://logs.example:70000",
+                          "tls://:6514", "tls://u@logs.example:6514", "tls://logs.example:6514/x", "http://siem.example/",
+                          "https://u:p@siem.example/", "tls://2001:db8::1:6514"})
+    EXPECT_THAT(forward_problems("url = \"" + std::string(url) + "\"\nsecrets = [\"env:A\"]\n"), testing::SizeIs(1)) << url;
+  EXPECT_THAT(problems_of("[[forward]]\nname = \"a\"\nurl = \"tls://l.example:1\"\n[[forward]]\nname = \"a\"\nurl = "
+                          "\"tls://l.example:2\"\n"),
+              ElementsAre(HasSubstr("a second forward \"a\"")));
+  std::string many;
+  for (int i = 0; i < 9; ++i)
+    many += "[[forward]]\nname = \"f" + std::to_string(i) + "\"\nurl = \"tls://l.example:1\"\n";
+  EXPECT_THAT(problems_of(many), ElementsAre(HasSubstr("more than 8 [[forward]]")));
+}
+
+TEST(Forward, IsKeptAsItIs) {
+  core::TenantSpec spec;
+  spec.tenant = core::TenantId("t");
+  EXPECT_EQ(base::json::dump(to_json(spec)).find("forwards"), std::string::npos) << "as older stores have it";
+  spec.forwards = {forward_of("url = \"https://siem.example/\"\nsecrets = [\"env:A\"]\nformat = \"ocsf\"\n"),
+                   forward_of("url = \"tls://logs.example:6514\"\nfrom = \"now\"\n")};
+  EXPECT_EQ(*tenant_from_json(to_json(spec)), spec);
+}
+
 TEST(Problem, RendersOnOneLine) {
   EXPECT_EQ((Problem{"tenant.toml", 14, 3, "unknown key \"isuer\"", "did you mean \"issuer\"?"}).render(),
             "tenant.toml:14: unknown key \"isuer\", did you mean \"issuer\"?");
@@ -704,7 +774,7 @@ TEST(Problem, RendersOnOneLine) {
   EXPECT_EQ((Problem{"", 0, 0, "m", ""}).render(), "m");
   EXPECT_EQ((Problem{"f.cedar", 2, 3, "m", "h", "  x y\n    ^"}).render(), "f.cedar:2:3: m\n  x y\n    ^\n  hint: h");
   EXPECT_THAT(problems_of("\"a\\nb\\u001b[31m\" = 1\n"),
-              ElementsAre("tenant.toml:1: unknown key \"a\\nb\\u001b[31m\", known are: idp, target, role"));
+              ElementsAre("tenant.toml:1: unknown key \"a\\nb\\u001b[31m\", known are: idp, target, role, forward"));
 }
 
 }  // namespace

@@ -120,6 +120,26 @@ struct RoleSpec {
   bool operator==(const RoleSpec&) const = default;
 };
 
+enum class ForwardFormat { jsonl, ocsf };
+
+/// Somebody who gets the tenant's audit records as they are written.
+struct ForwardSpec {
+  std::string name;  ///< [a-z0-9-]
+  std::string url;   ///< https://…: a webhook; tls://host:port or tcp://host:port: syslog
+  ForwardFormat format = ForwardFormat::jsonl;
+  std::vector<std::string> secrets;  ///< of a webhook, references: each signs, two while they are changed
+  SecretRef authorization;           ///< of a webhook: what its Authorization header says
+  std::string ca_file;               ///< PEM trust anchors in place of the system's; empty: the system's
+  std::vector<std::string> allowed_hosts;  ///< private addresses that egress may reach for it
+  bool from_now = false;                   ///< begins with the records behind its making, not with the first
+  [[nodiscard]] bool is_syslog() const { return url.starts_with("tls:") || url.starts_with("tcp:"); }
+  /// Its host alone, without brackets; empty when there is none.
+  [[nodiscard]] std::string host() const;
+  /// Its address is localhost, of 127.0.0.0/8, or ::1: only then may it be reached there.
+  [[nodiscard]] bool at_loopback() const;
+  bool operator==(const ForwardSpec&) const = default;
+};
+
 struct PolicyFile {
   std::string file;
   std::string text;
@@ -133,7 +153,9 @@ struct TenantSpec {
   std::vector<TargetSpec> targets;
   std::vector<RoleSpec> roles;
   std::vector<PolicyFile> policies;
+  std::vector<ForwardSpec> forwards = {};
 
+  [[nodiscard]] const ForwardSpec* forward(std::string_view name) const noexcept;
   [[nodiscard]] const IdpSpec* idp(std::string_view name) const noexcept;
   [[nodiscard]] const TargetSpec* target(const TargetId& id) const noexcept;
   [[nodiscard]] const RoleSpec* role(const RoleId& id) const noexcept;

@@ -79,6 +79,7 @@ void Engine::issue_credential(LoginSession session, WantCredential want, Done<Cr
         const auto alive = impl.session(session.id);
         if (!alive || alive->ends_at <= turn.now) return login_ended();
         if (auto frozen = impl.refuse_frozen(session.who.tenant)) return *std::move(frozen);
+        if (auto no_room = impl.refuse_short()) return *std::move(no_room);
         if (auto stale = impl.stale(turn, *alive)) {
           turn.keep = true;
           return *std::move(stale);
@@ -208,6 +209,8 @@ Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, 
   const auto world = tenant(c->tenant);
   if (world == nullptr) return Error{Code::unavailable, "tenant.unknown", "the tenant is not configured"};
   turn.actor = s->who.principal();
+  // Before anything is decided that would be written down: attempts must not use up the room that is left.
+  if (auto no_room = refuse_short(true)) return *std::move(no_room);
 
   core::AccessRequest request{c->target, c->roles, c->reason, c->wanted, address_of(peer)};
   core::Decision decision = decide(*world, s->who, request, turn.now);
@@ -256,6 +259,7 @@ Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, 
     return {};
   }
   if (auto why = stale(turn, *s)) return deny(*std::move(why));
+  if (auto no_room = refuse_short()) return *std::move(no_room);
   if (!time.trusted())
     return Error{Code::unavailable, "clock.untrusted",
                  "the server's clock stepped; no new access is given until it is confirmed"};

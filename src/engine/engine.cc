@@ -92,7 +92,10 @@ Result<std::uint64_t> Turn::record(const core::TenantId& tenant, std::string act
       0, now, tenant, actor, std::move(action), std::move(object), std::move(outcome), std::move(facts)};
   impl.metrics.audit_appends.fetch_add(1, std::memory_order_relaxed);
   DP_CHECK(tx.append_audit(event));
-  after.emplace_back([&grown = impl, tenant, at = now] { grown.audit_grew(tenant, at); });
+  after.emplace_back([&grown = impl, tenant, at = now, size = event.seq + 1] {
+    grown.audit_grew(tenant, at);
+    grown.forward_grew(tenant, size, at);
+  });
   return event.seq;
 }
 
@@ -144,18 +147,34 @@ Health Engine::health() {
   Health h;
   h.store_ok = impl_->store_ok;
   h.clock_ok = impl_->clock_ok;
-  h.ready = impl_->recovered && !impl_->stopping && !impl_->quarantined && h.store_ok && h.clock_ok;
+  h.store = impl_->p.store.condition();
+  h.ready = impl_->recovered && !impl_->stopping && !impl_->quarantined && h.store_ok && h.clock_ok && !h.store.low &&
+            !h.store.lost;
   if (!impl_->recovered)
     h.why = "starting: open work of the last run is being taken up";
   else if (impl_->stopping)
     h.why = "stopping";
   else if (impl_->quarantined)
     h.why = "the store was restored from a backup: nothing is given or taken away until the operator confirms it";
+  else if (h.store.lost)
+    h.why = "the store is lost: " + h.store.why + "; nothing is given, and what ends is not written down";
+  else if (h.store.low)
+    h.why = h.store.why + "; no new access is given, revocation goes on";
   else if (!h.store_ok)
     h.why = "the store can't be written: no new access is given, revocation goes on";
   else if (!h.clock_ok)
     h.why = "the wall clock stepped and the boot clock does not confirm it: no new access is given";
   return h;
+}
+
+std::optional<Error> Engine::Impl::refuse_short(bool of_reserve_only) const {
+  const store::Condition c = p.store.condition();
+  if (c.lost)
+    return Error{Code::unavailable, "access.store_lost", "the store is lost: " + c.why,
+                 "the operator looks at the store's files, restores a backup where they are gone, and starts anew"};
+  if (of_reserve_only ? !c.reserve_used : !c.low) return std::nullopt;
+  return Error{Code::unavailable, "access.no_room", c.why + "; nothing new is given, and what ends still ends",
+               "the operator frees space on the store's file system"};
 }
 
 base::MonoTime Engine::turn(std::chrono::nanoseconds wait) {
@@ -242,6 +261,7 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
     const auto until = timers.begin()->first - read();
     wait = std::clamp<std::chrono::nanoseconds>(until, std::chrono::nanoseconds(0), wait);
   }
+  metrics.rounds.fetch_add(1, std::memory_order_relaxed);
   std::deque<Event> waiting = std::exchange(held, {});
   if (waiting.size() < read_ahead)
     for (auto& event : inbox.pop_batch(read_ahead, waiting.empty() ? wait : std::chrono::nanoseconds(0)))
@@ -636,6 +656,9 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
         break;
       case Timer::Kind::checkpoint:
         checkpoint_due(timer.tenant, now_);
+        break;
+      case Timer::Kind::forward:
+        forward_due(timer.tenant, timer.name);
         break;
       case Timer::Kind::retry:
         events.push_back(std::move(*timer.retry));

@@ -18,6 +18,7 @@
 //   trial.cc    sign in at an identity provider that is not applied yet
 //   domains.cc  domains that are proven to be a tenant's
 //   audit.cc    checkpoints of the audit log, proofs, receipts
+//   forward.cc  its records on their way to receivers
 //   turn.h      one batch: one transaction, a savepoint per event, effects after the commit; cuts before it
 #pragma once
 
@@ -350,6 +351,17 @@ struct AuditConsistency {
   AuditHead head;
 };
 
+/// A receiver of a tenant's audit records, and how far it is.
+struct ForwardStatus {
+  std::string name, kind, host, format;      ///< "siem", "webhook" or "syslog", its host alone, "jsonl" or "ocsf"
+  std::uint64_t next = 0, size = 0;          ///< the first record that it lacks; of the log
+  std::optional<base::WallTime> sent_at;     ///< something, in this process
+  std::optional<base::WallTime> behind_since;  ///< about when the first record that it lacks was written
+  unsigned failures = 0;                     ///< in a row
+  std::string check, why;                    ///< of the last one
+  std::optional<base::WallTime> next_try;    ///< after a failure
+};
+
 /// Counters and gauges for /metrics; read from any thread.
 struct Metrics {
   std::atomic<std::int64_t> grants_active{0}, grants_in_memory{0}, grants_revoking{0}, revocations_overdue{0},
@@ -360,6 +372,11 @@ struct Metrics {
   std::atomic<std::uint64_t> revocations{0}, revocation_us_sum{0}, audit_appends{0}, audit_us_sum{0}, turns{0};
   std::atomic<std::uint64_t> scim_changes{0}, scim_users_ended{0};
   std::atomic<std::uint64_t> checkpoints{0}, checkpoint_failures{0};
+  std::atomic<std::uint64_t> forwarded{0}, forward_failures{0};
+  /// Receivers that could not be given anything the last time; the most records that one lacks; since when (milliseconds
+  /// since 1970), 0: none lacks any.
+  std::atomic<std::int64_t> forwards_failing{0}, forward_lag{0}, forward_behind_since{0};
+  std::atomic<std::uint64_t> rounds{0};  ///< turns, also those in which nothing was to do: the engine's heartbeat
   /// Upper bounds 10 ms, 50 ms, 100 ms, 500 ms, 1 s, 5 s, 30 s, +Inf of daypass_revocation_latency_seconds.
   std::atomic<std::uint64_t> revocation_buckets[8]{};
 };
@@ -368,6 +385,7 @@ struct Health {
   bool ready = false;
   std::string why;  ///< the first thing that is not as it should be
   bool store_ok = true, clock_ok = true;
+  store::Condition store;
 };
 
 /// The actor of whoever sits at the operator's socket. No principal is called so: theirs have a slash.
@@ -587,6 +605,10 @@ class Engine final : public Access {
   /// Of the last checkpoint with the log's first `from` records. Errors: "audit.unknown_record" (there are not that
   /// many), "audit.no_checkpoint", "audit.tampered".
   void audit_consistency(core::TenantId tenant, std::uint64_t from, Done<AuditConsistency> done);
+  /// Who gets the tenant's records, and how far each is.
+  void forwards(core::TenantId tenant, Done<std::vector<ForwardStatus>> done);
+  /// Has a receiver that failed tried now. Error: "forward.unknown".
+  void retry_forward(core::TenantId tenant, std::string name, Done<ForwardStatus> done);
   /// Of a closed grant. `principal` set: only of this person (else it is "not found"). Errors: "grant.unknown",
   /// "receipt.not_closed", "receipt.too_old" (from before places were kept).
   void grant_receipt(GrantId grant, std::optional<std::string> principal, Done<RevocationReceipt> done);

@@ -79,6 +79,7 @@ void Engine::extend_grant(LoginSession session, GrantId id, base::Millis by, std
     if (!impl.time.trusted())
       return Error{Code::unavailable, "clock.untrusted",
                    "the server's clock stepped; nothing is extended until it is confirmed"};
+    if (auto no_room = impl.refuse_short()) return *std::move(no_room);
     const auto alive = impl.session(session.id);
     const auto world = impl.tenant(session.who.tenant);
     if (!alive || world == nullptr || alive->ends_at <= turn.now)

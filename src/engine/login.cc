@@ -125,6 +125,8 @@ void Engine::begin_login(BeginLogin what, Done<LoginBegun> done) {
   if (provider == nullptr)
     return done(
         Error{Code::not_found, "idp.unknown", "there is no identity provider \"" + what.idp.substr(0, 40) + "\" here"});
+  // Anybody may ask for this, and each asks for a record.
+  if (auto no_room = impl.refuse_short()) return done(*std::move(no_room));
   auto answer = std::make_shared<Done<LoginBegun>>(std::move(done));
   impl.p.workers.run(
       Workers::Pool::idp, what.tenant,
@@ -199,6 +201,8 @@ void record_failed(Engine::Impl& impl, const core::TenantId& tenant, const std::
                    const Error& why, const std::shared_ptr<Done<LoginFinished>>& answer) {
   impl.call<LoginFinished>([answer](Result<LoginFinished> r) { (*answer)(std::move(r)); },
                            [tenant, idp, address, why](Turn& turn) -> Result<LoginFinished> {
+                             // What is left is for what ends access; whoever failed is told all the same.
+                             if (turn.impl.refuse_short(true)) return why;
                              turn.keep = true;
                              DP_CHECK(turn.audit(tenant, "login.failed", idp, "failed",
                                                  {{"check", why.check}, {"why", why.message}, {"address", address}}));
@@ -220,6 +224,7 @@ Result<WallTime> accept_identity(Turn& turn, const core::TenantId& tenant, const
 Result<LoginFinished> conclude(Engine::Impl& impl, Turn& turn, const FinishLogin& what, const json::Value& then,
                                const idp::Finished& verified, base::Millis session_max, WallTime arrived) {
   core::Identity who = verified.identity;
+  if (auto no_room = impl.refuse_short()) return *std::move(no_room);
   if (!impl.serves(what.tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
   LoginSession s;
   s.id = core::new_session_id(impl.p.entropy);
@@ -466,6 +471,7 @@ void Engine::redeem_code(core::TenantId tenant, std::string code, std::string pk
 void Engine::start_device(core::TenantId tenant, Done<DeviceStarted> done) {
   Impl& impl = *impl_;
   impl.call<DeviceStarted>(std::move(done), [&impl, tenant](Turn& turn) -> Result<DeviceStarted> {
+    if (auto no_room = impl.refuse_short()) return *std::move(no_room);
     DeviceStarted out{base::random_token(impl.p.entropy, 32), new_user_code(impl.p.entropy), device_for,
                       device_interval};
     const std::string key = hash_key(out.device_code);

@@ -127,7 +127,7 @@ class Workers {
   virtual void dispatch(Job job) = 0;
   /// Blocking work that is no intent (identity providers, checks, listing): `pool` chooses the threads, and of them a
   /// tenant gets no more than its share.
-  enum class Pool { idp, provision, revoke, signal, poll, audit };
+  enum class Pool { idp, provision, revoke, signal, poll, audit, forward };
   /// Error::exhausted through `refused` when the pool's queue, or the tenant's part of it, is full.
   virtual void run(Pool pool, const core::TenantId& tenant, std::move_only_function<void()> work,
                    std::move_only_function<void(base::Error)> refused) = 0;

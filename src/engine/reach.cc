@@ -63,6 +63,18 @@ void judge_hosts(const core::IdpSpec& idp, const std::vector<std::string>& priva
   }
 }
 
+void judge_hosts(const core::ForwardSpec& forward, const std::vector<std::string>& private_hosts,
+                 std::vector<config::Problem>& problems) {
+  const auto refuse = [&](const std::string& host) {
+    problems.push_back({"tenant.toml", 0, 0,
+                        "forward " + forward.name + ": the tenant may not name " + host + ", a host of a private network",
+                        "the operator lets it: daypass tenants set " + std::string("TENANT --private-host ") + host});
+  };
+  for (const auto& host : forward.allowed_hosts)
+    if (!contains(private_hosts, host)) refuse(host);
+  if (forward.at_loopback() && !contains(private_hosts, forward.host())) refuse(forward.host());
+}
+
 constexpr std::string_view public_only = "public_only";
 
 json::Object without_reach(const core::TargetSpec& target) {
@@ -93,6 +105,11 @@ void each_reference(const core::TargetSpec& target, const std::function<void(con
     if (key != "host" && value.as_string() != nullptr) with(*value.as_string());
 }
 
+void each_reference(const core::ForwardSpec& forward, const std::function<void(const std::string&)>& with) {
+  for (const auto* text : {&forward.authorization.ref, &forward.ca_file}) with(*text);
+  for (const auto& secret : forward.secrets) with(secret);
+}
+
 void Engine::Impl::confine(const core::TenantSpec& before, core::TenantSpec& after,
                            std::vector<config::Problem>& problems) const {
   const std::string own = p.secrets_folder.empty() ? "" : p.secrets_folder + "/" + after.tenant.str() + "/";
@@ -107,6 +124,12 @@ void Engine::Impl::confine(const core::TenantSpec& before, core::TenantSpec& aft
     if (was != nullptr && *was == idp) continue;
     judge_references(references_of(idp), own, problems);
     judge_hosts(idp, private_hosts, problems);
+  }
+  for (const auto& forward : after.forwards) {
+    const core::ForwardSpec* was = before.forward(forward.name);
+    if (was != nullptr && *was == forward) continue;
+    judge_references(references_of(forward), own, problems);
+    judge_hosts(forward, private_hosts, problems);
   }
   for (auto& target : after.targets) {
     const core::TargetSpec* was = before.target(target.id);

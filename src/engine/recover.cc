@@ -81,6 +81,8 @@ Status Engine::Impl::take_up(WallTime now) {
     DP_CHECK(impl.load_domains(tx, now));
     DP_CHECK(impl.load_freezes(tx, now));
     for (const auto& [tenant, entry] : impl.registry) DP_CHECK(load_logins(impl, tx, tenant, now));
+    impl.forwards.clear();
+    for (const auto& [tenant, entry] : impl.registry) DP_CHECK(impl.load_forwards(tx, tenant, now));
     DP_TRY(impl.dormant.count, tx.count({}));
     for (const auto& [tenant, entry] : impl.registry) {
       // A log that can't be read must not keep the server from revoking.
@@ -108,6 +110,10 @@ Status Engine::Impl::take_up(WallTime now) {
       now + std::chrono::minutes(1),
       Impl::Timer{.kind = Impl::Timer::Kind::sweep, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = {}});
   for (const auto& tenant : uncovered) impl.audit_grew(tenant, now);
+  for (auto& [tenant, all] : impl.forwards)
+    for (auto& [name, f] : all)
+      if (f.next < f.size) impl.forward_at(tenant, name, f, now);
+  impl.forward_gauges();
   impl.want_polls_of_sessions({});
   if (impl.p.txt)
     impl.timers.emplace(

@@ -186,6 +186,7 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
               for (const auto& line : result.plan) changes.emplace_back(line);
               DP_CHECK(turn.audit(tenant_id, "tenant.applied", tenant_id.str(), "ok",
                                   {{"version", world->spec.version}, {"changes", std::move(changes)}}));
+              DP_CHECK(impl.keep_forwards(turn, world->spec));
               DP_CHECK(impl.redecide_all(turn, world, &result.grants_ended));
               // Whoever asks behind this is answered by the new policies, which come into force after the commit.
               turn.last = true;

@@ -43,6 +43,7 @@ Error unknown(const std::string& name) {
 Status keep(Engine::Impl& impl, Turn& turn, const core::TenantId& tenant, const SecretInfo& info,
             const base::Secret& value) {
   if (!impl.serves(tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
+  if (auto no_room = impl.refuse_short()) return *std::move(no_room);
   DP_TRY(const auto known, turn.tx.get(tenant, doc_secret, info.name, turn.now));
   if (!known) {
     DP_TRY(const auto all, turn.tx.list(tenant, doc_secret, "", "", max_secrets, turn.now));
@@ -76,6 +77,8 @@ std::string user_of(const core::TenantSpec& spec, const std::string& name) {
     if (names(idp, reference)) return "idp " + idp.name;
   for (const auto& target : spec.targets)
     if (names(target, reference)) return "target " + target.id.str();
+  for (const auto& forward : spec.forwards)
+    if (names(forward, reference)) return "forward " + forward.name;
   return {};
 }
 
@@ -119,6 +122,8 @@ Status refuse_unknown_secrets(Turn& turn, const core::TenantSpec& spec, std::vec
   for (const auto& idp : spec.idps) DP_CHECK(look_for_secrets(turn, spec.tenant, "idp " + idp.name, idp, problems));
   for (const auto& target : spec.targets)
     DP_CHECK(look_for_secrets(turn, spec.tenant, "target " + target.id.str(), target, problems));
+  for (const auto& forward : spec.forwards)
+    DP_CHECK(look_for_secrets(turn, spec.tenant, "forward " + forward.name, forward, problems));
   return {};
 }
 

@@ -195,6 +195,7 @@ void Engine::create_tenant(core::TenantId id, std::string display, std::string a
   if (display.empty()) display = id.str();
   if (auto good = check_display(display); !good.ok()) return done(std::move(good).error());
   impl.call<TenantInfo>(std::move(done), [&impl, id, display, actor](Turn& turn) -> Result<TenantInfo> {
+    if (auto no_room = impl.refuse_short()) return *std::move(no_room);
     DP_TRY(const auto known, turn.tx.get(system_tenant, doc_tenant, id.str(), turn.now));
     if (known) {
       DP_TRY(const Registered before, read_registered(*known));
@@ -284,6 +285,8 @@ void Engine::delete_tenant(core::TenantId id, std::string actor, Done<TenantInfo
     turn.last = true;
     turn.after.emplace_back([&impl, id] {
       impl.trials.forget(id);
+      impl.forwards.erase(id);
+      impl.forward_gauges();
       impl.post(impl.purge_event(id));
     });
     found.info.grants = left.size();

@@ -128,6 +128,7 @@ struct Engine::Impl {
       witness,
       load,
       checkpoint,
+      forward,
       retry
     } kind;
     GrantId grant;
@@ -136,6 +137,7 @@ struct Engine::Impl {
     core::SessionId session;
     std::shared_ptr<Done<Grant>> done;
     std::shared_ptr<Event> retry;
+    std::string name = {};
   };
   std::multimap<WallTime, Timer> timers;
   std::unordered_map<GrantId, WallTime> tick_at;  ///< earliest tick already in `timers`
@@ -188,6 +190,19 @@ struct Engine::Impl {
     std::vector<Done<AuditHead>> next;     ///< came while it was: may have seen records that it did not
   };
   std::map<core::TenantId, Sealing> sealing;
+  /// A receiver of a tenant's audit records (forward.cc).
+  struct Forwarding {
+    std::uint64_t next = 0;  ///< the first record that it does not have; durable, but for the last step
+    std::uint64_t size = 0;  ///< of the log
+    bool running = false;    ///< a worker is at it
+    bool timed = false;      ///< a timer runs
+    unsigned failures = 0;   ///< in a row
+    WallTime not_before{};
+    WallTime behind_since{};  ///< when the first record that it lacks was written, or a little before; zero: it has all
+    std::optional<WallTime> sent_at;
+    std::string check, why;  ///< of the last failure
+  };
+  std::map<core::TenantId, std::map<std::string, Forwarding>> forwards;
   /// A transmitter that is polled: by tenant and provider, while somebody of it is signed in or signs in.
   using PollKey = std::pair<core::TenantId, std::string>;
   struct Poller {
@@ -274,6 +289,8 @@ struct Engine::Impl {
                           const Result<std::vector<target::Owned>>& listed);
   /// Has the sizes of all logs kept outside the store.
   void bear_witness();
+  /// Why nothing is begun that gives access, now that the store is short of room or lost (engine.cc); nullopt: it may.
+  std::optional<Error> refuse_short(bool of_reserve_only = false) const;
   // freeze.cc
   std::optional<Freeze> frozen(const core::TenantId& id) const;  ///< any thread
   /// Why nothing is given; nullopt: access is not frozen.
@@ -398,6 +415,18 @@ struct Engine::Impl {
   static Result<bool> audit_uncovered(store::Reader& reader, const core::TenantId& tenant, WallTime now);
   void make_checkpoint(const core::TenantId& tenant);
   void keep_checkpoint(const core::TenantId& tenant, NewCheckpoint made);
+  // forward.cc
+  Status load_forwards(store::Tx& tx, const core::TenantId& tenant, WallTime now);
+  /// Begins with those that `spec` has anew, and forgets those that it has no more.
+  Status keep_forwards(Turn& turn, const core::TenantSpec& spec);
+  /// The tenant's log has this many records.
+  void forward_grew(const core::TenantId& tenant, std::uint64_t size, WallTime at);
+  void forward_at(const core::TenantId& tenant, const std::string& name, Forwarding& f, WallTime at);
+  void forward_due(const core::TenantId& tenant, const std::string& name);
+  struct Forwarded;
+  void send_page(const core::TenantId& tenant, const std::string& name, std::uint64_t from);
+  void forwarded(const core::TenantId& tenant, const std::string& name, const Result<Forwarded>& outcome);
+  void forward_gauges();
   // reconcile.cc
   void reconcile(const core::TenantId& tenant, const std::shared_ptr<const Tenant>& world);
   /// Some of those that nobody uses, in turn: loaded for this alone.
@@ -507,7 +536,7 @@ inline constexpr std::string_view doc_session = "session", doc_token = "token", 
                                   doc_provider_logout = "provider_logout", doc_logout_handle = "logout_handle",
                                   doc_logout = "logout", doc_secret = "secret", doc_refresh = "refresh",
                                   doc_domain = "domain", doc_freeze = "freeze", doc_restore = "restore",
-                                  doc_usage = "usage";
+                                  doc_usage = "usage", doc_forward = "forward";
 /// Documents that belong to no tenant live under this name, which parse_tenant refuses.
 inline const core::TenantId system_tenant{"_system"};
 

@@ -83,6 +83,7 @@ WorkerPools::WorkerPools(const Vault& vault, const base::Clock& clock, const bas
   lanes_[static_cast<int>(Pool::signal)].threads = sizes.signal;
   lanes_[static_cast<int>(Pool::poll)].threads = sizes.poll;
   lanes_[static_cast<int>(Pool::audit)].threads = sizes.audit;
+  lanes_[static_cast<int>(Pool::forward)].threads = sizes.forward;
   for (auto& lane : lanes_) {
     // Two targets that hang leave their tenant threads, and a tenant that hangs leaves others theirs.
     lane.of_peer = std::max(1U, lane.threads / 4);
@@ -99,6 +100,9 @@ WorkerPools::WorkerPools(const Vault& vault, const base::Clock& clock, const bas
   lanes_[static_cast<int>(Pool::poll)].of_tenant = 1;
   // Reading a long log takes a while, and of a core, too: one tenant's leaves others room.
   lanes_[static_cast<int>(Pool::audit)].of_tenant = 1;
+  // A receiver that hangs is waited for by one thread, and all that do so together by half of them.
+  lanes_[static_cast<int>(Pool::forward)].of_tenant = 1;
+  lanes_[static_cast<int>(Pool::forward)].of_slow = std::max(1U, sizes.forward / 2);
 }
 
 WorkerPools::~WorkerPools() {
@@ -106,8 +110,8 @@ WorkerPools::~WorkerPools() {
 }
 
 void WorkerPools::start() {
-  constexpr const char* names[] = {"dp-idp", "dp-provision", "dp-revoke", "dp-signal", "dp-poll", "dp-audit"};
-  for (int i = 0; i < 6; ++i)
+  constexpr const char* names[] = {"dp-idp", "dp-provision", "dp-revoke", "dp-signal", "dp-poll", "dp-audit", "dp-forward"};
+  for (int i = 0; i < 7; ++i)
     for (unsigned n = 0; n < lanes_[i].threads; ++n)
       threads_.emplace_back([this, i, name = names[i]] {
         prctl(PR_SET_NAME, name);

@@ -22,7 +22,8 @@ class WorkerPools final : public Workers {
  public:
   struct Sizes {
     /// Threads. Identity providers only make them wait, and a tenant whose own hang must find others left.
-    unsigned revoke = 8, provision = 8, idp = 16, signal = 8, poll = 4, audit = 2;
+    unsigned revoke = 8, provision = 8, idp = 16, signal = 8, poll = 4, audit = 2,
+             forward = 8;
     std::size_t queue = 4096;          ///< of wishes; revocations are never refused
     std::size_t queue_per_peer = 512;  ///< of one tenant's wishes
   };
@@ -92,7 +93,7 @@ class WorkerPools final : public Workers {
   const base::Log& log_;
   Sizes sizes_;
   std::function<void(const core::Intent&, core::GrantEvent)> report_;
-  Lane lanes_[6];  ///< by Pool
+  Lane lanes_[7];  ///< by Pool
   std::vector<std::thread> threads_;
   std::mutex breaker_mutex_;
   std::map<std::string, Breaker> breakers_;

@@ -17,6 +17,7 @@ namespace {
 
 using base::Code;
 using base::Error;
+using base::Status;
 
 std::string place_of(const cedar::Policy& policy) {
   return policy.file();
@@ -224,6 +225,31 @@ void make_drivers(Tenant& tenant, const Catalog& catalog, const Tenant* before, 
   }
 }
 
+void make_forwards(Tenant& tenant, const Catalog& catalog, const Tenant* before, Origin origin, Compiled& out) {
+  // A stored tenant that does not load ends nobody's access: who gets its records can't be worth that.
+  std::vector<config::Problem>& problems = origin == Origin::stored ? out.warnings : out.problems;
+  for (const auto& forward : tenant.spec.forwards) {
+    if (const auto* old = before == nullptr ? nullptr : before->spec.forward(forward.name);
+        old != nullptr && *old == forward) {
+      if (const auto kept = before->receiving.find(forward.name); kept != before->receiving.end())
+        tenant.receiving.insert(*kept);
+      continue;
+    }
+    const auto& driver = forward.is_syslog() ? catalog.syslog : catalog.webhooks;
+    if (driver == nullptr) {
+      problems.push_back(in_spec("forward " + forward.name,
+                                 {Code::invalid, "forward.driver", "audit records can't be sent there"}));
+      continue;
+    }
+    const Status good = driver->validate(forward);
+    auto made = good.ok() ? driver->make(tenant.spec.tenant, forward) : good.error();
+    if (made.ok())
+      tenant.receiving.emplace(forward.name, std::move(*made));
+    else
+      problems.push_back(in_spec("forward " + forward.name, made.error()));
+  }
+}
+
 template <class List, class Key>
 void plan_list(std::vector<std::string>& out, const std::string& what, const List& before, const List& after, Key key) {
   const auto find = [&](const List& list, const std::string& k) {
@@ -268,6 +294,7 @@ Compiled compile(core::TenantSpec spec, const Catalog& catalog, const Tenant* be
   else
     std::ranges::move(schema.problems, std::back_inserter(type_errors));
   make_drivers(*tenant, catalog, before, origin, out);
+  make_forwards(*tenant, catalog, before, origin, out);
   if (!out.problems.empty()) return out;
   tenant->compiled = cedar::CompiledPolicies::compile(tenant->policies);
   tenant->resources = resources_of(tenant->spec);
@@ -280,6 +307,7 @@ std::vector<std::string> plan(const core::TenantSpec& before, const core::Tenant
   plan_list(out, "idp", before.idps, after.idps, [](const auto& i) { return i.name; });
   plan_list(out, "target", before.targets, after.targets, [](const auto& t) { return t.id.str(); });
   plan_list(out, "role", before.roles, after.roles, [](const auto& r) { return r.id.str(); });
+  plan_list(out, "forward", before.forwards, after.forwards, [](const auto& f) { return f.name; });
   plan_list(out, "policy file", before.policies, after.policies, [](const auto& p) { return p.file; });
   return out;
 }

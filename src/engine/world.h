@@ -9,6 +9,7 @@
 #include "cedar/cedar.h"
 #include "config/config.h"
 #include "core/spec.h"
+#include "forward/forward.h"
 #include "idp/idp.h"
 #include "idp/signals.h"
 #include "target/target.h"
@@ -20,6 +21,7 @@ struct Catalog {
   std::map<std::string, std::shared_ptr<idp::Driver>> idps;        ///< "oidc"
   std::shared_ptr<idp::SignalDriver> signals;                      ///< beside any of them; null: there is none
   std::map<std::string, std::shared_ptr<target::Driver>> targets;  ///< "pg"
+  std::shared_ptr<forward::Driver> webhooks = {}, syslog = {};     ///< receivers of audit records; null: there are none
   idp::SecretSource secrets = {};                                  ///< null: none can be read
 };
 
@@ -39,6 +41,7 @@ struct Tenant {
   std::map<std::string, std::shared_ptr<idp::IdentityProvider>> idps;
   std::map<std::string, std::shared_ptr<idp::SignalReceiver>> receivers;  ///< of those that have signals
   std::map<core::TargetId, std::shared_ptr<target::Target>> targets;
+  std::map<std::string, std::shared_ptr<forward::Receiver>> receiving;  ///< audit records, by the name of their table
 };
 
 struct Compiled {

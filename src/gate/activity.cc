@@ -44,7 +44,8 @@ const wire::postgres::Relations& ActivityWriter::named(const SegmentPtr& segment
   return segment->named;
 }
 
-ActivityWriter::ActivityWriter(std::string folder, const base::Log& log) : folder_(std::move(folder)), log_(log) {
+ActivityWriter::ActivityWriter(std::string folder, const base::Log& log, std::function<bool()> held)
+    : folder_(std::move(folder)), log_(log), held_(std::move(held)) {
   if (folder_.empty()) return;
   ::mkdir(folder_.c_str(), 0700);
   thread_ = std::thread([this] {
@@ -212,6 +213,10 @@ bool ActivityWriter::append(const SegmentPtr& segment) {
   if (to.hash == nullptr) {
     to.hash.reset(EVP_MD_CTX_new());
     EVP_DigestInit_ex(to.hash.get(), EVP_sha256(), nullptr);
+  }
+  if (held_ && held_()) {
+    errno = ENOSPC;
+    return false;
   }
   if (!open_file(segment)) return false;
   std::string_view left = to.lines;

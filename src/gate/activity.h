@@ -25,7 +25,8 @@ namespace daypass::gate {
 class ActivityWriter {
  public:
   /// `folder` empty: records go nowhere, and every file's digest is empty.
-  ActivityWriter(std::string folder, const base::Log& log);
+  /// While `held` says so nothing is written, as if the disk took nothing: what room there is belongs to others.
+  ActivityWriter(std::string folder, const base::Log& log, std::function<bool()> held = {});
   ~ActivityWriter();
   ActivityWriter(const ActivityWriter&) = delete;
   ActivityWriter& operator=(const ActivityWriter&) = delete;
@@ -90,6 +91,7 @@ class ActivityWriter {
   static constexpr std::size_t most_descriptors = 128;
   std::string folder_;
   const base::Log& log_;
+  const std::function<bool()> held_;
   std::mutex mutex_;
   std::condition_variable ready_;
   std::deque<Item> queue_;

@@ -74,7 +74,7 @@ PostgresGate::Impl::Impl(net::IoThreads& t, const base::Clock& c, base::Entropy&
       entropy(e),
       log(l),
       options(std::move(o)),
-      activity(options.activity_folder, l),
+      activity(options.activity_folder, l, options.activity_held),
       mock_secret(base::random_token(e, 32)) {
   if (options.max_logging_in == 0) options.max_logging_in = std::max<std::size_t>(options.max_connections / 2, 1);
 }

@@ -2,6 +2,8 @@
 // Knows bytes, never judges: who may come in is asked of engine::Access, who must go is told through engine::Sessions.
 #pragma once
 
+#include <functional>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -28,6 +30,7 @@ struct PostgresGateOptions {
   base::Millis spare_time = std::chrono::seconds(5);   ///< for all that such a connection may do before the request
   base::Millis login_time = std::chrono::seconds(15);  ///< from the connection to the end of authentication
   std::string activity_folder;                         ///< empty: no activity records
+  std::function<bool()> activity_held;                 ///< see ActivityWriter; any thread
 };
 
 class PostgresGate final : public engine::Sessions {

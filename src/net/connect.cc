@@ -5,10 +5,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "net/egress.h"
@@ -127,10 +130,14 @@ awaitable<Result<StreamPtr>> connect_address(io_context& io, const Address& addr
   co_return StreamPtr(std::move(stream).value());
 }
 
-}  // namespace
+/// Which of a name's addresses may be tried, and what is said when none of them may.
+struct Filter {
+  std::function<bool(AddressClass)> allows;
+  Error none;
+};
 
-awaitable<Result<StreamPtr>> connect_tcp(io_context& io, std::string host, std::uint16_t port, base::Millis timeout,
-                                         bool public_only) {
+awaitable<Result<StreamPtr>> connect_filtered(io_context& io, std::string host, std::uint16_t port,
+                                              base::Millis timeout, std::optional<Filter> filter) {
   const std::string where = (host.contains(':') ? "[" + host + "]" : host) + ":" + std::to_string(port);
   const Steady::time_point end = Steady::now() + timeout;
   std::vector<Address> addresses = literal(host, port);
@@ -141,13 +148,11 @@ awaitable<Result<StreamPtr>> connect_tcp(io_context& io, std::string host, std::
     if (!found) co_return found.error();
     addresses = std::move(found).value();
   }
-  if (public_only) {
-    std::erase_if(addresses, [](const Address& address) {
-      return classify(reinterpret_cast<const sockaddr*>(&address.data), address.size) != AddressClass::global;
+  if (filter) {
+    std::erase_if(addresses, [&](const Address& address) {
+      return !filter->allows(classify(reinterpret_cast<const sockaddr*>(&address.data), address.size));
     });
-    if (addresses.empty())
-      co_return Error(Code::denied, "net.private", where + " is no address of the internet",
-                      "the operator says which hosts of a private network a tenant may name: daypass tenants set");
+    if (addresses.empty()) co_return filter->none;
   }
   Error last = timeout_error(where);
   for (std::size_t i = 0; i < addresses.size(); ++i) {
@@ -160,6 +165,33 @@ awaitable<Result<StreamPtr>> connect_tcp(io_context& io, std::string host, std::
     last = stream.error();
   }
   co_return last;
+}
+
+}  // namespace
+
+awaitable<Result<StreamPtr>> connect_tcp(io_context& io, std::string host, std::uint16_t port, base::Millis timeout,
+                                         bool public_only) {
+  std::optional<Filter> filter;
+  if (public_only)
+    filter.emplace([](AddressClass c) { return c == AddressClass::global; },
+                   Error(Code::denied, "net.private",
+                         host + ":" + std::to_string(port) + " is no address of the internet",
+                         "the operator says which hosts of a private network a tenant may name: daypass tenants set"));
+  co_return co_await connect_filtered(io, std::move(host), port, timeout, std::move(filter));
+}
+
+awaitable<Result<StreamPtr>> connect_guarded(io_context& io, std::string host, std::uint16_t port, base::Millis timeout,
+                                             EgressPolicy policy, bool secure) {
+  std::string name = host;
+  std::ranges::transform(name, name.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  Error none(Code::denied, "net.egress", "no address of " + host + " may be connected to",
+             "it must be on the internet, or be named as a private host");
+  std::optional<Filter> filter(
+      std::in_place,
+      [policy = std::move(policy), name, secure](AddressClass c) { return may_connect(policy, c, name, secure); },
+      std::move(none));
+  co_return co_await connect_filtered(io, std::move(host), port, timeout, std::move(filter));
 }
 
 awaitable<Result<StreamPtr>> connect_unix(io_context& io, std::string path, base::Millis timeout) {

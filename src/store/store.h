@@ -111,9 +111,26 @@ class Tx : public Reader {
   virtual base::Status nested(const std::function<base::Status()>& fn) = 0;
 };
 
+/// How it stands with the place where the store lies.
+struct Condition {
+  /// Room is running out: nothing that gives access may be begun, so that what takes it away finds room.
+  bool low = false;
+  /// The room that was kept for this is in use: nothing but what ends access should be written.
+  bool reserve_used = false;
+  /// A file was removed, replaced or cut short under the running process: it writes nothing more, until it is started
+  /// again.
+  bool lost = false;
+  std::string why;             ///< of the worst of them; empty: all is well
+  std::uint64_t free = 0;      ///< bytes that the file system still gives
+  std::uint64_t reserved = 0;  ///< bytes kept for the end of access
+  bool operator==(const Condition&) const = default;
+};
+
 class Store {
  public:
   virtual ~Store() = default;
+  /// As it was looked at last. Any thread; never waits for the writer or a disk.
+  [[nodiscard]] virtual Condition condition() const { return {}; }
   /// Runs `fn` in one serializable, durable transaction; commits when it returns ok, rolls back when it fails or throws
   /// (and lets the exception on). `fn` may run twice: it must not keep anything but through its captures that it resets
   /// first. Never called from within `fn`. Errors: fn's own, "store.full" (disk), "store.io", "store.busy",

@@ -30,6 +30,9 @@ export const operations = {
   // A place in one's own log is nobody's identifier: whether it is there depends on how long the log has grown.
   'GET /t/{tenant}/api/v1/audit/records/{index}/proof': () => ({ at: '/api/v1/audit/records/999999999999/proof' }),
   'GET /t/{tenant}/api/v1/audit/consistency': () => ({ at: '/api/v1/audit/consistency', query: { from: '999999999999' } }),
+  // How far a receiver is grows with each call.
+  'GET /t/{tenant}/api/v1/audit/forwards': () => ({ at: '/api/v1/audit/forwards' }),
+  'POST /t/{tenant}/api/v1/audit/forwards/{name}/retry': (v) => ({ at: `/api/v1/audit/forwards/${p(v.forward)}/retry` }),
   'GET /t/{tenant}/api/v1/grants/{id}/receipt': (v) => ({ at: `/api/v1/grants/${p(v.grant)}/receipt` }),
   'GET /t/{tenant}/oauth/authorize': [
     (v) => ({ at: '/oauth/authorize', query: { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: 'A'.repeat(43), code_challenge_method: 'S256', state: v.state, idp: v.idp }, cookie: v.cookie }),

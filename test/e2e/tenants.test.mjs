@@ -84,7 +84,7 @@ async function identifiers() {
       ids: {
         grant: grant.id, account: grant.account, session: person.session, credential: creds.user, password: creds.password, connection: JSON.stringify(opened).match(/cx_[a-z2-7]+/)[0],
         target: `pg/${c.target}`, role: `pg/${c.target}/${c.role}`, idp: c.idp, issuer: t.ops.corp.issuer, principal: `${c.idp}/dana`, person: c.person, email: `${c.email}@example.test`, group: c.group,
-        secret: c.sealed, pgGroup: c.pgGroup, database: c.database, policy: c.policy, tenant: t.id, cursor: String(log.size).padStart(12, '0'), deviceCode: device.device_code, userCode: device.user_code,
+        secret: c.sealed, forward: c.forward, pgGroup: c.pgGroup, database: c.database, policy: c.policy, tenant: t.id, cursor: String(log.size).padStart(12, '0'), deviceCode: device.device_code, userCode: device.user_code,
         state: pending.state, cookie: pending.cookie, token: person.access_token, handle, logoutState: new URL(there.headers.get('location')).searchParams.get('state'),
         scimToken: t.scimToken, scimUser: told.user, scimGroup: told.group, scimName: c.scimName, scimSubject: c.scimSubject, scimGroupName: c.scimGroupName,
         test: tested.id, testKey: new URL(tested.url).searchParams.get('key'),

@@ -3,6 +3,7 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -29,7 +30,7 @@ class Tenant {
     this.id = id;
     this.url = `${world.url}/t/${id}`;
     this.c = {};
-    for (const name of ['display', 'idp', 'idpDisplay', 'clientId', 'down', 'issuer', 'target', 'role', 'description', 'attribute', 'roleAttribute', 'policy', 'policyText', 'policyFile', 'group', 'subject', 'person', 'admin', 'email', 'department', 'reason', 'sql', 'database', 'pgGroup', 'row', 'secret', 'sealed', 'password', 'scim', 'scimName', 'scimSubject', 'scimGroupName']) this.c[name] = canary();
+    for (const name of ['display', 'idp', 'idpDisplay', 'clientId', 'down', 'issuer', 'target', 'role', 'description', 'attribute', 'roleAttribute', 'policy', 'policyText', 'policyFile', 'group', 'subject', 'person', 'admin', 'email', 'department', 'reason', 'sql', 'database', 'pgGroup', 'row', 'secret', 'sealed', 'password', 'scim', 'scimName', 'scimSubject', 'scimGroupName', 'forward']) this.c[name] = canary();
     // A loopback address that nobody else names.
     this.c.host = `127.${[1, 2, 3].map(() => randomInt(100, 250)).join('.')}`;
     this.folder = path.join(world.folder, id);
@@ -51,6 +52,11 @@ class Tenant {
       this.ops[idp] = op;
     }
     this.deadPort = await freePort();
+    // Takes this tenant's audit records, and nobody else's.
+    this.received = '';
+    this.receiver = createServer((req, res) => { req.setEncoding('utf8').on('data', (d) => { this.received += d; }).on('end', () => res.writeHead(204).end()); });
+    this.receiver.listen(0, '127.0.0.1');
+    await once(this.receiver, 'listening');
     await this.pg.prepareOrders();
     await this.pg.sql(`ALTER ROLE daypass_admin PASSWORD '${c.password}'`);
     await this.pg.sql(`CREATE DATABASE ${c.database}`);
@@ -67,6 +73,7 @@ class Tenant {
     this.secret('idp', this.ops.corp.secret);
     this.secret('pg', this.c.password);
     this.secret('scim', this.scimToken);
+    this.secret('signing', `signing-secret-of-a-test-${this.c.secret}`);
   }
   get scimToken() { return `scim-token-of-a-test-${this.c.scim}`; }
   /** The provider "corp" tells of somebody who signs in nowhere, and of a group with that person in it. */
@@ -92,7 +99,7 @@ class Tenant {
     const { c } = this;
     const [reads, special] = this.first ? ['corp', c.idp] : [c.idp, 'corp'];
     return {
-      'tenant.toml': `${Object.entries(this.ops).map(([name, op]) => this.idp(name, op.issuer)).join('')}${this.idp(c.down, `http://127.0.0.1:${this.deadPort}/${c.issuer}`, c.clientId)}${this.target('pg/orders', 'orders')}${this.target(`pg/${c.target}`, c.database, { host: c.host })}[[role]]\nname = "pg/orders/reader"\ngroup = "orders_reader"\ndescription = "${c.description}"\n\n[[role]]\nname = "pg/${c.target}/${c.role}"\ngroup = "${c.pgGroup}"\n[role.attributes]\nteam = "${c.roleAttribute}"\n`,
+      'tenant.toml': `${Object.entries(this.ops).map(([name, op]) => this.idp(name, op.issuer)).join('')}${this.idp(c.down, `http://127.0.0.1:${this.deadPort}/${c.issuer}`, c.clientId)}${this.target('pg/orders', 'orders')}${this.target(`pg/${c.target}`, c.database, { host: c.host })}[[role]]\nname = "pg/orders/reader"\ngroup = "orders_reader"\ndescription = "${c.description}"\n\n[[role]]\nname = "pg/${c.target}/${c.role}"\ngroup = "${c.pgGroup}"\n[role.attributes]\nteam = "${c.roleAttribute}"\n\n[[forward]]\nname = "${c.forward}"\nurl = "http://127.0.0.1:${this.receiver.address().port}/${c.forward}"\nsecrets = ["file:${this.secrets}/signing"]\n`,
       [`policies/${c.policyFile}.cedar`]: `@id("${c.policy}-forbid") forbid(principal, action == Action::"assume", resource) when { context.reason == "no ${c.policyText}" };\n`,
       'policies/main.cedar': `// ${c.policyText}
 @id("data-read") @duration("1h") @idle("30m") @connections("20")
@@ -169,6 +176,8 @@ permit(principal in Group::"${special}/data", action == Action::"assume", resour
   async stop() {
     for (const op of Object.values(this.ops ?? {})) await op.stop();
     await this.pg?.stop();
+    this.receiver?.closeAllConnections();
+    this.receiver?.close();
   }
 }
 

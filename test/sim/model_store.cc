@@ -284,7 +284,7 @@ Status ModelStore::transact(const std::function<Status(store::Tx&)>& fn) {
     Status done = fn(tx);
     if (done.ok())
       if (const std::string check = hooks.commit_fault(); !check.empty() && (tx.changed() || check != "store.full"))
-        done = Error{check == "store.full" ? Code::exhausted : Code::internal, check, "the store can't be written"};
+        done = Error{check == "store.full" ? Code::unavailable : Code::internal, check, "the store can't be written"};
     if (!done.ok()) {
       tx.undo_all();
       return done;

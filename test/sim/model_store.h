@@ -52,10 +52,12 @@ class ModelStore final : public store::Store {
 
   Hooks hooks;
   Broken broken;
+  store::Condition room;  ///< what condition() says
 
   base::Status transact(const std::function<base::Status(store::Tx&)>& fn) override;
   base::Result<std::unique_ptr<store::Reader>> snapshot() override;
   base::Status sweep(base::WallTime now, std::size_t most) override;
+  [[nodiscard]] store::Condition condition() const override { return room; }
 
   /// The process died: what was answered but not durable is lost.
   void lose_unsynced();

@@ -243,6 +243,7 @@ void World::start() {
   catalog.idps.emplace("oidc", idp_);
   catalog.targets.emplace("pg", target_driver_);
   if (transmitter != nullptr) catalog.signals = std::make_shared<ModelSignalDriver>(*transmitter);
+  catalog.webhooks = receivers;
   catalog.secrets = [](const core::TenantId&, const core::SecretRef& r) -> base::Result<base::Secret> {
     return base::Secret("what is in " + r.ref + ", long enough");
   };

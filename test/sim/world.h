@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "engine/engine.h"
+#include "forward/forward.h"
 #include "sim/faults.h"
 #include "sim/model_gate.h"
 #include "sim/model_idp.h"
@@ -149,6 +150,7 @@ class World final : public base::Clock {
   Oracle oracle;
   ModelProvider provider;
   ModelStore store;
+  std::shared_ptr<forward::Driver> receivers;  ///< of audit records; outlives each process
   std::map<std::string, ModelServer> servers;
   ModelGate gate;
   ModelWorkers workers;

@@ -171,6 +171,52 @@ int audit_checkpoint(Io& io, const Globals& g) {
   return Exit::done;
 }
 
+namespace {
+
+std::string state_of(const json::Value& f, base::WallTime now) {
+  const auto since = base::parse_rfc3339(f.string_or("behind_since"));
+  if (f.int_or("failures", 0) == 0) return f.int_or("lag", 0) == 0 ? "has everything" : "under way";
+  const auto next = base::parse_rfc3339(f.string_or("next_try"));
+  return "fails" + (since.ok() ? ", behind since " + relative(*since, now) : std::string()) +
+         (next.ok() ? ", next try " + relative(*next, now) : std::string()) + ": " + f.string_or("why") + " (" +
+         f.string_or("check") + ")";
+}
+
+}  // namespace
+
+int audit_forward_ls(Io& io, const Globals& g) {
+  Client client(io, g);
+  const auto answer = client.call("GET", "/audit/forwards");
+  if (!answer.ok()) return fail(io, g, answer.error(), "receivers can't be listed", client.request_id());
+  if (g.json()) {
+    print_json(io, *answer->as_object());
+    return Exit::done;
+  }
+  std::vector<std::vector<std::string>> rows{{"NAME", "TO", "FORMAT", "SENT", "LAG", "STATE"}};
+  for (const auto& f : items(*answer, "forwards")) {
+    if (g.output == "name") {
+      io.out(f.string_or("name") + "\n");
+      continue;
+    }
+    rows.push_back({f.string_or("name"), f.string_or("kind") + " at " + f.string_or("host"), f.string_or("format"),
+                    std::to_string(f.int_or("next", 0)), std::to_string(f.int_or("lag", 0)),
+                    state_of(f, io.clock->wall())});
+  }
+  if (g.output != "name") io.out(table(rows));
+  return Exit::done;
+}
+
+int audit_forward_retry(Io& io, const Globals& g, const std::string& name) {
+  Client client(io, g);
+  const auto answer = client.call("POST", "/audit/forwards/" + name + "/retry");
+  if (!answer.ok()) return fail(io, g, answer.error(), name + " is not tried", client.request_id());
+  if (g.json())
+    print_json(io, *answer->as_object());
+  else
+    io.err("Tried now; daypass audit forward ls says what comes of it.\n");
+  return Exit::done;
+}
+
 int audit_key(Io& io, const Globals& g) {
   Client client(io, g);
   const auto head = make_checkpoint(client);

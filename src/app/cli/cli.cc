@@ -425,6 +425,13 @@ void CommandLine::administration() {
   prove->add_option("--format", format, "json, which has the record, too; tlog-proof (C2SP)")
       ->check(CLI::IsMember({"json", "tlog-proof"}));
   on(prove, [this] { return audit_prove(io, g, id, format); });
+  auto* forward = add(audit, "forward", "Who gets the records as they are written");
+  forward->require_subcommand(1);
+  on(add(forward, "ls", "Each receiver, how far it is, and what stands in the way"),
+     [this] { return audit_forward_ls(io, g); });
+  auto* retry = add(forward, "retry", "Try a receiver now that took none");
+  retry->add_option("name", id, "Its name, as forward ls shows it")->required();
+  on(retry, [this] { return audit_forward_retry(io, g, id); });
   auto* verify = add(audit, "verify", "Recompute every hash; with --log or --receipt without a server");
   verify->add_option("--log,--file", audit_files.log, "An export (JSON lines, or a folder of tiles), not the server's");
   verify->add_option("--checkpoint", audit_files.checkpoints, "One that was kept elsewhere (repeatable)")

@@ -93,6 +93,8 @@ int audit_tail(Io& io, const Globals& g, std::size_t n);
 /// `format`: "jsonl", "ocsf" or "tiles"; the last one writes into `folder`.
 int audit_export(Io& io, const Globals& g, const std::string& format, const std::string& folder);
 int audit_checkpoint(Io& io, const Globals& g);
+int audit_forward_ls(Io& io, const Globals& g);
+int audit_forward_retry(Io& io, const Globals& g, const std::string& name);
 int audit_key(Io& io, const Globals& g);
 /// `format`: "json" or "tlog-proof".
 int audit_prove(Io& io, const Globals& g, const std::string& id, const std::string& format);

@@ -174,6 +174,18 @@ Check check_ready(Client& client) {
           "the server's log says more"};
 }
 
+/// Nothing where the server does not say.
+std::optional<Check> check_room(Client& client) {
+  const auto answer = client.get("/readyz?verbose=true");
+  if (!answer.ok() || answer->body.find("free_bytes") == nullptr) return std::nullopt;
+  const auto mib = [&](const char* key) { return std::to_string(answer->body.int_or(key, 0) >> 20U) + " MiB"; };
+  const std::string text =
+      mib("free_bytes") + " are left, " + mib("reserved_bytes") + " are kept for the end of access";
+  if (!answer->body.bool_or("space", true))
+    return Check{"room for the store", Grade::fail, text, "free space on the file system of the server's data_dir"};
+  return Check{"room for the store", Grade::pass, text, ""};
+}
+
 Check check_idps(Client& client) {
   Check group{"identity providers"};
   const auto list = client.call("GET", "/idps");
@@ -267,6 +279,7 @@ int doctor(Io& io, const Globals& g) {
                    : Check{"version", Grade::warn, "the server has " + theirs + ", this is " + DAYPASS_VERSION,
                            "install the same version here"});
     server.add(check_ready(client));
+    if (auto room = check_room(client)) server.add(std::move(*room));
     if (client.by_socket() || (session && session->bool_or("administers", false))) {
       server.add(check_idps(client));
       server.add(check_targets(client));

@@ -6,6 +6,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include <cstring>
 
 #include "app/cli/commands.h"
@@ -130,12 +132,15 @@ int server_run(Io& io, const Globals& g, const std::string& file, bool restored)
   auto server = Server::start(parsed->value, *io.clock, *io.entropy, log, restored);
   if (!server.ok()) return fail(io, g, server.error(), "the server can't start");
   notify(io, "READY=1");
+  std::uint64_t heartbeat = 0;
   const int fd = ::signalfd(-1, &signals, SFD_CLOEXEC);
   for (;;) {
     pollfd wait{fd, POLLIN, 0};
-    // Half of a usual WatchdogSec; the engine's own health decides whether we say that we live.
+    // A third of a usual WatchdogSec. Whoever is stuck is started anew; whose store is full or gone is not: cutting and
+    // revoking go on without it, and a new process could not even begin.
     const int ready = ::poll(&wait, 1, 10'000);
-    if ((*server)->engine().health().store_ok) notify(io, "WATCHDOG=1");
+    const std::uint64_t rounds = (*server)->engine().metrics().rounds;
+    if (std::exchange(heartbeat, rounds) != rounds) notify(io, "WATCHDOG=1");
     if (ready <= 0) continue;
     signalfd_siginfo info{};
     if (::read(fd, &info, sizeof info) != sizeof info) continue;

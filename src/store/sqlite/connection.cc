@@ -29,7 +29,7 @@ Error error_of(int code, int system_errno, std::string_view detail) {
   // SQLite tells ENOSPC apart only when it writes pages; growing the shared index or hitting a quota is an I/O error to
   // it.
   if (primary == SQLITE_FULL || ((primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) && is_full(system_errno)))
-    return {Code::exhausted, "store.full", "the disk that holds the store is full: " + what,
+    return {Code::unavailable, "store.full", "the disk that holds the store is full: " + what,
             "free space on the store's file system; what was not stored has not happened"};
   switch (primary) {
     case SQLITE_IOERR:

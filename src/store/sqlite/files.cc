@@ -25,7 +25,7 @@ Error path_error(const std::string& path, const std::string& why, std::string hi
 
 Error system_error(const std::string& path, int number) {
   if (number == ENOSPC || number == EDQUOT)
-    return {Code::exhausted, "store.full", "the disk that holds the store " + path + " is full",
+    return {Code::unavailable, "store.full", "the disk that holds the store " + path + " is full",
             "free space on the store's file system"};
   return path_error(path, std::strerror(number),
                     "check that its folder exists and belongs to the user that runs Daypass");

@@ -68,7 +68,7 @@ TEST_F(SqliteFaults, AFullStoreSaysSoAndRecovers) {
   base::Status status;
   while ((status = put_one(*store_, "fill " + std::to_string(stored), std::string(5000, 'x'))).ok()) ++stored;
   EXPECT_EQ(status.error().check, "store.full");
-  EXPECT_EQ(status.error().code, base::Code::exhausted);
+  EXPECT_EQ(status.error().code, base::Code::unavailable);
   EXPECT_FALSE(status.error().hint.empty());
   EXPECT_GT(stored, 10U);
   expect_whole(stored);

@@ -1,14 +1,17 @@
 #include "store/sqlite/sqlite_store.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 
 #include "store/sqlite/connection.h"
 #include "store/sqlite/files.h"
+#include "store/sqlite/reserve.h"
 #include "store/sqlite/schema.h"
 #include "store/sqlite/tx.h"
 
@@ -66,6 +69,8 @@ class Snapshot final : public Reads<Reader> {
   std::shared_ptr<ReaderPool> pool_;
 };
 
+constexpr std::int64_t most_log_kept = 67'108'864;  ///< what a log that is begun anew keeps of its length
+
 constexpr const char* read_epoch = "SELECT epoch FROM owner";
 
 Status start_log(Connection& writer, const Options& options) {
@@ -77,7 +82,8 @@ Status start_log(Connection& writer, const Options& options) {
                    "put the store on a local file system"};
   }
   // checkpoint() does this work on another connection; the writer does it only when nobody calls that.
-  DP_CHECK(writer.run("PRAGMA wal_autocheckpoint = 16384; PRAGMA journal_size_limit = 67108864"));
+  DP_CHECK(writer.run("PRAGMA wal_autocheckpoint = 16384"));
+  DP_CHECK(writer.run(("PRAGMA journal_size_limit = " + std::to_string(most_log_kept)).c_str()));
   if (options.most_pages == 0) return {};
   const std::string limit = "PRAGMA max_page_count = " + std::to_string(options.most_pages);
   return writer.run(limit.c_str());
@@ -93,18 +99,35 @@ Result<std::int64_t> take_over(Connection& writer) {
   return epoch;
 }
 
+std::int64_t size_of(const std::string& file) noexcept {
+  struct stat found{};
+  return stat(file.c_str(), &found) == 0 ? std::int64_t{found.st_size} : -1;
+}
+
+/// One of the store's files as it was opened, and how long it has been: neither ever becomes shorter by itself, but for
+/// a log that is begun anew.
+struct Watched {
+  std::string path, what;
+  FileIdentity identity = {};
+  std::int64_t size = 0;  ///< at least
+};
+
 Error lost(std::string why) {
-  return {Code::conflict, "store.lost", "this process no longer owns the store: " + std::move(why),
+  return {Code::unavailable, "store.lost", "this process no longer owns the store: " + std::move(why),
           "stop it; it writes nothing more"};
 }
 
 }  // namespace
 
 struct SqliteStore::Inner {
+  Inner(std::string store, const Options& o)
+      : path(std::move(store)), options(o), folder(std::filesystem::path(path).parent_path()), reserve(path, o.reserve) {}
+
   // In the order of opening: the connections are closed before the lock is let go.
-  std::string path;
+  const std::string path;
+  const Options options;
+  const std::string folder;
   std::unique_ptr<OwnerLock> lock;
-  FileIdentity identity;
   std::unique_ptr<Connection> writer;
   std::int64_t epoch = 0;
   std::shared_ptr<ReaderPool> readers;
@@ -115,12 +138,69 @@ struct SqliteStore::Inner {
   std::mutex checkpointing;
   std::unique_ptr<Connection> checkpointer;
 
+  std::mutex watching;  ///< guards what follows, and is held while a disk is asked
+  Condition condition;
+  Reserve reserve;
+  Watched database, log, lock_file;
+  std::atomic<bool> is_lost{false};
+
+  mutable std::mutex telling;  ///< taken last
+  Condition told;              ///< the condition, for whoever asks
+  void tell() {
+    const std::lock_guard guard(telling);
+    told = condition;
+  }
+
+  /// The disk took no more: what is kept for this moment is given up now, not when somebody looks next.
+  void ran_out() {
+    const std::lock_guard guard(watching);
+    if (reserve.wanted() == 0) return;
+    condition.low = condition.reserve_used = true;
+    condition.reserved = 0;
+    reserve.give_up();
+    if (!condition.lost) condition.why = no_reserve();
+    tell();
+  }
+  /// Moving the log into the database makes that longer first: from the reserve it is done only where it can be finished.
+  bool may_move_log() {
+    {
+      const std::lock_guard guard(telling);
+      if (!told.reserve_used) return true;
+    }
+    const std::int64_t length = size_of(path + "-wal");
+    return length >= 0 && static_cast<std::uint64_t>(length) < free_bytes(folder).value_or(0);
+  }
+  ~Inner() {
+    // SQLite would do the same when the last connection is closed.
+    if (!writer || may_move_log()) return;
+    for (Connection* c : {writer.get(), checkpointer.get()})
+      if (c != nullptr) sqlite3_db_config(c->raw(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  }
+  Inner(const Inner&) = delete;
+  Inner& operator=(const Inner&) = delete;
+  static std::string no_reserve() {
+    return "the disk that holds the store is full: what ends access is written into the room that was kept for it";
+  }
+  /// Who finds one of the files changed writes nothing more, whatever is there later: what was committed may be gone.
+  void give_up_as_lost(std::string why) {
+    if (!condition.lost) condition.why = std::move(why);
+    condition.lost = true;
+    tell();
+    is_lost = true;
+  }
+  void look_at_files();
+  void look_at_room();
+
   /// Starts a write transaction, unless somebody else owns the store by now.
   Status begin() {
     writer->rollback();
     writer->forget_failure();
+    if (is_lost) {
+      const std::lock_guard guard(telling);
+      return lost(told.why);
+    }
     // A file put in the place of ours (a restored backup) has owners of its own; ours has no name any more.
-    if (identity_of(path) != identity) return lost("its file was removed or replaced");
+    if (identity_of(path) != database.identity) return lost("its file was removed or replaced");
     DP_CHECK(writer->run("BEGIN IMMEDIATE"));
     // Compared under the write lock: until this transaction ends nobody can take over.
     DP_TRY(const std::int64_t now, writer->number(read_epoch, 0));
@@ -133,23 +213,97 @@ struct SqliteStore::Inner {
 SqliteStore::SqliteStore(std::unique_ptr<Inner> inner) : inner_(std::move(inner)) {}
 SqliteStore::~SqliteStore() = default;
 
+void SqliteStore::Inner::look_at_files() {
+  for (Watched* file : {&database, &log, &lock_file}) {
+    if (identity_of(file->path) != file->identity)
+      return give_up_as_lost(file->what + " was removed or replaced");
+    const std::int64_t size = size_of(file->path);
+    if (file != &lock_file && size < file->size) {
+      bool cut = true;
+      if (file == &log) {
+        // Another program may have emptied it by the book, after moving all of it into the database.
+        int frames = 0;
+        const std::lock_guard turn(checkpointing);
+        constexpr std::int64_t header = 32, frame = 4096 + 24;
+        cut = sqlite3_wal_checkpoint_v2(checkpointer->raw(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, nullptr) !=
+                  SQLITE_OK ||
+              (frames > 0 && size_of(file->path) < header + frames * frame);
+      }
+      if (cut) return give_up_as_lost(file->what + " was cut short");
+      file->size = 0;
+    }
+    file->size = std::max(file->size, file == &log ? std::min(size, most_log_kept) : size);
+  }
+}
+
+void SqliteStore::Inner::look_at_room() {
+  const std::uint64_t left = free_bytes(folder).value_or(0);
+  condition.free = left;
+  if (!reserve.still_there() && left >= reserve.wanted() + options.min_free)
+    // One that can't be made is said below.
+    if (const Status made = reserve.make(); made.ok()) condition.free = free_bytes(folder).value_or(0);
+  condition.reserved = reserve.size();
+  condition.reserve_used = reserve.wanted() != 0 && reserve.size() == 0;
+  // A little more before it is enough again: neither answer should last for one record only.
+  const std::uint64_t enough = condition.low ? options.min_free + options.min_free / 8 : options.min_free;
+  condition.low = condition.reserve_used || condition.free < enough;
+  if (condition.lost) return;
+  if (condition.reserve_used)
+    condition.why = no_reserve();
+  else if (condition.low)
+    condition.why = "the disk that holds the store is nearly full: " + std::to_string(condition.free >> 20U) +
+                    " MiB are left, " + std::to_string(options.min_free >> 20U) + " are wanted";
+  else
+    condition.why.clear();
+}
+
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, const Options& options) {
-  auto inner = std::make_unique<Inner>();
-  DP_TRY(inner->path, canonical_path(path));
-  DP_TRY(inner->lock, OwnerLock::take(inner->path));
-  DP_CHECK(prepare_file(inner->path));
-  DP_TRY(inner->writer, Connection::open(inner->path, Connection::Mode::write, options.busy_timeout));
-  inner->identity = identity_of(inner->path);
-  DP_CHECK(check_is_ours(*inner->writer));
-  DP_CHECK(start_log(*inner->writer, options));
-  DP_TRY(inner->epoch, take_over(*inner->writer));
-  DP_TRY(inner->checkpointer, Connection::open(inner->path, Connection::Mode::write, options.busy_timeout));
-  inner->readers = std::make_shared<ReaderPool>(inner->path, options);
-  return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(inner)));
+  DP_TRY(const std::string whole, canonical_path(path));
+  const auto start = [&]() -> Result<std::unique_ptr<Inner>> {
+    auto inner = std::make_unique<Inner>(whole, options);
+    DP_TRY(inner->lock, OwnerLock::take(whole));
+    DP_CHECK(prepare_file(whole));
+    DP_TRY(inner->writer, Connection::open(whole, Connection::Mode::write, options.busy_timeout));
+    inner->database = {whole, "its file", identity_of(whole)};
+    DP_CHECK(check_is_ours(*inner->writer));
+    DP_CHECK(start_log(*inner->writer, options));
+    DP_TRY(inner->epoch, take_over(*inner->writer));
+    DP_TRY(inner->checkpointer, Connection::open(whole, Connection::Mode::write, options.busy_timeout));
+    inner->readers = std::make_shared<ReaderPool>(whole, options);
+    inner->log = {whole + "-wal", "its write-ahead log", identity_of(whole + "-wal")};
+    inner->lock_file = {whole + ".lock", "its lock", identity_of(whole + ".lock")};
+    return inner;
+  };
+  auto inner = start();
+  // What is kept for this moment: a server that can't start on a full disk ends nobody's access.
+  if (!inner.ok() && inner.error().check == "store.full" && Reserve(whole, options.reserve).give_up()) inner = start();
+  if (!inner.ok()) return std::move(inner).error();
+  std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(*inner)));
+  store->watch();
+  return store;
+}
+
+Condition SqliteStore::watch() {
+  const std::lock_guard guard(inner_->watching);
+  if (!inner_->condition.lost) inner_->look_at_files();
+  inner_->look_at_room();
+  inner_->tell();
+  return inner_->condition;
+}
+
+Condition SqliteStore::condition() const {
+  const std::lock_guard guard(inner_->telling);
+  return inner_->told;
+}
+
+Status SqliteStore::write(const std::function<Status()>& work) {
+  Status done = try_write(work);
+  if (!done.ok() && done.error().check == "store.full") inner_->ran_out();
+  return done;
 }
 
 /// `work` inside a write transaction, by whoever's turn it is.
-Status SqliteStore::write(const std::function<Status()>& work) {
+Status SqliteStore::try_write(const std::function<Status()>& work) {
   Inner& in = *inner_;
   DP_ASSERT(in.writing_thread.load() != std::this_thread::get_id());  // transact within transact would wait for itself
   const std::lock_guard turn(in.writing);
@@ -205,14 +359,20 @@ Status SqliteStore::sweep(base::WallTime now, std::size_t most) {
 }
 
 Result<Checkpoint> SqliteStore::checkpoint() {
-  const std::lock_guard lock(inner_->checkpointing);
-  Checkpoint out;
-  errno = 0;
-  sqlite3* db = inner_->checkpointer->raw();
-  const int code = sqlite3_wal_checkpoint_v2(db, nullptr, SQLITE_CHECKPOINT_PASSIVE, &out.frames, &out.moved);
-  // Busy: the writer is at the same work just now.
-  if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY) return error_of(code, errno, sqlite3_errmsg(db));
-  return out;
+  auto done = [&]() -> Result<Checkpoint> {
+    const std::lock_guard lock(inner_->checkpointing);
+    Checkpoint out;
+    if (!inner_->may_move_log()) return out;
+    errno = 0;
+    sqlite3* db = inner_->checkpointer->raw();
+    const int code = sqlite3_wal_checkpoint_v2(db, nullptr, SQLITE_CHECKPOINT_PASSIVE, &out.frames, &out.moved);
+    // Busy: the writer is at the same work just now.
+    if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY) return error_of(code, errno, sqlite3_errmsg(db));
+    return out;
+  }();
+  // A log that can't be moved only grows.
+  if (!done.ok() && done.error().check == "store.full") inner_->ran_out();
+  return done;
 }
 
 }  // namespace daypass::store::sqlite

@@ -17,6 +17,10 @@ struct Options {
   std::size_t idle_readers = 8;
   /// Largest size of the file in pages of 4 KiB; 0: SQLite's own limit (17 TB). Beyond it: "store.full".
   std::int64_t most_pages = 0;
+  /// Bytes kept beside the store, in `<path>.reserve`, and given up when the disk is full; 0: none.
+  std::uint64_t reserve = 0;
+  /// With fewer bytes left on the file system than this, nothing that gives access is begun; 0: only when it is full.
+  std::uint64_t min_free = 0;
 };
 
 /// How far the write-ahead log was moved into the database, in frames of 4 KiB.
@@ -40,6 +44,11 @@ class SqliteStore final : public Store {
   /// The reader may outlive the store.
   base::Result<std::unique_ptr<Reader>> snapshot() override;
   base::Status sweep(base::WallTime now, std::size_t most) override;
+  [[nodiscard]] Condition condition() const override;
+
+  /// Looks at the files and the room that is left, and makes the reserve again where there is room for it. Call it
+  /// twice a second, from any thread but the engine's.
+  Condition watch();
 
   /// Moves the log into the database without stopping readers or the writer. Call it every few seconds, from any thread
   /// but the engine's: it waits for the disk. Without it the log grows to 64 MiB, and then commits do the work.
@@ -49,6 +58,7 @@ class SqliteStore final : public Store {
   struct Inner;
   explicit SqliteStore(std::unique_ptr<Inner> inner);
   base::Status write(const std::function<base::Status()>& work);
+  base::Status try_write(const std::function<base::Status()>& work);
 
   std::unique_ptr<Inner> inner_;
 };

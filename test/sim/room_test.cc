@@ -1,0 +1,145 @@
+// A store that is short of room, in a world where only that breaks: nothing is given, everything still ends.
+#include <gmock/gmock.h>
+
+#include <string>
+
+#include "sim/steady.h"
+
+namespace daypass::sim {
+namespace {
+
+using base::Result;
+using std::chrono::seconds;
+
+const core::TenantId tenant("default");
+
+class Room : public Steady {
+ protected:
+  Room() : Steady(23) {}
+  Story story{world};
+
+  void SetUp() override {
+    world.start();
+    story.apply(0);
+    world.run_for(seconds(2));
+    for (const std::size_t n : {0U, 1U}) work(n);
+    ASSERT_EQ(world.gate.connections().size(), 2U);
+  }
+  void work(std::size_t n) {
+    story.sign_in(n);
+    world.run_for(seconds(5));
+    story.get_credential(n, "pg/orders", {});
+    world.run_for(Millis(200));
+    story.connect(n);
+    world.run_for(seconds(2));
+  }
+  std::string credential(std::size_t n) {
+    const auto& session = story.people[n].session;
+    return check_of(ask<engine::CredentialIssued>([&](auto done) {
+      engine().issue_credential(*session, {core::TargetId("pg/orders"), {}, {}, "to work", "10.0.0.7"},
+                                std::move(done));
+    }));
+  }
+  std::string extend(std::size_t n) {
+    store::Selector mine;
+    mine.session = story.people[n].session->id;
+    const auto grants = ask<std::vector<core::Grant>>([&](auto done) { engine().list_grants(mine, std::move(done)); });
+    if (!grants.ok() || grants->empty()) return "none";
+    return check_of(ask<core::Grant>([&](auto done) {
+      engine().extend_grant(*story.people[n].session, grants->front().id, std::chrono::minutes(50), "10.0.0.7",
+                            std::move(done));
+    }));
+  }
+  std::string sign_in() {
+    return check_of(ask<engine::DeviceStarted>([&](auto done) { engine().start_device(tenant, std::move(done)); }));
+  }
+  std::string logout(std::size_t n) {
+    world.oracle.wants_logout(story.people[n].session->id);
+    return check_of(ask<engine::LoggedOut>([&](auto done) {
+      engine().logout(tenant, story.people[n].session->id, core::EndReason::logout, "them", std::move(done));
+    }));
+  }
+};
+
+TEST_F(Room, ShortOfItNothingIsGivenAndEverythingEnds) {
+  EXPECT_EQ(credential(0), "ok");
+  world.store.room.low = true;
+  world.store.room.why = "nearly full";
+  EXPECT_FALSE(engine().health().ready);
+  EXPECT_THAT(engine().health().why, testing::HasSubstr("nearly full"));
+  EXPECT_EQ(credential(0), "access.no_room");
+  EXPECT_EQ(extend(0), "access.no_room");
+  EXPECT_EQ(sign_in(), "access.no_room");
+  EXPECT_EQ(check_of(ask<engine::TenantInfo>([&](auto done) {
+              engine().create_tenant(core::TenantId("other"), "", "operator", std::move(done));
+            })),
+            "access.no_room");
+  EXPECT_EQ(check_of(ask<engine::SecretInfo>([&](auto done) {
+              engine().set_secret(tenant, "name", base::Secret("value"), "operator", std::move(done));
+            })),
+            "access.no_room");
+  // What is given already goes on, and ends as ever.
+  story.connect(0);
+  world.run_for(seconds(2));
+  EXPECT_EQ(world.gate.refusals["access.no_room"], 0U);
+  EXPECT_EQ(logout(0), "ok");
+  world.run_for(seconds(5));
+  EXPECT_EQ(world.gate.connections().size(), 1U);
+  story.connect(1);
+  world.run_for(seconds(2));
+  EXPECT_EQ(world.gate.connections().size(), 2U) << "joins the grant that is there";
+  // A new grant is not given, and the refusal is not written down.
+  std::vector<core::GrantId> theirs;
+  for (const auto& [id, grant] : world.store.grants())
+    if (grant.session == story.people[1].session->id && grant.state == core::GrantState::active) theirs.push_back(id);
+  for (const auto& one : theirs) {
+    world.oracle.wants_end(one);
+    EXPECT_EQ(check_of(ask<core::Grant>([&](auto done) {
+                engine().end_grant(one, {}, core::EndReason::admin, "operator", std::move(done));
+              })),
+              "ok");
+  }
+  world.run_for(seconds(5));
+  EXPECT_TRUE(world.gate.connections().empty());
+  story.connect(1);
+  world.run_for(seconds(2));
+  EXPECT_EQ(world.gate.refusals["access.no_room"], 1U);
+  for (const auto& [id, grant] : world.store.grants()) EXPECT_EQ(grant.state, core::GrantState::closed);
+  world.store.room = {};
+  story.connect(1);
+  world.run_for(seconds(3));
+  EXPECT_EQ(world.gate.connections().size(), 1U);
+  EXPECT_TRUE(engine().health().ready);
+}
+
+TEST_F(Room, OutOfTheReserveNobodyEvenJoins) {
+  world.store.room.low = world.store.room.reserve_used = true;
+  story.connect(1);
+  world.run_for(seconds(2));
+  EXPECT_EQ(world.gate.refusals["access.no_room"], 1U);
+  EXPECT_EQ(world.gate.connections().size(), 2U) << "who is there stays";
+  EXPECT_EQ(logout(0), "ok");
+  EXPECT_EQ(logout(1), "ok");
+  world.run_for(seconds(5));
+  EXPECT_TRUE(world.gate.connections().empty());
+}
+
+TEST_F(Room, ALostStoreGivesNothingAndStillCuts) {
+  world.store.room.lost = true;
+  world.store.room.why = "its file was cut short";
+  world.fail_commits(1'000'000, "store.lost");
+  EXPECT_FALSE(engine().health().ready);
+  EXPECT_THAT(engine().health().why, testing::HasSubstr("its file was cut short"));
+  EXPECT_EQ(credential(0), "store.lost");
+  story.connect(1);
+  world.run_for(seconds(2));
+  EXPECT_EQ(world.gate.refusals["store.lost"], 1U);
+  EXPECT_EQ(logout(0), "store.lost") << "not written down, and said so";
+  EXPECT_EQ(world.gate.connections().size(), 1U);
+  world.fail_commits(0, "");
+  world.store.room = {};
+  world.run_for(seconds(5));
+}
+
+}  // namespace
+}  // namespace daypass::sim
