@@ -163,6 +163,12 @@ class Api {
   // restore.cc
   awaitable<HttpResponse> restored(Call call);
   awaitable<HttpResponse> confirm_restore(Call call);
+  // orphans.cc
+  awaitable<HttpResponse> orphans(Call call);
+  awaitable<HttpResponse> remove_orphans(Call call);
+  awaitable<HttpResponse> find_orphans(Call call, std::optional<std::string> tenant, bool fix);
+  // usage.cc
+  awaitable<HttpResponse> unused_rights(Call call);
   // freeze.cc
   awaitable<HttpResponse> frozen(Call call);
   awaitable<HttpResponse> freeze(Call call);

@@ -58,6 +58,7 @@ constexpr Mapping mappings[] = {
     {"idp.tested", entity_management, 2},
     {"orphan.found", entity_management, 2},
     {"orphan.removing", entity_management, 4},
+    {"orphan.removed", entity_management, 4},
     {"connection.opened", base_event, other},
     {"connection.closed", base_event, other},
     {"connection.lost", base_event, other},

@@ -272,8 +272,10 @@ Status Engine::Impl::admit(Turn& turn, const core::CredentialId& credential_id, 
                                      core::account_name(p.instance, id), std::move(sealed), turn.now);
   DP_CHECK(turn.keep_step(std::move(step)));
   metrics.grants_opened.fetch_add(1, std::memory_order_relaxed);
-  turn.after.emplace_back(
-      [this, id, credential_id, peer, done] { waiters[id].push_back({credential_id, peer, done}); });
+  turn.after.emplace_back([this, id, credential_id, peer, done, roles = std::move(roles)] {
+    waiters[id].push_back({credential_id, peer, done});
+    note_given(id.tenant, roles);
+  });
   return {};
 }
 
@@ -306,16 +308,18 @@ void Engine::closed(const GrantId& grant, const core::ConnectionId& connection, 
   Impl& impl = *impl_;
   Impl::Event event;
   event.grant_event.emplace(grant, core::event::ConnectionClosed{connection, stats.why});
-  if (stats.statements != 0 || !stats.segment_digest.empty())
-    event.run = [grant, connection, stats](Turn& turn) {
-      return turn.audit(grant.tenant, "connection.activity", grant.id, "ok",
-                        {{"connection", connection.str()},
-                         {"statements", stats.statements},
-                         {"bytes_in", stats.bytes_in},
-                         {"bytes_out", stats.bytes_out},
-                         {"segment", stats.segment},
-                         {"sha256", stats.segment_digest}});
-    };
+  event.run = [&impl, grant, connection, stats = std::move(stats)](Turn& turn) -> Status {
+    if (const auto whose = turn.grant(grant); whose.ok())
+      turn.after.emplace_back([&impl, whose = *whose, stats] { impl.note_used(whose, stats); });
+    if (stats.statements == 0 && stats.segment_digest.empty()) return {};
+    return turn.audit(grant.tenant, "connection.activity", grant.id, "ok",
+                      {{"connection", connection.str()},
+                       {"statements", stats.statements},
+                       {"bytes_in", stats.bytes_in},
+                       {"bytes_out", stats.bytes_out},
+                       {"segment", stats.segment},
+                       {"sha256", stats.segment_digest}});
+  };
   impl.post(std::move(event));
 }
 

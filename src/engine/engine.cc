@@ -167,6 +167,7 @@ void Engine::run() {
 }
 void Engine::stop() {
   impl_->stopping = true;
+  impl_->post(impl_->usage_event());
   impl_->post({[](Turn&) -> Status { return {}; }, [](const Error&) {}, {}, "daypass", {}, false});
 }
 
@@ -616,6 +617,7 @@ void Engine::Impl::fire_timers(WallTime now_, std::vector<Event>& events) {
         if (const Status swept = p.store.sweep(now_, 1000); !swept.ok())
           p.log.warn("sweep failed", {{"check", swept.error().check}});
         trials.sweep(p.clock.mono());
+        if (!usage.empty()) events.push_back(usage_event());
         timers.emplace(now_ + std::chrono::minutes(1), std::move(timer));
         break;
       case Timer::Kind::domains:

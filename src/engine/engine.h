@@ -12,6 +12,8 @@
 //   dormant.cc  grants that only the store has
 //   restore.cc  a store that was set back
 //   freeze.cc   stop everything, of one tenant or of all
+//   orphans.cc  accounts that nobody answers for
+//   usage.cc    what was given and never used
 //   simulate.cc replay recorded decisions under another folder
 //   trial.cc    sign in at an identity provider that is not applied yet
 //   domains.cc  domains that are proven to be a tenant's
@@ -268,6 +270,70 @@ struct Confirmed {
   std::size_t logins_ended = 0;
 };
 
+/// What is on targets and should not be, or is none of ours, as far as they could be looked at.
+struct Orphans {
+  struct Account {
+    enum class Kind : std::uint8_t {
+      unknown,     ///< ours, and the store never heard of its grant
+      closed,      ///< ours, and its grant is closed
+      misfit,      ///< our mark on another name: somebody copied it; never touched
+      other_mark,  ///< another installation's; never touched
+    } kind;
+    std::string name, tenant, grant, instance;  ///< as its mark says
+    std::optional<base::WallTime> valid_until;
+    bool removed = false;
+    std::string left;  ///< why it was to be removed and is still there
+    [[nodiscard]] bool is_orphan() const { return kind == Kind::unknown || kind == Kind::closed; }
+  };
+  struct Target {
+    core::TenantId tenant;
+    core::TargetId target;    ///< empty: none of the tenant's could be
+    std::string unreachable;  ///< why it could not be looked at; empty: it was
+    std::vector<Account> accounts;
+  };
+  std::vector<Target> targets;
+};
+
+/// What a tenant's policies give and nobody used. Days are UTC's; whose use it was is nowhere in it.
+struct UnusedRights {
+  using Day = std::optional<std::chrono::sys_days>;
+  struct Policy {
+    std::string id, file;
+    std::uint32_t line = 0;
+    std::string to;           ///< its principal, as written; empty: everybody
+    bool conditions = false;  ///< it gives it under conditions, which were not looked at
+    bool this_alone = false;  ///< its resource is this role and nothing else
+  };
+  struct Object {
+    target::Object object;
+    Day read, written;  ///< last
+    bool unused = false;
+  };
+  struct Role {
+    enum class State : std::uint8_t {
+      used,
+      partly,    ///< some of what it gives was not used
+      unused,    ///< it was given, and nothing of what it gives was used
+      unwanted,  ///< it was not given to anybody
+      early,     ///< not used, and not observed for long enough to say more
+      unclear,   ///< it was given, and what of it was used can't be said
+    } state;
+    core::RoleId role;
+    std::chrono::sys_days since;  ///< observed
+    std::uint64_t grants = 0, connections = 0;
+    Day given, connected, used;  ///< last
+    std::vector<Object> objects;
+    bool objects_all = true;  ///< false: it gives more than are listed
+    std::string unreachable;  ///< why what it gives is not known; empty: it is
+    Day unread;               ///< the last day with statements that could not be read to their end, or too many names
+    std::vector<Policy> policies;
+    std::string hint;
+  };
+  int days = 0;
+  base::WallTime at{};
+  std::vector<Role> roles;
+};
+
 /// A checkpoint of a tenant's audit log.
 struct AuditHead {
   std::string checkpoint;  ///< the signed note
@@ -442,6 +508,17 @@ class Engine final : public Access {
   /// Ends every login, and with it every grant that the store believes in; then all goes on as after a restart. An
   /// account that the store never heard of is left until its own end. Error: "restore.none".
   void confirm_restore(std::string actor, Done<Confirmed> done);
+
+  // -- accounts that nobody answers for (orphans.cc) ----------------------------------------------------------------
+  /// Looks at every target, of one tenant or of all; with `fix` takes away what is an orphan, each recorded before, and
+  /// looked for afterwards over another connection. Works in quarantine, but for `fix`. Errors: "tenant.unknown",
+  /// "store.quarantine".
+  void orphans(std::optional<core::TenantId> tenant, bool fix, std::string actor, Done<Orphans> done);
+
+  // -- what was given and never used (usage.cc) ---------------------------------------------------------------------
+  /// By roles, in their order. Asks the targets what each role gives. Errors: "tenant.unknown", "report.days" (not 1 to
+  /// 3650).
+  void unused_rights(core::TenantId tenant, int days, Done<UnusedRights> done);
 
   // -- freezing (freeze.cc); no tenant is all of them ---------------------------------------------------------------
   /// Ends every grant and gives nothing until it is thawed; logins go on, so that somebody can look. Holds at once: the

@@ -66,12 +66,20 @@ struct Admission {
   std::shared_ptr<GrantMeter> meter;
 };
 
+/// A table that statements of a connection named. `schema` empty: named without one.
+struct NamedObject {
+  std::string schema, name;
+  bool read = false, written = false;
+};
+
 struct ConnectionStats {
   std::string why;  ///< "client", "upstream", "cut", "error:<check>"
   std::uint64_t bytes_in = 0, bytes_out = 0;
   std::uint64_t statements = 0;
   std::string segment;         ///< file of the activity segment, relative to the data folder; empty: none
   std::string segment_digest;  ///< its SHA-256, hex: goes into the audit log
+  std::vector<NamedObject> named;
+  bool named_all = true;  ///< false: there were more, or statements that could not be read to their end
 };
 
 /// Asked by the gate. Safe from any thread.

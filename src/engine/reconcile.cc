@@ -144,6 +144,8 @@ void Engine::Impl::look_at(const core::TenantId& tenant_id, const core::TargetId
           names.insert(account.name);
           // An account of another tenant on this server is that tenant's business; of an open grant, its revocation's.
           if (account.tenant == tenant_id.str() && !open->knows(account.grant)) found->extra.push_back(account);
+          if (!account.tenant.empty() && !known_tenant(core::TenantId(account.tenant)))
+            found->homeless.push_back(account);
         }
         for (std::size_t i = 0; i < open->size(); ++i) {
           const GrantId id{tenant_id, std::string(open->id(i))};
@@ -207,17 +209,15 @@ void Engine::Impl::remove_extra(const core::TargetId& target_id, const std::shar
                         {{"target", target_id.str()},
                          {"why", known ? "its grant is closed" : "unknown, and its own validity has passed"}}));
     turn.after.emplace_back([this, account, id, target_id, target] {
-      p.workers.run(
-          Workers::Pool::revoke, id.tenant,
-          [this, account, id, target_id, target] {
-            const Status gone = target->revoke({id, account.name}, {}, "", std::chrono::seconds(20));
-            if (!gone.ok())
-              p.log.error("orphan can't be removed", {{"tenant", id.tenant.str()},
-                                                      {"account", account.name},
-                                                      {"target", target_id.str()},
-                                                      {"check", gone.error().check}});
-          },
-          [](const Error&) {});
+      take_away(id.tenant, target_id, target, {{{id, account.name}, {}, ""}}, "daypass",
+                [this, account, id, target_id](const Result<std::vector<Status>>& done) {
+                  const Status gone = done.ok() ? done->front() : Status(done.error());
+                  if (!gone.ok())
+                    p.log.error("orphan can't be removed", {{"tenant", id.tenant.str()},
+                                                            {"account", account.name},
+                                                            {"target", target_id.str()},
+                                                            {"check", gone.error().check}});
+                });
     });
     return {};
   };

@@ -181,6 +181,7 @@ void Engine::apply(core::TenantId tenant_id, std::map<std::string, std::string> 
               DP_CHECK(turn.put_document(tenant_id, doc_spec, "current", json::dump(config::to_json(world->spec)), {}));
               DP_CHECK(claim_servers(turn, tenant_id, *servers));
               DP_CHECK(impl.release_domains(turn, tenant_id, &world->spec));
+              DP_CHECK(impl.observe_roles(turn, world->spec));
               json::Array changes;
               for (const auto& line : result.plan) changes.emplace_back(line);
               DP_CHECK(turn.audit(tenant_id, "tenant.applied", tenant_id.str(), "ok",

@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "engine/timekeeper.h"
 #include "engine/trial.h"
+#include "engine/usage.h"
 
 namespace daypass::engine {
 
@@ -404,9 +405,10 @@ struct Engine::Impl {
   core::TenantId reconciled_last;
   /// What is wrong on a target, or with those who have grants there.
   struct Differences {
-    std::vector<target::Owned> extra;  ///< accounts of no grant that was open before the listing began
-    std::vector<GrantId> missing;      ///< grants whose account was there before that, and is not listed
-    std::vector<GrantId> orphaned;     ///< grants of no login
+    std::vector<target::Owned> extra;     ///< accounts of no grant that was open before the listing began
+    std::vector<target::Owned> homeless;  ///< those of a tenant that is here no more
+    std::vector<GrantId> missing;         ///< grants whose account was there before that, and is not listed
+    std::vector<GrantId> orphaned;        ///< grants of no login
   };
   /// Worker: the store first, as what changes meanwhile is for the listing to show, then the target.
   void look_at(const core::TenantId& tenant, const core::TargetId& target, const std::shared_ptr<target::Target>& on,
@@ -416,6 +418,21 @@ struct Engine::Impl {
   void remove_extra(const core::TargetId& target, const std::shared_ptr<target::Target>& on,
                     const target::Owned& account);
   std::set<core::TenantId> tenants_with_grants() const;
+  // orphans.cc
+  class OrphanHunt;
+  bool known_tenant(const core::TenantId& id) const;  ///< any thread; one that is being deleted is
+  /// Takes these accounts away, looks for them over another connection, records which are gone in the log of `log`, and
+  /// says of each. What is about to go was recorded before. Engine thread.
+  void take_away(const core::TenantId& log, const core::TargetId& target, const std::shared_ptr<target::Target>& on,
+                 std::vector<target::Leaving> accounts, std::string actor, Done<std::vector<Status>> done);
+  // usage.cc
+  UsageBook usage;  ///< of this minute: what the store does not have yet
+  void note_given(const core::TenantId& tenant, const std::vector<core::RoleId>& roles);
+  void note_used(const Grant& grant, const ConnectionStats& stats);
+  /// Writes down what was noted; once a minute, and at the end.
+  Event usage_event();
+  /// From when on each role is observed; what is kept of roles that are no more goes.
+  Status observe_roles(Turn& turn, const core::TenantSpec& spec);
 };
 
 template <class T>
@@ -489,7 +506,8 @@ inline constexpr std::string_view doc_session = "session", doc_token = "token", 
                                   doc_server = "server", doc_unasked = "unasked",
                                   doc_provider_logout = "provider_logout", doc_logout_handle = "logout_handle",
                                   doc_logout = "logout", doc_secret = "secret", doc_refresh = "refresh",
-                                  doc_domain = "domain", doc_freeze = "freeze", doc_restore = "restore";
+                                  doc_domain = "domain", doc_freeze = "freeze", doc_restore = "restore",
+                                  doc_usage = "usage";
 /// Documents that belong to no tenant live under this name, which parse_tenant refuses.
 inline const core::TenantId system_tenant{"_system"};
 

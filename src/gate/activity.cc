@@ -36,7 +36,13 @@ class ActivityWriter::Segment {
   int fd = -1;            ///< -1: not there yet, or put aside and opened again for the next line
   off_t size = 0;
   std::unique_ptr<EVP_MD_CTX, Free> hash;
+  wire::postgres::Relations named;
+  TextPtr read;  ///< last: what is prepared once and run often is read once
 };
+
+const wire::postgres::Relations& ActivityWriter::named(const SegmentPtr& segment) {
+  return segment->named;
+}
 
 ActivityWriter::ActivityWriter(std::string folder, const base::Log& log) : folder_(std::move(folder)), log_(log) {
   if (folder_.empty()) return;
@@ -85,20 +91,22 @@ void ActivityWriter::push(std::unique_lock<std::mutex>& lock, Item item, bool hu
   if (wake) ready_.notify_one();
 }
 
-bool ActivityWriter::write(const SegmentPtr& segment, std::string& line) {
+bool ActivityWriter::write(const SegmentPtr& segment, std::string& line, TextPtr used) {
   if (!enabled()) return true;
   if (broken_) return false;
   std::unique_lock lock(mutex_);
   if (stopped_ || lines_ >= most_lines || bytes_ >= most_bytes) return false;
-  push(lock, {segment, std::move(line), {}}, false);
+  Item item{segment, std::move(line), {}};
+  if (used) item.used.push_back(std::move(used));
+  push(lock, std::move(item), false);
   return true;
 }
 
-void ActivityWriter::write_last(const SegmentPtr& segment, std::string lines) {
+void ActivityWriter::write_last(const SegmentPtr& segment, std::string lines, std::vector<TextPtr> used) {
   if (!enabled()) return;
   std::unique_lock lock(mutex_);
   if (stopped_) return log_.error("activity records came after the end", {{"file", segment->file.path()}});
-  push(lock, {segment, std::move(lines), {}}, false);
+  push(lock, {segment, std::move(lines), {}, std::move(used)}, false);
 }
 
 void ActivityWriter::close(const SegmentPtr& segment, std::function<void(std::string)> done) {
@@ -151,6 +159,11 @@ void ActivityWriter::handle(std::deque<Item>& batch) {
       continue;
     }
     if (segment.count++ == 0) touched.push_back(item.segment);
+    for (auto& text : item.used) {
+      if (text == segment.read) continue;
+      segment.named.add(*text);
+      segment.read = std::move(text);
+    }
     if (segment.lines.empty())
       segment.lines = std::move(item.line);
     else

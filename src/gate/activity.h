@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "core/ids.h"
+#include "wire/postgres/relations.h"
 
 namespace daypass::gate {
 
@@ -38,6 +39,9 @@ class ActivityWriter {
   /// One connection's file, as its session holds it. The inside belongs to the writer's thread.
   class Segment;
   using SegmentPtr = std::shared_ptr<Segment>;
+  /// Of a statement that made use of rights: the tables that it names are noted beside its line, on the writer's
+  /// thread. No longer than its line is.
+  using TextPtr = std::shared_ptr<const wire::postgres::StatementText>;
 
   [[nodiscard]] bool enabled() const noexcept { return !folder_.empty(); }
   /// Removes the files of a tenant whose connections are all over.
@@ -45,12 +49,14 @@ class ActivityWriter {
   /// Touches no disk: the file comes into being with its first line.
   [[nodiscard]] static SegmentPtr open(File file);
   /// False when there is no room: nothing was taken.
-  [[nodiscard]] bool write(const SegmentPtr& segment, std::string& line);
+  [[nodiscard]] bool write(const SegmentPtr& segment, std::string& line, TextPtr used = {});
   /// The same for the end of a session, whatever the room: bounded by the tracker's own limits, and never refused.
-  void write_last(const SegmentPtr& segment, std::string lines);
+  void write_last(const SegmentPtr& segment, std::string lines, std::vector<TextPtr> used = {});
   /// Called back on the writer's thread with the SHA-256 of all lines written (hex; empty when there were none). Never
   /// refused, and called exactly once: after stop() at once, on the caller's thread.
   void close(const SegmentPtr& segment, std::function<void(std::string digest)> done);
+  /// The tables that its statements named; only where close() calls back.
+  [[nodiscard]] static const wire::postgres::Relations& named(const SegmentPtr& segment);
   /// Writes what is queued, calls back, ends the thread. Idempotent. With a disk that takes nothing lines are lost, and
   /// the log says how many; callbacks are not.
   void stop();
@@ -69,6 +75,7 @@ class ActivityWriter {
     SegmentPtr segment;
     std::string line;
     std::function<void(std::string)> done;
+    std::vector<TextPtr> used = {};
   };
   void push(std::unique_lock<std::mutex>& lock, Item item, bool hurry);
   void serve();

@@ -140,6 +140,14 @@ void Session::threw(const std::string& where) {
   end("error:exception");
 }
 
+// What the record's statement says, when it made use of rights.
+ActivityWriter::TextPtr Session::used_text(const pg::Record& record) {
+  if (!pg::exercises_rights(record)) return {};
+  // Prepared in SQL, or forgotten for room: its PREPARE was seen, but nothing says that it was this one.
+  if (record.text == nullptr) unread_ = true;
+  return record.text;
+}
+
 // True when every finished record has found room on its way to disk, and the disk takes what it is given.
 bool Session::flush_records() {
   auto& records = tap_->records();
@@ -150,13 +158,15 @@ bool Session::flush_records() {
   for (;;) {
     if (!held_line_.empty()) {
       if (segment_ == nullptr) segment_ = ActivityWriter::open({*grant_, connection_});
-      if (!gate_.activity.write(segment_, held_line_)) return false;
+      if (!gate_.activity.write(segment_, held_line_, held_text_)) return false;
       held_line_.clear();
+      held_text_.reset();
     }
     auto record = records.pop();
     if (!record) return !gate_.activity.broken();
     ++statements_;
     held_line_ = line_of(*record, gate_.clock.wall(), gate_.clock.mono());
+    held_text_ = used_text(*record);
   }
 }
 
@@ -416,13 +426,16 @@ void Session::give_back() {
     tap_->records().close(gate_.clock.mono());
     // The end of a session may find the queue full; what is left is written by closing it, and nothing is dropped.
     std::string lines = std::move(held_line_);
+    std::vector<ActivityWriter::TextPtr> used;
+    if (held_text_) used.push_back(std::move(held_text_));
     while (auto record = tap_->records().pop()) {
       ++statements_;
       lines += line_of(*record, gate_.clock.wall(), gate_.clock.mono());
+      if (auto text = used_text(*record)) used.push_back(std::move(text));
     }
     if (!lines.empty()) {
       if (segment_ == nullptr) segment_ = ActivityWriter::open({*grant_, connection_});
-      gate_.activity.write_last(segment_, std::move(lines));
+      gate_.activity.write_last(segment_, std::move(lines), std::move(used));
     }
   }
   engine::ConnectionStats stats;
@@ -430,11 +443,16 @@ void Session::give_back() {
   stats.bytes_in = bytes_in_;
   stats.bytes_out = bytes_out_;
   stats.statements = statements_;
+  stats.named_all = !unread_ && (segment_ != nullptr || statements_ == 0);
   // Who ran no statement has no file to wait for.
   if (segment_ == nullptr) return gate_.access->closed(*grant_, connection_, std::move(stats));
   const std::string path = "activity/" + ActivityWriter::File{*grant_, connection_}.path();
-  gate_.activity.close(segment_, [access = gate_.access, grant = *grant_, connection = connection_, stats,
-                                  path](std::string digest) mutable {
+  gate_.activity.close(segment_, [access = gate_.access, grant = *grant_, connection = connection_, stats, path,
+                                  segment = segment_](std::string digest) mutable {
+    const pg::Relations& named = ActivityWriter::named(segment);
+    stats.named_all = stats.named_all && named.whole();
+    for (const auto& [relation, use] : named.named())
+      stats.named.push_back({relation.schema, relation.name, use.read, use.written});
     if (!digest.empty()) stats.segment = path;
     stats.segment_digest = std::move(digest);
     access->closed(grant, connection, std::move(stats));

@@ -85,6 +85,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void threw(const std::string& where);
   awaitable<void> wait_for_room(bool full);
   bool flush_records();
+  ActivityWriter::TextPtr used_text(const pg::Record& record);
   bool lapsed(base::MonoTime now);
   void stop_client(std::string why);
   void end(std::string why);
@@ -125,6 +126,8 @@ class Session : public std::enable_shared_from_this<Session> {
   bool writing_upstream_ = false;
   ActivityWriter::SegmentPtr segment_;  ///< from the first record on
   std::string held_line_;               ///< a record that found no room on its way to disk
+  ActivityWriter::TextPtr held_text_;   ///< of its statement, when that made use of rights
+  bool unread_ = false;                 ///< a statement was run whose text is not known
   std::string why_;
   std::string sentence_;  ///< why it was cut, for who is still logging in
   base::MonoTime reported_{};

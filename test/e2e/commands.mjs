@@ -23,6 +23,8 @@ export const commands = {
   'sessions revalidate': (v) => [['sessions', 'revalidate', v.session]],
   'policy explain': (v) => [['policy', 'explain', v.principal, 'pg/orders/reader'], ['policy', 'explain', v.person, 'pg/orders/reader'], ['policy', 'explain', 'corp/dana', v.role]],
   'admin restore': 'only over the operator\'s socket, and names nothing',
+  'admin orphans': 'only over the operator\'s socket, which is asked for one tenant or for all',
+  'report unused': (v) => [['report', 'unused', '--tenant', v.tenant]],
   freeze: (v) => [['freeze', '--reason', 'x', '--tenant', v.tenant]],
   thaw: (v) => [['thaw', '--tenant', v.tenant]],
   'secrets ls': (v) => [['secrets', 'ls', '--tenant', v.tenant]],

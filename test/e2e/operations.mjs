@@ -74,6 +74,7 @@ export const operations = {
   'GET /t/{tenant}/api/v1/policy/schema': () => ({ at: '/api/v1/policy/schema' }),
   'GET /t/{tenant}/api/v1/targets': () => ({ at: '/api/v1/targets' }),
   'POST /t/{tenant}/api/v1/targets/{kind}/{name}/check': (v) => ({ at: `/api/v1/targets/${kindAndName(v.target)}/check` }),
+  'GET /t/{tenant}/api/v1/reports/unused': () => ({ at: '/api/v1/reports/unused', query: { days: '30' } }),
   'GET /t/{tenant}/api/v1/freeze': () => ({ at: '/api/v1/freeze' }),
   // Without a reason it is refused, and does not end what the other entries need.
   'PUT /t/{tenant}/api/v1/freeze': () => ({ at: '/api/v1/freeze', json: { reason: '' } }),

@@ -129,6 +129,7 @@ void ModelGate::close(const std::string& connection, std::string why) {
                       engine::ConnectionStats stats;
                       stats.why = why;
                       stats.statements = why == "client" ? 3 : 0;
+                      if (stats.statements > 0) stats.named = names;
                       world_.engine()->closed(grant, id, stats);
                     });
 }

@@ -44,6 +44,7 @@ class ModelGate final : public engine::Sessions {
   [[nodiscard]] const std::map<std::string, ModelConnection>& connections() const { return connections_; }
   std::size_t admitted = 0, refused = 0;
   std::map<std::string, std::size_t> refusals;  ///< by check
+  std::vector<engine::NamedObject> names;       ///< what the statements of every connection name
 
  private:
   void post(std::move_only_function<void()> what);

@@ -68,6 +68,8 @@ class Oracle {
   void frozen() { frozen_at_ = now(); }
   void thawing() { frozen_at_.reset(); }
   void thawed() { freezing_ = false; }
+  /// The operator has orphans taken away: they need not live to their end.
+  void fixing_orphans() { fixing_orphans_ = true; }
   /// Another tenant, whose log may have records.
   void knows(const core::TenantId& other) { others_.insert(other); }
   void wants_policy(int variant);
@@ -154,6 +156,7 @@ class Oracle {
   Faults recent_world_, recent_target_;
   Table table_{};
   bool freezing_ = false;
+  bool fixing_orphans_ = false;
   std::optional<base::MonoTime> frozen_at_;
   std::optional<std::pair<base::WallTime, base::MonoTime>> last_record_;
   bool started_ahead_ = false;

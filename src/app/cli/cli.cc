@@ -116,7 +116,8 @@ struct CommandLine {
   LogoutOptions logout_options;
   WantOptions want;
   bool all = false, closed = false, overdue = false, dry_run = false, yes = false, undo = false, as_json = false,
-       only_check = false, restored = false, confirm = false;
+       only_check = false, restored = false, confirm = false, fix = false;
+  int days = 30;
   PolicyFiles policy_files;
   SamlVerify saml_files;
   AuditVerify audit_files;
@@ -234,6 +235,16 @@ void CommandLine::grants_and_sessions() {
   auto* restore_cmd = add(admin, "restore", "What differs after a restore, and going on with it");
   restore_cmd->add_flag("--confirm", confirm, "End every login of the backup, and go on");
   on(restore_cmd, [this] { return admin_restore(io, g, confirm); });
+  auto* orphans_cmd = add(admin, "orphans", "Accounts on targets that nobody answers for, of all tenants or of one");
+  orphans_cmd->add_flag("--fix", fix, "Take away those that are ours");
+  on(orphans_cmd, [this] { return admin_orphans(io, g, fix); });
+
+  auto* report = add(&app, "report", "What policies give, and what was made of it", admin_group);
+  report->require_subcommand(1);
+  auto* unused_cmd = add(report, "unused", "Roles and objects that nobody used, and the policies to tighten");
+  unused_cmd->add_option("--days", days, "How long not")->check(CLI::Range(1, 3650))->capture_default_str();
+  unused_cmd->add_flag("-a,--all", all, "Those that are used, too");
+  on(unused_cmd, [this] { return report_unused(io, g, days, all); });
 
   auto* tenants = add(&app, "tenants", "Tenants, for the operator (--socket)", admin_group);
   tenants->require_subcommand(1);

@@ -502,6 +502,32 @@ TEST_F(Cli, AnInstallerIsWrittenAndNothingIsAsked) {
   }
 }
 
+TEST_F(Cli, AReportSaysWhatNobodyUsedAndWhichPolicyToTighten) {
+  server.on("GET /t/default/api/v1/reports/unused", R"json({"days":30,"at":"2026-03-01T12:00:00Z","roles":[
+{"role":"pg/orders/writer","state":"not_given","since":"2025-12-01","grants":0,"connections":0,"objects":[],"policies":[{"id":"w","file":"p.cedar","line":3,"to":"","conditions":true,"this_role_alone":true}],"hint":"take out w (p.cedar:3)"},
+{"role":"pg/orders/reader","state":"partly_used","since":"2025-12-01","grants":2,"connections":5,"last_used":"2026-02-28","objects":[{"schema":"s","name":"t","readable":true,"writable":true,"unused":true},{"schema":"s","name":"u","readable":true,"writable":false,"unused":false}],"more_objects":true,"policies":[]},
+{"role":"pg/orders/all","state":"used","since":"2025-12-01","grants":1,"connections":1,"objects":[],"policies":[]}]})json");
+  EXPECT_EQ(run({"report", "unused"}), 0) << err;
+  EXPECT_EQ(out,
+            "pg/orders/writer: nobody took it in 30 days\n  0 grants and 0 connections since 2025-12-01\n"
+            "  policy w (p.cedar:3) gives it to everybody, under conditions\n  -> take out w (p.cedar:3)\n"
+            "pg/orders/reader: 1 of 2 objects not used in 30 days\n"
+            "  2 grants and 5 connections since 2025-12-01, last on 2026-02-28\n"
+            "  not used: s.t (read, write)\n  and more than are listed\n");
+  EXPECT_NE(err.find("3 roles, 2 shown"), std::string::npos) << err;
+  EXPECT_EQ(run({"report", "unused", "-o", "name", "--all"}), 0);
+  EXPECT_EQ(out, "pg/orders/writer\npg/orders/reader\npg/orders/all\n");
+  EXPECT_EQ(run({"report", "unused", "-o", "json"}), 0);
+  EXPECT_EQ(document().int_or("days", 0), 30);
+  EXPECT_EQ(run({"report", "unused", "--days", "0"}), Exit::usage);
+  EXPECT_EQ(run({"report", "unused", "--days", "3651"}), Exit::usage);
+}
+
+TEST_F(Cli, OrphansAreForTheOperatorsSocket) {
+  EXPECT_EQ(run({"admin", "orphans"}), Exit::failed);
+  EXPECT_NE(err.find("over the socket"), std::string::npos) << err;
+}
+
 // docs/reference/cli.md: "### `daypass grants ls`", then a table whose first column is `--option`.
 TEST_F(Cli, TheReferenceNamesEveryCommandAndOption) {
   const std::string text = read("docs/reference/cli.md");

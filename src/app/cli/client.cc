@@ -245,11 +245,12 @@ Result<json::Value> Client::call(const std::string& method, const std::string& p
   return ask(method, "/t/" + place_.tenant + "/api/v1" + path, body, std::move(authorization), timeout);
 }
 
-Result<json::Value> Client::operate(const std::string& method, const std::string& path, const json::Value* body) {
+Result<json::Value> Client::operate(const std::string& method, const std::string& path, const json::Value* body,
+                                    base::Millis timeout) {
   if (!by_socket())
     return Error{Code::invalid, "daypass.socket", "only the operator does this, over the socket in the data folder",
                  "on the server: daypass --socket DATA_DIR/daypass.sock …"};
-  return ask(method, "/api/v1" + path, body, {}, std::chrono::seconds(65));
+  return ask(method, "/api/v1" + path, body, {}, timeout);
 }
 
 Result<json::Value> Client::ask(const std::string& method, const std::string& path, const json::Value* body,

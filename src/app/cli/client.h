@@ -48,7 +48,8 @@ class Client {
   /// What only the operator may ask, over the socket; `path` is below /api/v1. Errors: "operator.socket" (none is
   /// named), and those of call().
   base::Result<base::json::Value> operate(const std::string& method, const std::string& path,
-                                          const base::json::Value* body = nullptr);
+                                          const base::json::Value* body = nullptr,
+                                          base::Millis timeout = std::chrono::seconds(65));
   /// A form to an OAuth endpoint below /t/<tenant>; any status.
   base::Result<Answer> form(const std::string& path, const std::vector<std::pair<std::string, std::string>>& fields);
   /// GET of a server-wide path; any status.

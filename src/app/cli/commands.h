@@ -42,6 +42,15 @@ int grants_end(Io& io, const Globals& g, const std::string& id);
 /// Exit 5 while a restored store waits to be confirmed.
 int admin_restore(Io& io, const Globals& g, bool confirm);
 
+// orphans.cc
+/// Of a tenant that is named, else of all. Exit 1 when orphans are left, 7 when none is known of but a target could not
+/// be looked at.
+int admin_orphans(Io& io, const Globals& g, bool fix);
+
+// report.cc
+/// `all`: those that are used, too.
+int report_unused(Io& io, const Globals& g, int days, bool all);
+
 // freeze.cc
 /// Of a login's tenant; at the operator's socket of every tenant, unless one is named.
 int freeze(Io& io, const Globals& g, const std::string& reason);
