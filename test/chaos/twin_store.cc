@@ -233,17 +233,6 @@ Status TwinStore::transact(const std::function<Status(store::Tx&)>& fn) {
   }
   Deeds deeds;
   verb("begin");
-  if (answers_early) {
-    Status early = real_->transact([&](store::Tx& tx) -> Status {
-      deeds.clear();
-      RecordingTx recording(tx, deeds, kinds_, [this](const char* name) { verb(name); });
-      const Status done = fn(recording);
-      if (done.ok()) do_over(deeds);
-      return done;
-    });
-    alive();
-    return early;
-  }
   const Status done = real_->transact([&](store::Tx& tx) -> Status {
     deeds.clear();
     RecordingTx recording(tx, deeds, kinds_, [this](const char* name) { verb(name); });
@@ -254,13 +243,16 @@ Status TwinStore::transact(const std::function<Status(store::Tx&)>& fn) {
                          "the store can't be written"};
     verb("commit");
     // From here on it is the disk's to say whether this happened, should the power go.
-    unsettled_ = deeds;
+    if (answers_early)
+      do_over(deeds);
+    else
+      unsettled_ = deeds;
     return {};
   });
   if (done.ok()) {
     // The store has said so: it is there, even if the power went in the same moment.
     unsettled_.clear();
-    do_over(deeds);
+    if (!answers_early) do_over(deeds);
     ++commits;
   }
   alive();

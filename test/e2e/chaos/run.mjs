@@ -73,8 +73,19 @@ async function one(rig, syscalls, kills) {
 async function deaths() {
   const rig = await Rig.start();
   const syscalls = new Syscalls(rig), kills = new Kills(rig);
+  // What was found before a test breaks is told all the same.
+  await kill(rig, syscalls, kills).catch((e) => rig.fault(`the test broke: ${e.stack ?? e}`, 'the same command'));
+  await rig.verifyAudit();
+  if (parts.includes('syscalls') || parts.includes('start')) console.log(syscalls.report());
+  if (parts.includes('kills')) console.log(kills.report());
+  console.log(`killed in:\n${Object.entries(rig.killed).sort().map(([k, v]) => `  ${k.padEnd(24)} ${v}`).join('\n')}\nslowest clean-up ${rig.worst} ms`);
+  await rig.stop();
+  return rig.faults.length;
+}
+
+async function kill(rig, syscalls, kills) {
   const why = Syscalls.missing();
-  if (single) await one(rig, syscalls, kills);
+  if (single) return one(rig, syscalls, kills);
   for (const part of parts.filter((p) => p === 'syscalls' || p === 'start')) if (why) console.log(`skipped: ${part}: ${why}`);
   if (parts.includes('syscalls') && !why) {
     const all = Object.entries(operations).filter(([name]) => !o.operation || name === o.operation).flatMap(([name, { threads }]) => threads.map((thread) => [name, thread]));
@@ -106,12 +117,6 @@ async function deaths() {
     say(`random kills: ${n}`);
     keep('seed', first + n, 1);
   }
-  await rig.verifyAudit();
-  if (parts.includes('syscalls') || parts.includes('start')) console.log(syscalls.report());
-  if (parts.includes('kills')) console.log(kills.report());
-  console.log(`killed in:\n${Object.entries(rig.killed).sort().map(([k, v]) => `  ${k.padEnd(24)} ${v}`).join('\n')}\nslowest clean-up ${rig.worst} ms`);
-  await rig.stop();
-  return rig.faults.length;
 }
 
 /** Worlds of the simulator over the real store, on a disk that loses power. */
