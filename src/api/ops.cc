@@ -13,15 +13,13 @@ awaitable<HttpResponse> Api::readyz(Call call) {
   const engine::Health h = engine_.health();
   if (!call.request.query_one("verbose").ok() || call.request.query.empty())
     co_return HttpResponse::text(h.ready ? 200 : 503, h.ready ? "ok\n" : h.why + "\n");
-  co_return HttpResponse::json(
-      h.ready ? 200 : 503,
-      json::Object{{"ready", h.ready},
-                   {"why", h.why},
-                   {"store", h.store_ok && !h.store.lost},
-                   {"clock", h.clock_ok},
-                   {"space", !h.store.low},
-                   {"free_bytes", h.store.free},
-                   {"reserved_bytes", h.store.reserved}});
+  co_return HttpResponse::json(h.ready ? 200 : 503, json::Object{{"ready", h.ready},
+                                                                 {"why", h.why},
+                                                                 {"store", h.store_ok && !h.store.lost},
+                                                                 {"clock", h.clock_ok},
+                                                                 {"space", !h.store.low},
+                                                                 {"free_bytes", h.store.free},
+                                                                 {"reserved_bytes", h.store.reserved}});
 }
 
 awaitable<HttpResponse> Api::version(Call) {
@@ -110,8 +108,8 @@ awaitable<HttpResponse> Api::metrics(Call) {
          "Audit logs that could not be read back and signed. Alert when it grows.", "", d(m.checkpoint_failures));
   metric(out, "daypass_audit_forwarded_total", "counter", "Audit records that receivers have taken.", "",
          d(m.forwarded));
-  metric(out, "daypass_audit_forward_failures_total", "counter", "Attempts that a receiver of audit records did not take.",
-         "", d(m.forward_failures));
+  metric(out, "daypass_audit_forward_failures_total", "counter",
+         "Attempts that a receiver of audit records did not take.", "", d(m.forward_failures));
   metric(out, "daypass_audit_forwards_failing", "gauge",
          "Receivers of audit records that took none the last time. Alert when it stays above 0.", "",
          d(m.forwards_failing));

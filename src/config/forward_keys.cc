@@ -15,7 +15,8 @@ void url(Reader& r, const Node& node, F& out) {
   const bool tls = text->starts_with("tls://"), tcp = text->starts_with("tcp://");
   if (!tls && !tcp) {
     if (const auto bad = check::fetch_url(*text))
-      r.complain(node, "must be an https URL, tls://host:port or, on this machine, tcp://host:port, not " + shown(*text),
+      r.complain(node,
+                 "must be an https URL, tls://host:port or, on this machine, tcp://host:port, not " + shown(*text),
                  bad->hint);
     else
       out.url = *text;

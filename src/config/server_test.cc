@@ -230,7 +230,8 @@ TEST(ServerEnv, OverridesEveryKey) {
   for (const auto& key : reference())
     if (!key.env.empty()) EXPECT_TRUE(env.contains(key.env)) << key.env;
   const ServerConfig expected{
-      "d", "/w", "https://other.example", 4, {"0.0.0.0", 1}, "ac", "ak", {"0.0.0.0", 2}, "gc", "gk", "h", "error", 5, 3, 7, 6};
+      "d", "/w", "https://other.example", 4, {"0.0.0.0", 1}, "ac", "ak", {"0.0.0.0", 2}, "gc", "gk", "h", "error", 5, 3,
+      7,   6};
   const auto parsed = parse_server("", "daypass.toml", env);
   EXPECT_THAT(rendered(parsed.problems), IsEmpty());
   EXPECT_EQ(parsed.value, expected);

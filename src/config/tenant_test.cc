@@ -709,7 +709,8 @@ core::ForwardSpec forward_of(const std::string& keys) {
 TEST(Forward, IsAWebhookOrSyslog) {
   const auto hook = forward_of(
       "url = \"https://siem.corp.internal/hook?x=1\"\nformat = \"ocsf\"\nsecrets = [\"tenant:a\", \"file:/b\"]\n"
-      "authorization = \"env:TOKEN\"\nca_file = \"/ca.pem\"\nallowed_hosts = [\"siem.corp.internal\"]\nfrom = \"now\"\n");
+      "authorization = \"env:TOKEN\"\nca_file = \"/ca.pem\"\nallowed_hosts = [\"siem.corp.internal\"]\nfrom = "
+      "\"now\"\n");
   EXPECT_EQ(hook, (core::ForwardSpec{.name = "siem",
                                      .url = "https://siem.corp.internal/hook?x=1",
                                      .format = core::ForwardFormat::ocsf,
@@ -745,10 +746,12 @@ TEST(Forward, SaysWhatIsWrong) {
               ElementsAre(HasSubstr("can't be \"yesterday\"")));
   EXPECT_THAT(forward_problems("url = \"tls://logs.example:6514\"\nformat = \"cef\"\n"),
               ElementsAre(HasSubstr("can't be \"cef\"")));
-  for (const char* url : {"udp://logs.example:514", "tls://logs.example", "tls://logs.example:0", "tls://logs.example:70000",
-                          "tls://:6514", "tls://u@logs.example:6514", "tls://logs.example:6514/x", "http://siem.example/",
-                          "https://u:p@siem.example/", "tls://2001:db8::1:6514"})
-    EXPECT_THAT(forward_problems("url = \"" + std::string(url) + "\"\nsecrets = [\"env:A\"]\n"), testing::SizeIs(1)) << url;
+  for (const char* url :
+       {"udp://logs.example:514", "tls://logs.example", "tls://logs.example:0", "tls://logs.example:70000",
+        "tls://:6514", "tls://u@logs.example:6514", "tls://logs.example:6514/x", "http://siem.example/",
+        "https://u:p@siem.example/", "tls://2001:db8::1:6514"})
+    EXPECT_THAT(forward_problems("url = \"" + std::string(url) + "\"\nsecrets = [\"env:A\"]\n"), testing::SizeIs(1))
+        << url;
   EXPECT_THAT(problems_of("[[forward]]\nname = \"a\"\nurl = \"tls://l.example:1\"\n[[forward]]\nname = \"a\"\nurl = "
                           "\"tls://l.example:2\"\n"),
               ElementsAre(HasSubstr("a second forward \"a\"")));

@@ -36,8 +36,7 @@ std::string ForwardSpec::host() const {
 bool ForwardSpec::at_loopback() const {
   const std::string at = host();
   if (at == "localhost") return true;
-  if (at.find(':') != std::string::npos)
-    return at.back() == '1' && at.find_first_not_of("0:") == at.size() - 1;
+  if (at.find(':') != std::string::npos) return at.back() == '1' && at.find_first_not_of("0:") == at.size() - 1;
   // Four decimal parts: anything else is a name, wherever it leads.
   return at.starts_with("127.") && at.find_first_not_of("0123456789.") == std::string::npos &&
          std::count(at.begin(), at.end(), '.') == 3;

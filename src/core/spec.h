@@ -127,9 +127,9 @@ struct ForwardSpec {
   std::string name;  ///< [a-z0-9-]
   std::string url;   ///< https://…: a webhook; tls://host:port or tcp://host:port: syslog
   ForwardFormat format = ForwardFormat::jsonl;
-  std::vector<std::string> secrets;  ///< of a webhook, references: each signs, two while they are changed
-  SecretRef authorization;           ///< of a webhook: what its Authorization header says
-  std::string ca_file;               ///< PEM trust anchors in place of the system's; empty: the system's
+  std::vector<std::string> secrets;        ///< of a webhook, references: each signs, two while they are changed
+  SecretRef authorization;                 ///< of a webhook: what its Authorization header says
+  std::string ca_file;                     ///< PEM trust anchors in place of the system's; empty: the system's
   std::vector<std::string> allowed_hosts;  ///< private addresses that egress may reach for it
   bool from_now = false;                   ///< begins with the records behind its making, not with the first
   [[nodiscard]] bool is_syslog() const { return url.starts_with("tls:") || url.starts_with("tcp:"); }

@@ -243,6 +243,56 @@ void Engine::Impl::post_grant(GrantId id, core::GrantEvent event, std::string ac
 
 namespace {
 
+/// Stands in where the store does not even begin a transaction: what takes access away must run all the same. Reads
+/// what can be read, takes every write and keeps none; whoever uses it knows that the commit has failed.
+class Unkept final : public store::Tx {
+ public:
+  explicit Unkept(store::Store& store) {
+    if (auto made = store.snapshot(); made.ok()) reader_ = std::move(*made);
+  }
+  Result<std::optional<Grant>> load_grant(const GrantId& id) override {
+    return reader_ ? reader_->load_grant(id) : std::optional<Grant>();
+  }
+  Result<std::vector<Grant>> grants(const store::Selector& s) override {
+    return reader_ ? reader_->grants(s) : std::vector<Grant>();
+  }
+  Result<std::vector<store::Outline>> outline(const store::Selector& s, store::By order,
+                                              const store::Outline* behind) override {
+    return reader_ ? reader_->outline(s, order, behind) : std::vector<store::Outline>();
+  }
+  Result<std::size_t> count(const store::Selector& s) override { return reader_ ? reader_->count(s) : std::size_t{0}; }
+  Result<std::optional<store::Document>> get(const core::TenantId& tenant, std::string_view kind, std::string_view key,
+                                             WallTime now) override {
+    return reader_ ? reader_->get(tenant, kind, key, now) : std::optional<store::Document>();
+  }
+  Result<std::vector<store::Document>> list(const core::TenantId& tenant, std::string_view kind,
+                                            std::string_view prefix, std::string_view behind, std::size_t limit,
+                                            WallTime now) override {
+    return reader_ ? reader_->list(tenant, kind, prefix, behind, limit, now) : std::vector<store::Document>();
+  }
+  Result<std::vector<std::string>> audit(const core::TenantId& tenant, std::uint64_t from, std::size_t limit) override {
+    return reader_ ? reader_->audit(tenant, from, limit) : std::vector<std::string>();
+  }
+  Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) override {
+    return reader_ ? reader_->audit_head(tenant) : std::pair(std::uint64_t{0}, std::string());
+  }
+  Result<std::vector<core::Intent>> open_intents() override {
+    return reader_ ? reader_->open_intents() : std::vector<core::Intent>();
+  }
+  Status save_grant(Grant& grant) override { return ++grant.version, Status(); }
+  Status open_intent(const core::Intent&) override { return {}; }
+  Status settle_intent(const GrantId&, std::uint32_t) override { return {}; }
+  Status append_audit(core::AuditEvent&) override { return {}; }
+  Status put(store::Document& document, std::optional<std::uint64_t>) override { return ++document.version, Status(); }
+  Result<bool> remove(const core::TenantId&, std::string_view, std::string_view) override { return true; }
+  Result<bool> use_once(const core::TenantId&, std::string_view, WallTime, WallTime) override { return true; }
+  Result<std::size_t> erase_tenant(const core::TenantId&, std::size_t) override { return std::size_t{0}; }
+  Status nested(const std::function<Status()>& fn) override { return fn(); }
+
+ private:
+  std::unique_ptr<store::Reader> reader_;
+};
+
 /// How much of what somebody waits for or tells us, and of what workers have done, one batch takes: a login that comes
 /// while thousands of revocations report waits for the batch that is under way and for its own. What is bounded in the
 /// inbox must not pile up outside it.
@@ -296,6 +346,11 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
     if (store_ok.exchange(committed_.ok()) != committed_.ok())
       p.log.error(committed_.ok() ? "store is writable again" : "store can't be written; nothing new is issued",
                   {{"check", committed_.ok() ? "" : committed_.error().check}});
+    if (!committed_.ok() && !ran) {
+      // The ends among these cut, and their targets are told, as if the commit alone had failed.
+      Unkept nothing(p.store);
+      [[maybe_unused]] const Status unkept = run_batch(events, nothing, now, batch);
+    }
     if (committed_.ok())
       committed(batch, now);
     else

@@ -353,13 +353,13 @@ struct AuditConsistency {
 
 /// A receiver of a tenant's audit records, and how far it is.
 struct ForwardStatus {
-  std::string name, kind, host, format;      ///< "siem", "webhook" or "syslog", its host alone, "jsonl" or "ocsf"
-  std::uint64_t next = 0, size = 0;          ///< the first record that it lacks; of the log
-  std::optional<base::WallTime> sent_at;     ///< something, in this process
+  std::string name, kind, host, format;        ///< "siem", "webhook" or "syslog", its host alone, "jsonl" or "ocsf"
+  std::uint64_t next = 0, size = 0;            ///< the first record that it lacks; of the log
+  std::optional<base::WallTime> sent_at;       ///< something, in this process
   std::optional<base::WallTime> behind_since;  ///< about when the first record that it lacks was written
-  unsigned failures = 0;                     ///< in a row
-  std::string check, why;                    ///< of the last one
-  std::optional<base::WallTime> next_try;    ///< after a failure
+  unsigned failures = 0;                       ///< in a row
+  std::string check, why;                      ///< of the last one
+  std::optional<base::WallTime> next_try;      ///< after a failure
 };
 
 /// Counters and gauges for /metrics; read from any thread.
@@ -373,8 +373,8 @@ struct Metrics {
   std::atomic<std::uint64_t> scim_changes{0}, scim_users_ended{0};
   std::atomic<std::uint64_t> checkpoints{0}, checkpoint_failures{0};
   std::atomic<std::uint64_t> forwarded{0}, forward_failures{0};
-  /// Receivers that could not be given anything the last time; the most records that one lacks; since when (milliseconds
-  /// since 1970), 0: none lacks any.
+  /// Receivers that could not be given anything the last time; the most records that one lacks; since when
+  /// (milliseconds since 1970), 0: none lacks any.
   std::atomic<std::int64_t> forwards_failing{0}, forward_lag{0}, forward_behind_since{0};
   std::atomic<std::uint64_t> rounds{0};  ///< turns, also those in which nothing was to do: the engine's heartbeat
   /// Upper bounds 10 ms, 50 ms, 100 ms, 500 ms, 1 s, 5 s, 30 s, +Inf of daypass_revocation_latency_seconds.

@@ -34,18 +34,12 @@ base::Millis pause_after(unsigned failures, const core::TenantId& tenant, const 
 }
 
 ForwardStatus status_of(const core::ForwardSpec& spec, const Engine::Impl::Forwarding& f, WallTime now) {
-  ForwardStatus out{spec.name,
-                    spec.is_syslog() ? "syslog" : "webhook",
-                    spec.host(),
-                    spec.format == core::ForwardFormat::ocsf ? "ocsf" : "jsonl",
-                    f.next,
-                    f.size,
-                    f.sent_at,
-                    {},
-                    f.failures,
-                    f.check,
-                    f.why,
-                    {}};
+  ForwardStatus out{spec.name,   spec.is_syslog() ? "syslog" : "webhook",
+                    spec.host(), spec.format == core::ForwardFormat::ocsf ? "ocsf" : "jsonl",
+                    f.next,      f.size,
+                    f.sent_at,   {},
+                    f.failures,  f.check,
+                    f.why,       {}};
   if (f.next < f.size) out.behind_since = f.behind_since;
   if (f.failures != 0 && f.not_before > now) out.next_try = f.not_before;
   return out;

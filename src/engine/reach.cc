@@ -66,9 +66,10 @@ void judge_hosts(const core::IdpSpec& idp, const std::vector<std::string>& priva
 void judge_hosts(const core::ForwardSpec& forward, const std::vector<std::string>& private_hosts,
                  std::vector<config::Problem>& problems) {
   const auto refuse = [&](const std::string& host) {
-    problems.push_back({"tenant.toml", 0, 0,
-                        "forward " + forward.name + ": the tenant may not name " + host + ", a host of a private network",
-                        "the operator lets it: daypass tenants set " + std::string("TENANT --private-host ") + host});
+    problems.push_back(
+        {"tenant.toml", 0, 0,
+         "forward " + forward.name + ": the tenant may not name " + host + ", a host of a private network",
+         "the operator lets it: daypass tenants set " + std::string("TENANT --private-host ") + host});
   };
   for (const auto& host : forward.allowed_hosts)
     if (!contains(private_hosts, host)) refuse(host);

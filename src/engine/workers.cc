@@ -110,7 +110,8 @@ WorkerPools::~WorkerPools() {
 }
 
 void WorkerPools::start() {
-  constexpr const char* names[] = {"dp-idp", "dp-provision", "dp-revoke", "dp-signal", "dp-poll", "dp-audit", "dp-forward"};
+  constexpr const char* names[] = {"dp-idp",  "dp-provision", "dp-revoke", "dp-signal",
+                                   "dp-poll", "dp-audit",     "dp-forward"};
   for (int i = 0; i < 7; ++i)
     for (unsigned n = 0; n < lanes_[i].threads; ++n)
       threads_.emplace_back([this, i, name = names[i]] {

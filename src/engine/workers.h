@@ -22,8 +22,7 @@ class WorkerPools final : public Workers {
  public:
   struct Sizes {
     /// Threads. Identity providers only make them wait, and a tenant whose own hang must find others left.
-    unsigned revoke = 8, provision = 8, idp = 16, signal = 8, poll = 4, audit = 2,
-             forward = 8;
+    unsigned revoke = 8, provision = 8, idp = 16, signal = 8, poll = 4, audit = 2, forward = 8;
     std::size_t queue = 4096;          ///< of wishes; revocations are never refused
     std::size_t queue_per_peer = 512;  ///< of one tenant's wishes
   };

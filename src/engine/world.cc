@@ -237,8 +237,8 @@ void make_forwards(Tenant& tenant, const Catalog& catalog, const Tenant* before,
     }
     const auto& driver = forward.is_syslog() ? catalog.syslog : catalog.webhooks;
     if (driver == nullptr) {
-      problems.push_back(in_spec("forward " + forward.name,
-                                 {Code::invalid, "forward.driver", "audit records can't be sent there"}));
+      problems.push_back(
+          in_spec("forward " + forward.name, {Code::invalid, "forward.driver", "audit records can't be sent there"}));
       continue;
     }
     const Status good = driver->validate(forward);

@@ -173,10 +173,10 @@ awaitable<Result<StreamPtr>> connect_tcp(io_context& io, std::string host, std::
                                          bool public_only) {
   std::optional<Filter> filter;
   if (public_only)
-    filter.emplace([](AddressClass c) { return c == AddressClass::global; },
-                   Error(Code::denied, "net.private",
-                         host + ":" + std::to_string(port) + " is no address of the internet",
-                         "the operator says which hosts of a private network a tenant may name: daypass tenants set"));
+    filter.emplace(
+        [](AddressClass c) { return c == AddressClass::global; },
+        Error(Code::denied, "net.private", host + ":" + std::to_string(port) + " is no address of the internet",
+              "the operator says which hosts of a private network a tenant may name: daypass tenants set"));
   co_return co_await connect_filtered(io, std::move(host), port, timeout, std::move(filter));
 }
 

@@ -46,9 +46,7 @@ Error late(const FeedTarget& to) {
 awaitable<Status> feed(io_context& io, Errand& errand) {
   const FeedTarget& to = errand.to;
   const Steady::time_point end = Steady::now() + to.timeout;
-  const auto left = [&] {
-    return std::max(base::Millis(1), std::chrono::ceil<base::Millis>(end - Steady::now()));
-  };
+  const auto left = [&] { return std::max(base::Millis(1), std::chrono::ceil<base::Millis>(end - Steady::now())); };
   Result<StreamPtr> connected = co_await connect_guarded(io, to.host, to.port, left(), to.egress, to.tls);
   if (!connected) co_return connected.error();
   StreamPtr stream = std::move(connected).value();

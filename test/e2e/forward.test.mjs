@@ -120,7 +120,7 @@ test('every record comes to both, to the byte, signed or over TLS', { timeout: 6
 test('one that hangs holds up neither access nor the other, and is shown', { timeout: 90000 }, async () => {
   hook.mode = 'hangs';
   const had = hook.lines.length;
-  for (let i = 0; i < 5; i += 1) assert.equal((await w.cli('operator', ['secrets', 'set', `s${i}`, '--from', w.config])).code, 0);
+  for (let i = 0; i < 5; i += 1) assert.equal((await w.cli('operator', ['secrets', 'set', `s${i}`, '--file', w.config])).code, 0);
   const client = await w.connect(await w.creds('dana'));
   await client.end();
   await complete(collector, 'the collector goes on');

@@ -85,8 +85,8 @@ class Forwarding : public Steady {
         ->first;
   }
   engine::ForwardStatus status(const std::string& name = "siem") {
-    const auto all = ask<std::vector<engine::ForwardStatus>>(
-        [&](auto done) { engine().forwards(tenant, std::move(done)); });
+    const auto all =
+        ask<std::vector<engine::ForwardStatus>>([&](auto done) { engine().forwards(tenant, std::move(done)); });
     for (const auto& one : *all)
       if (one.name == name) return one;
     return {};
@@ -214,9 +214,9 @@ TEST_F(Forwarding, ARetryIsTriedNow) {
   EXPECT_EQ(check_of(ask<engine::ForwardStatus>(
                 [&](auto done) { engine().retry_forward(tenant, "nobody", std::move(done)); })),
             "forward.unknown");
-  EXPECT_EQ(check_of(ask<engine::ForwardStatus>(
-                [&](auto done) { engine().retry_forward(tenant, "siem", std::move(done)); })),
-            "ok");
+  EXPECT_EQ(
+      check_of(ask<engine::ForwardStatus>([&](auto done) { engine().retry_forward(tenant, "siem", std::move(done)); })),
+      "ok");
   world.run_for(seconds(2));
   EXPECT_EQ(inbox().numbers(), up_to(size()));
 }
@@ -239,9 +239,8 @@ TEST_F(Forwarding, ADeletedTenantSendsNothing) {
   world.run_for(seconds(5));
   inbox().away = true;
   events(3);
-  ASSERT_TRUE(ask<engine::TenantInfo>([&](auto done) {
-                engine().delete_tenant(tenant, "operator", std::move(done));
-              }).ok());
+  ASSERT_TRUE(
+      ask<engine::TenantInfo>([&](auto done) { engine().delete_tenant(tenant, "operator", std::move(done)); }).ok());
   const std::size_t calls = inbox().calls;
   world.run_for(minutes(20));
   EXPECT_EQ(inbox().calls, calls);

@@ -70,9 +70,8 @@ TEST_F(Room, ShortOfItNothingIsGivenAndEverythingEnds) {
   EXPECT_EQ(credential(0), "access.no_room");
   EXPECT_EQ(extend(0), "access.no_room");
   EXPECT_EQ(sign_in(), "access.no_room");
-  EXPECT_EQ(check_of(ask<engine::TenantInfo>([&](auto done) {
-              engine().create_tenant(core::TenantId("other"), "", "operator", std::move(done));
-            })),
+  EXPECT_EQ(check_of(ask<engine::TenantInfo>(
+                [&](auto done) { engine().create_tenant(core::TenantId("other"), "", "operator", std::move(done)); })),
             "access.no_room");
   EXPECT_EQ(check_of(ask<engine::SecretInfo>([&](auto done) {
               engine().set_secret(tenant, "name", base::Secret("value"), "operator", std::move(done));

@@ -40,9 +40,8 @@ TEST(Syslog, AMessageIsFramedByItsLengthInBytes) {
   const std::size_t space = one.find(' ');
   const std::string message = one.substr(space + 1);
   EXPECT_EQ(one.substr(0, space), std::to_string(message.size()));
-  EXPECT_THAT(message,
-              StartsWith("<110>1 2023-11-14T22:13:20.123Z daypass.example daypass - grant.opened [meta "
-                         "sequenceId=\"13\"][origin software=\"Daypass\" swVersion=\""));
+  EXPECT_THAT(message, StartsWith("<110>1 2023-11-14T22:13:20.123Z daypass.example daypass - grant.opened [meta "
+                                  "sequenceId=\"13\"][origin software=\"Daypass\" swVersion=\""));
   EXPECT_TRUE(message.ends_with("] " + record(12)));
   EXPECT_THAT(*frame(record(12, "denied"), core::ForwardFormat::jsonl, "h"), HasSubstr(" <109>1 "));
   EXPECT_THAT(*frame(record(2147483647), core::ForwardFormat::jsonl, "h"), HasSubstr("sequenceId=\"1\""));
@@ -68,7 +67,8 @@ TEST(Syslog, GoesWhereItIsSaid) {
         ->deliver({core::TenantId("north"), 7, std::move(records)}, std::chrono::seconds(3));
   };
   ASSERT_TRUE(send({record(7), record(8)}).ok());
-  EXPECT_EQ(wire.bytes, *frame(record(7), spec.format, "daypass.example") + *frame(record(8), spec.format, "daypass.example"));
+  EXPECT_EQ(wire.bytes,
+            *frame(record(7), spec.format, "daypass.example") + *frame(record(8), spec.format, "daypass.example"));
   EXPECT_EQ(wire.to.host, "logs.example");
   EXPECT_EQ(wire.to.port, 6514);
   EXPECT_TRUE(wire.to.tls);
@@ -84,7 +84,8 @@ TEST(Syslog, GoesWhereItIsSaid) {
   EXPECT_EQ(wire.to.host, "::1");
   EXPECT_FALSE(wire.to.tls);
   EXPECT_TRUE(wire.to.egress.allow_loopback_http);
-  for (const char* url : {"https://x/", "tls://host", "tls://:6514", "tls://host:0", "tls://host:65536", "tls://host:1x"}) {
+  for (const char* url :
+       {"https://x/", "tls://host", "tls://:6514", "tls://host:0", "tls://host:65536", "tls://host:1x"}) {
     spec.url = url;
     EXPECT_EQ(driver->validate(spec).error().check, "forward.url") << url;
   }

@@ -39,8 +39,9 @@ class Webhook final : public Receiver {
     }
     // The same for the same records however often they are sent, so that a receiver can drop what it has.
     const std::string id =
-        "msg_" + base::hex_encode(crypto::sha256(tenant_.str() + "\n" + std::to_string(batch.first) + "\n" + fetch.body))
-                     .substr(0, 32);
+        "msg_" +
+        base::hex_encode(crypto::sha256(tenant_.str() + "\n" + std::to_string(batch.first) + "\n" + fetch.body))
+            .substr(0, 32);
     const std::string timestamp =
         std::to_string(std::chrono::floor<std::chrono::seconds>(clock_.wall()).time_since_epoch().count());
     std::string signatures;

@@ -50,7 +50,8 @@ std::string record(std::uint64_t seq, const std::string& outcome = "ok") {
   return core::canonical(event);
 }
 
-const std::string first_secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", second_secret = "thirty-two bytes are long enough";
+const std::string first_secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                  second_secret = "thirty-two bytes are long enough";
 
 class Webhooks : public testing::Test {
  protected:

@@ -49,8 +49,8 @@ Status Reserve::make() {
   if (failed != 0) {
     unlink(path_.c_str());
     return Error{Code::exhausted, "store.reserve",
-                 "there is no room to keep " + std::to_string(wanted_ >> 20U) + " MiB for the end of access: " +
-                     std::strerror(failed),
+                 "there is no room to keep " + std::to_string(wanted_ >> 20U) +
+                     " MiB for the end of access: " + std::strerror(failed),
                  "free space on the store's file system"};
   }
   size_ = wanted_;

@@ -40,7 +40,8 @@ class SqliteRoom : public testing::Test {
     options.min_free = min_free;
     store_ = must(SqliteStore::open(path_, options));
   }
-  /// Runs `steps` in a process whose `folder` is a file system of so many KiB of its own. They answer 0, or which failed.
+  /// Runs `steps` in a process whose `folder` is a file system of so many KiB of its own. They answer 0, or which
+  /// failed.
   void on_tmpfs(int kib, const std::function<int(const std::string& folder)>& steps) {
     const std::string folder = folder_.path("disk");
     fs::create_directory(folder);
@@ -196,13 +197,15 @@ TEST_F(SqliteRoom, AStoreThatIsLostUnderTheServerIsNoticed) {
 TEST_F(SqliteRoom, NothingThatBelongsToItsLifeIsTakenForALoss) {
   open();
   for (int round = 0; round < 30; ++round) {
-    for (int i = 0; i < 10; ++i) must(put_one(*store_, std::to_string(i), 1000U * static_cast<unsigned>(round % 7 + 1)));
+    for (int i = 0; i < 10; ++i)
+      must(put_one(*store_, std::to_string(i), 1000U * static_cast<unsigned>(round % 7 + 1)));
     ASSERT_FALSE(store_->watch().lost) << round;
     if (round % 3 == 0) must(store_->checkpoint());
-    if (round % 5 == 0) must(store_->transact([](Tx& tx) -> base::Status {
-      for (int i = 0; i < 10; ++i) DP_CHECK(tx.remove(north, "k", std::to_string(i)));
-      return {};
-    }));
+    if (round % 5 == 0)
+      must(store_->transact([](Tx& tx) -> base::Status {
+        for (int i = 0; i < 10; ++i) DP_CHECK(tx.remove(north, "k", std::to_string(i)));
+        return {};
+      }));
     ASSERT_FALSE(store_->watch().lost) << round;
     if (round % 4 == 0) {
       // As a backup does that moves the log first.

@@ -121,7 +121,10 @@ Error lost(std::string why) {
 
 struct SqliteStore::Inner {
   Inner(std::string store, const Options& o)
-      : path(std::move(store)), options(o), folder(std::filesystem::path(path).parent_path()), reserve(path, o.reserve) {}
+      : path(std::move(store)),
+        options(o),
+        folder(std::filesystem::path(path).parent_path()),
+        reserve(path, o.reserve) {}
 
   // In the order of opening: the connections are closed before the lock is let go.
   const std::string path;
@@ -161,7 +164,8 @@ struct SqliteStore::Inner {
     if (!condition.lost) condition.why = no_reserve();
     tell();
   }
-  /// Moving the log into the database makes that longer first: from the reserve it is done only where it can be finished.
+  /// Moving the log into the database makes that longer first: from the reserve it is done only where it can be
+  /// finished.
   bool may_move_log() {
     {
       const std::lock_guard guard(telling);
@@ -215,8 +219,7 @@ SqliteStore::~SqliteStore() = default;
 
 void SqliteStore::Inner::look_at_files() {
   for (Watched* file : {&database, &log, &lock_file}) {
-    if (identity_of(file->path) != file->identity)
-      return give_up_as_lost(file->what + " was removed or replaced");
+    if (identity_of(file->path) != file->identity) return give_up_as_lost(file->what + " was removed or replaced");
     const std::int64_t size = size_of(file->path);
     if (file != &lock_file && size < file->size) {
       bool cut = true;
