@@ -143,7 +143,7 @@ export function plain({ status, headers, body }, sent = []) {
   const kept = [...headers].filter(([name]) => !['date', 'x-request-id', 'content-length'].includes(name)).sort()
     .map(([name, value]) => `${name}: ${value}`).join('\n');
   const text = `${status}\n${kept}\n\n${body}`.replaceAll(headers.get('x-request-id') || '\0', '<request>')
-    .replace(/\b((?:state|nonce|code_challenge)=)[\w-]{43}\b/g, '$1<fresh>').replace(/(daypass-login=)[\w-]{43}/, '$1<fresh>')
+    .replace(/\b((?:state|nonce|code_challenge)=)[\w-]{43}(?![\w-])/g, '$1<fresh>').replace(/(daypass-login=)[\w-]{43}/, '$1<fresh>')
     .replace(/"id":"[\w-]{43}","state":"(\w+)","ends_at":"[^"]+"/, '"id":"<fresh>","state":"$1","ends_at":"<fresh>"').replace(/(\/test\?key=)[\w-]{43}/, '$1<fresh>')
     .replace(/("(?:device_code|user_code|created|lastModified)":")[^"]+/g, '$1<fresh>').replace(/\bs[ug]_[0-9a-z]{28}\b/g, '<fresh>').replace(/(user_code=)[A-Z]{4}-[A-Z]{4}/g, '$1<fresh>');
   return withoutSent(text, sent);

@@ -402,13 +402,13 @@ test("a tenant's administrators keep its secrets themselves, and nobody sees the
   const { mine } = live.ids;
   const token = mine.admin.access_token;
   const put = (name, value) => a.api('PUT', `/secrets/${name}`, token, { value });
-  for (const [name, value] of [['idp', a.ops.corp.secret], ['pg', a.c.password], ['scim', a.scimToken]]) assert.equal((await put(name, value)).status, 200);
+  for (const [name, value] of [['idp', a.ops.corp.secret], ['pg', a.c.password], ['scim', a.scimToken], ['signing', a.signingSecret]]) assert.equal((await put(name, value)).status, 200);
   const files = a.files();
   files['tenant.toml'] = files['tenant.toml'].replaceAll(`file:${a.secrets}/`, 'tenant:');
   assert.match(files['tenant.toml'], /"tenant:idp"[^]*"tenant:pg"/);
   t.after(async () => {
     assert.equal((await a.api('POST', '/apply', token, { files: a.files(), dry_run: false })).status, 200);
-    for (const name of ['idp', 'pg', 'scim']) assert.equal((await a.api('DELETE', `/secrets/${name}`, token)).status, 200);
+    for (const name of ['idp', 'pg', 'scim', 'signing']) assert.equal((await a.api('DELETE', `/secrets/${name}`, token)).status, 200);
     assert.equal((await a.api('DELETE', '/secrets/pg', token)).json.check, 'secret.unknown');
   });
   const applied = await a.api('POST', '/apply', token, { files, dry_run: false });

@@ -73,8 +73,9 @@ class Tenant {
     this.secret('idp', this.ops.corp.secret);
     this.secret('pg', this.c.password);
     this.secret('scim', this.scimToken);
-    this.secret('signing', `signing-secret-of-a-test-${this.c.secret}`);
+    this.secret('signing', this.signingSecret);
   }
+  get signingSecret() { return `signing-secret-of-a-test-${this.c.secret}`; }
   get scimToken() { return `scim-token-of-a-test-${this.c.scim}`; }
   /** The provider "corp" tells of somebody who signs in nowhere, and of a group with that person in it. */
   async tell() {
@@ -208,7 +209,7 @@ export class TwoTenants extends World {
   /** One more tenant, on the servers and with the people of one that is deleted. */
   async heir(of) {
     const heir = new Tenant(this, `ten-${random(8)}`);
-    Object.assign(heir, { pg: of.pg, ops: of.ops, deadPort: of.deadPort, c: of.c });
+    Object.assign(heir, { pg: of.pg, ops: of.ops, deadPort: of.deadPort, receiver: of.receiver, c: of.c });
     for (const [idp, op] of Object.entries(of.ops)) {
       op.redirects = [`${heir.url}/idp/${idp}/callback`];
       await op.rotate();
