@@ -126,6 +126,25 @@ std::string random_token(Entropy& entropy, std::size_t bytes) {
   return base64url_encode(raw);
 }
 
+void append_utf8(std::string& out, std::uint32_t c) {
+  const auto byte = [&](std::uint32_t b) { out += static_cast<char>(static_cast<unsigned char>(b)); };
+  if (c < 0x80) {
+    byte(c);
+    return;
+  }
+  if (c < 0x800) {
+    byte(0xc0U | c >> 6U);
+  } else if (c < 0x10000) {
+    byte(0xe0U | c >> 12U);
+    byte(0x80U | (c >> 6U & 0x3fU));
+  } else {
+    byte(0xf0U | c >> 18U);
+    byte(0x80U | (c >> 12U & 0x3fU));
+    byte(0x80U | (c >> 6U & 0x3fU));
+  }
+  byte(0x80U | (c & 0x3fU));
+}
+
 Utf8Step utf8_step(std::string_view text) noexcept {
   const auto at = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
   const unsigned char c = at(0);

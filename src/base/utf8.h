@@ -1,7 +1,9 @@
-// UTF-8 one character at a time, for who repairs text; encoding.h says whether a text is well-formed.
+// UTF-8 one character at a time, for who repairs or unescapes text; encoding.h says whether a text is well-formed.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace daypass::base {
@@ -13,5 +15,8 @@ struct Utf8Step {
   bool good = false;
 };
 Utf8Step utf8_step(std::string_view text) noexcept;
+
+/// Requires: a scalar value (at most U+10FFFF, no surrogate).
+void append_utf8(std::string& out, std::uint32_t c);
 
 }  // namespace daypass::base

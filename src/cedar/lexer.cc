@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/utf8.h"
 #include "cedar/value.h"
 
 namespace daypass::cedar {
@@ -34,25 +35,6 @@ std::size_t white_space(std::string_view text) noexcept {
 std::size_t utf8_length(char lead) noexcept {
   const auto c = static_cast<unsigned char>(lead);
   return c < 0x80 ? 1U : c < 0xe0 ? 2U : c < 0xf0 ? 3U : 4U;
-}
-
-void append_utf8(std::string& out, std::uint32_t c) {
-  const auto byte = [&](std::uint32_t b) { out += static_cast<char>(static_cast<unsigned char>(b)); };
-  if (c < 0x80) {
-    byte(c);
-    return;
-  }
-  if (c < 0x800) {
-    byte(0xc0U | c >> 6U);
-  } else if (c < 0x10000) {
-    byte(0xe0U | c >> 12U);
-    byte(0x80U | (c >> 6U & 0x3fU));
-  } else {
-    byte(0xf0U | c >> 18U);
-    byte(0x80U | (c >> 12U & 0x3fU));
-    byte(0x80U | (c >> 6U & 0x3fU));
-  }
-  byte(0x80U | (c & 0x3fU));
 }
 
 int hex_digit(char c) noexcept {
@@ -307,7 +289,7 @@ std::optional<std::string> unescape(std::string_view body, std::string& why, std
       body, why, at, [&](char c) { out += c; },
       [&](std::size_t& i) {
         const auto c = escape(body, i);
-        if (c) append_utf8(out, *c);
+        if (c) base::append_utf8(out, *c);
         return c.has_value();
       });
   return good ? std::optional(std::move(out)) : std::nullopt;
@@ -320,7 +302,7 @@ std::optional<Pattern> unescape_pattern(std::string_view body, std::string& why,
     if (c == '*')
       pattern.segments.emplace_back();
     else
-      append_utf8(pattern.segments.back(), c);
+      base::append_utf8(pattern.segments.back(), c);
   };
   const bool good = walk(
       body, why, at,

@@ -117,9 +117,11 @@ void Engine::Impl::forward_grew(const core::TenantId& tenant_id, std::uint64_t s
   for (auto& [name, f] : it->second) {
     f.size = std::max(f.size, size);
     if (f.behind_since == WallTime{}) f.behind_since = at;
+    // With each record: what it adds to the gauges, and no walk over the receivers of all tenants.
+    metrics.forward_lag = std::max(metrics.forward_lag.load(), static_cast<std::int64_t>(f.size - f.next));
+    if (metrics.forward_behind_since == 0) metrics.forward_behind_since = f.behind_since.time_since_epoch().count();
     forward_at(tenant_id, name, f, at + gather);
   }
-  forward_gauges();
 }
 
 void Engine::Impl::forward_at(const core::TenantId& tenant_id, const std::string& name, Forwarding& f, WallTime at) {

@@ -97,8 +97,7 @@ std::string hint_for(const UnusedRights::Role& role) {
       return "the activity records of its connections say what was done with it";
     case State::partly:
       return "its group gives more than was used: take it from the group, or make a role of what was used and name "
-             "that "
-             "in " +
+             "that in " +
              (own.empty() ? wide.empty() ? std::string("a policy") : wide : own);
     case State::unused:
     case State::unwanted:

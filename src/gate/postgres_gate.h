@@ -2,9 +2,8 @@
 // Knows bytes, never judges: who may come in is asked of engine::Access, who must go is told through engine::Sessions.
 #pragma once
 
-#include <functional>
-
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 

@@ -20,12 +20,9 @@ const core::TenantId tenant("default");
 class Audited : public Steady {
  protected:
   Audited() : Steady(11) {}
-  Story story{world};
 
   void SetUp() override {
-    world.start();
-    story.apply(0);
-    world.run_for(seconds(2));
+    start_applied();
     ASSERT_NE(engine().tenant(tenant), nullptr);
   }
 

@@ -20,26 +20,18 @@ const core::TenantId tenant("default");
 class Away : public Steady, public ::testing::WithParamInterface<Millis> {
  protected:
   Away() : Steady(11) {}
-  Story story{world};
   bool away = false;
   std::vector<MonoTime> tries;  ///< to revoke, while the target is away
 
   void SetUp() override {
-    world.start();
-    story.apply(0);
-    world.run_for(seconds(2));
+    start_applied();
     for (auto& [name, server] : world.servers)
       server.hooks.fault = [this](const char* call, const core::GrantId&) {
         if (!away) return Fault::none;
         if (std::string_view(call) == "revoke") tries.push_back(world.now());
         return Fault::refused;
       };
-    story.sign_in(0);
-    world.run_for(seconds(5));
-    story.get_credential(0, "pg/orders", {});
-    world.run_for(Millis(200));
-    story.connect(0);
-    world.run_for(seconds(2));
+    work(0);
     ASSERT_EQ(world.oracle.live_grants().size(), 1U);
   }
 };

@@ -19,13 +19,10 @@ const core::TenantId tenant("default");
 class Dormant : public Steady {
  protected:
   Dormant() : Steady(11) {}
-  Story story{world};
 
   /// Ann has a grant on each target, Bob has one; nobody is connected, and the process has started anew.
   void SetUp() override {
-    world.start();
-    story.apply(0);
-    world.run_for(seconds(2));
+    start_applied();
     for (const std::size_t n : {0U, 1U}) {
       story.sign_in(n);
       world.run_for(seconds(5));

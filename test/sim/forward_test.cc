@@ -59,7 +59,6 @@ class Forwarding : public Steady {
  protected:
   Forwarding() : Steady(31) { world.receivers = inboxes; }
   std::shared_ptr<Inboxes> inboxes = std::make_shared<Inboxes>();
-  Story story{world};
 
   void SetUp() override {
     world.start();

@@ -17,23 +17,11 @@ const core::TenantId tenant("default");
 class Freezing : public Steady {
  protected:
   Freezing() : Steady(9) {}
-  Story story{world};
 
   void SetUp() override {
-    world.start();
-    story.apply(0);
-    world.run_for(seconds(2));
+    start_applied();
     for (const std::size_t n : {0U, 1U}) work(n);
     ASSERT_EQ(world.gate.connections().size(), 2U);
-  }
-
-  void work(std::size_t n) {
-    story.sign_in(n);
-    world.run_for(seconds(5));
-    story.get_credential(n, "pg/orders", {});
-    world.run_for(Millis(200));
-    story.connect(n);
-    world.run_for(seconds(2));
   }
 
   Result<engine::Frozen> freeze(std::optional<core::TenantId> where, const std::string& why = "incident 42",
@@ -43,13 +31,6 @@ class Freezing : public Steady {
   }
   std::string thaw(std::optional<core::TenantId> where, const std::string& actor = "operator") {
     return check_of(ask<void>([&](auto done) { engine().thaw(where, actor, std::move(done)); }));
-  }
-  std::string credential(std::size_t n) {
-    const auto& session = story.people[n].session;
-    return check_of(ask<engine::CredentialIssued>([&](auto done) {
-      engine().issue_credential(*session, {core::TargetId("pg/orders"), {}, {}, "to work", "10.0.0.7"},
-                                std::move(done));
-    }));
   }
   std::size_t refused_frozen() const {
     const auto it = world.gate.refusals.find("access.frozen");

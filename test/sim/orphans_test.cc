@@ -24,13 +24,8 @@ const std::string unknown = "dp_sim001_" + std::string(26, 'o'), other = "dp_sim
 class OrphanSearch : public Steady {
  protected:
   OrphanSearch() : Steady(11) {}
-  Story story{world};
 
-  void SetUp() override {
-    world.start();
-    story.apply(0);
-    world.run_for(seconds(2));
-  }
+  void SetUp() override { start_applied(); }
   Result<Orphans> search(bool fix = false, std::optional<core::TenantId> of = {}) {
     if (fix) world.oracle.fixing_orphans();
     return ask<Orphans>([&](auto done) { engine().orphans(of, fix, "operator", std::move(done)); });
@@ -61,12 +56,7 @@ class OrphanSearch : public Steady {
   }
   ModelServer& orders() { return world.servers.at("pg/orders"); }
   core::Grant granted() {
-    story.sign_in(0);
-    world.run_for(seconds(5));
-    story.get_credential(0, "pg/orders", {});
-    world.run_for(Millis(200));
-    story.connect(0);
-    world.run_for(seconds(2));
+    work(0);
     return *world.store.grant(world.oracle.live_grants().at(0));
   }
 };

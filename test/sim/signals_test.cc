@@ -24,7 +24,6 @@ const core::TenantId tenant("default");
 class Signals : public Steady {
  protected:
   Signals() : Steady(7) {}
-  Story story{world};
   ModelTransmitter& tr = *(world.transmitter = std::make_shared<ModelTransmitter>());
 
   void SetUp() override {

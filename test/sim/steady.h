@@ -15,7 +15,31 @@ class Steady : public ::testing::Test {
  protected:
   explicit Steady(std::uint64_t seed) : world{{.seed = seed, .steady = true}} {}
   World world;
+  Story story{world};
 
+  /// Up, with the first of the story's settings.
+  void start_applied() {
+    world.start();
+    story.apply(0);
+    world.run_for(std::chrono::seconds(2));
+  }
+  /// The `n`th person signs in and is connected to the target "pg/orders".
+  void work(std::size_t n) {
+    story.sign_in(n);
+    world.run_for(std::chrono::seconds(5));
+    story.get_credential(n, "pg/orders", {});
+    world.run_for(Millis(200));
+    story.connect(n);
+    world.run_for(std::chrono::seconds(2));
+  }
+  /// What the `n`th person is told who asks for a credential of "pg/orders".
+  std::string credential(std::size_t n) {
+    const auto& session = story.people[n].session;
+    return check_of(ask<engine::CredentialIssued>([&](auto done) {
+      engine().issue_credential(*session, {core::TargetId("pg/orders"), {}, {}, "to work", "10.0.0.7"},
+                                std::move(done));
+    }));
+  }
   void TearDown() override {
     EXPECT_FALSE(world.oracle.failed()) << world.oracle.checker() << ": " << world.oracle.what();
   }

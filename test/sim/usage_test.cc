@@ -20,7 +20,6 @@ const core::TenantId tenant("default");
 class Usage : public Steady {
  protected:
   Usage() : Steady(13) {}
-  Story story{world};
 
   void SetUp() override {
     world.start();
@@ -45,12 +44,7 @@ class Usage : public Steady {
   }
   void work(std::vector<engine::NamedObject> names) {
     world.gate.names = std::move(names);
-    story.sign_in(0);
-    world.run_for(seconds(5));
-    story.get_credential(0, "pg/orders", {});
-    world.run_for(Millis(200));
-    story.connect(0);
-    world.run_for(seconds(2));
+    Steady::work(0);
     ASSERT_EQ(world.gate.connections().size(), 1U);
     world.gate.hang_up(world.gate.connections().begin()->first);
     world.run_for(seconds(2));

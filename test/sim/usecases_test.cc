@@ -24,12 +24,9 @@ const std::string back = "http://127.0.0.1:7777/";
 class UseCase : public Steady {
  protected:
   UseCase() : Steady(5) {}
-  Story story{world};
 
   void SetUp() override {
-    world.start();
-    story.apply(0);
-    world.run_for(seconds(2));
+    start_applied();
     ASSERT_NE(engine().tenant(tenant), nullptr);
   }
 

@@ -6,9 +6,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <utility>
-
 #include <cstring>
+#include <utility>
 
 #include "app/cli/commands.h"
 #include "app/server.h"

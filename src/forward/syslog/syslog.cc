@@ -30,40 +30,25 @@ std::string word(std::string_view text, std::size_t most) {
   return out.empty() ? "-" : out;
 }
 
-struct Address {
-  std::string host;
-  std::uint16_t port = 0;
-  bool tls = false;
-};
-
-/// "tls://logs.example:6514", as the settings have been checked already.
-std::optional<Address> parse(std::string_view url) {
-  Address out;
-  out.tls = url.starts_with("tls://");
-  if (!out.tls && !url.starts_with("tcp://")) return std::nullopt;
-  url.remove_prefix(6);
-  const std::size_t colon = url.rfind(':');
-  if (colon == std::string_view::npos) return std::nullopt;
-  std::string_view host = url.substr(0, colon);
-  const std::string_view port = url.substr(colon + 1);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  const auto [stop, failed] = std::from_chars(port.data(), port.data() + port.size(), out.port);
-  if (host.empty() || failed != std::errc() || stop != port.data() + port.size() || out.port == 0) return std::nullopt;
-  out.host = host;
-  return out;
+/// Of "tls://logs.example:6514"; 0: there is none.
+std::uint16_t port_of(const std::string& url) {
+  const char* const end = url.data() + url.size();
+  std::uint16_t out = 0;
+  const auto [stop, failed] = std::from_chars(url.data() + url.rfind(':') + 1, end, out);
+  return failed == std::errc() && stop == end ? out : std::uint16_t{0};
 }
 
 class Syslog final : public Receiver {
  public:
-  Syslog(net::Feeder& feeder, std::string host, core::ForwardSpec spec, const Address& to)
+  Syslog(net::Feeder& feeder, std::string host, core::ForwardSpec spec)
       : feeder_(feeder), host_(std::move(host)), spec_(std::move(spec)) {
-    to_.host = to.host;
-    to_.port = to.port;
-    to_.tls = to.tls;
+    to_.host = spec_.host();
+    to_.port = port_of(spec_.url);
+    to_.tls = spec_.url.starts_with("tls:");
     to_.ca_file = spec_.ca_file;
     to_.egress.private_hosts = spec_.allowed_hosts;
     to_.egress.allow_loopback = spec_.at_loopback();
-    to_.egress.allow_loopback_http = spec_.at_loopback() && !to.tls;
+    to_.egress.allow_loopback_http = spec_.at_loopback() && !to_.tls;
   }
 
   Status deliver(const Batch& batch, Millis budget) override {
@@ -93,13 +78,13 @@ class SyslogDriver final : public Driver {
   SyslogDriver(net::Feeder& feeder, std::string host) : feeder_(feeder), host_(std::move(host)) {}
 
   [[nodiscard]] Status validate(const core::ForwardSpec& spec) const override {
-    if (!parse(spec.url))
+    if (!spec.is_syslog() || spec.host().empty() || port_of(spec.url) == 0)
       return Error{Code::invalid, "forward.url", "a syslog receiver is tls://host:port or tcp://host:port"};
     return {};
   }
   Result<std::shared_ptr<Receiver>> make(const core::TenantId&, const core::ForwardSpec& spec) override {
     DP_CHECK(validate(spec));
-    return std::shared_ptr<Receiver>(std::make_shared<Syslog>(feeder_, host_, spec, *parse(spec.url)));
+    return std::shared_ptr<Receiver>(std::make_shared<Syslog>(feeder_, host_, spec));
   }
 
  private:

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "base/utf8.h"
 #include "wire/postgres/redact.h"
 #include "wire/postgres/sql_lexer.h"
 
@@ -42,32 +44,7 @@ std::string clipped(std::string name) {
   return name;
 }
 
-int hex(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-void append_utf8(std::string& out, std::uint32_t c) {
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else if (c < 0x800) {
-    out += static_cast<char>(0xc0U | (c >> 6U));
-    out += static_cast<char>(0x80U | (c & 0x3fU));
-  } else if (c < 0x10000) {
-    out += static_cast<char>(0xe0U | (c >> 12U));
-    out += static_cast<char>(0x80U | ((c >> 6U) & 0x3fU));
-    out += static_cast<char>(0x80U | (c & 0x3fU));
-  } else {
-    out += static_cast<char>(0xf0U | (c >> 18U));
-    out += static_cast<char>(0x80U | ((c >> 12U) & 0x3fU));
-    out += static_cast<char>(0x80U | ((c >> 6U) & 0x3fU));
-    out += static_cast<char>(0x80U | (c & 0x3fU));
-  }
-}
-
-/// The \XXXX and \+XXXXXX of U&"…". nullopt: not as the documentation has it.
+/// What U&"…" writes as a backslash and four hex digits, or a backslash, a plus sign and six. nullopt: it is neither.
 std::optional<std::string> unescaped(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
@@ -85,14 +62,12 @@ std::optional<std::string> unescaped(std::string_view text) {
     i += wide ? 2 : 1;
     if (i + digits > text.size()) return std::nullopt;
     std::uint32_t c = 0;
-    for (std::size_t d = 0; d < digits; ++d, ++i) {
-      const int value = hex(text[i]);
-      if (value < 0) return std::nullopt;
-      c = c * 16 + static_cast<std::uint32_t>(value);
-    }
+    const char* const end = text.data() + i + digits;
+    if (std::from_chars(text.data() + i, end, c, 16).ptr != end) return std::nullopt;
+    i += digits;
     // A pair of surrogates would be legal; nobody names a table so.
     if (c == 0 || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) return std::nullopt;
-    append_utf8(out, c);
+    base::append_utf8(out, c);
   }
   return out;
 }

@@ -11,6 +11,8 @@ import { World, daypass, until } from '../harness.mjs';
 export const kinds = ['provision', 'extend', 'revoke', 'verify'];
 /** Where a grant can be when the process dies: its state, and the intent that is open. */
 export const journalStates = ['provisioning/provision', 'active', 'active/extend', 'revoking/revoke', 'revoking/verify'];
+/** The real machine's time: how long a fault lasts or how far an operation has come when it is killed is what is tried, and there
+ * is no event of it. What a fault leads to is waited for (`settles`, `until`). */
 export const pause = (ms) => new Promise((r) => { setTimeout(r, ms); });
 /** What `make` builds beside the tests; DAYPASS_CHAOS_TOOLS says where they lie when not beside DAYPASS. */
 export const tool = (name) => path.join(process.env.DAYPASS_CHAOS_TOOLS ?? path.join(path.dirname(daypass), 'test'), name);
