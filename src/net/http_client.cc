@@ -314,6 +314,11 @@ void global_init() {
 
 }  // namespace
 
+base::Secret authorization_of(base::Secret secret) {
+  if (secret.reveal().find(' ') != std::string_view::npos) return secret;
+  return base::Secret::take("Bearer " + std::string(secret.reveal()));
+}
+
 std::optional<std::string_view> HttpReply::header(std::string_view name) const noexcept {
   const std::string* const value = find(headers, name);
   if (value == nullptr) return std::nullopt;

@@ -22,6 +22,10 @@ struct BasicAuth {
   base::Secret password;  ///< same
 };
 
+/// The value of the Authorization header that a configured secret stands for: with a space in it the whole of it, else
+/// a bearer token (RFC 6750 section 2.1).
+base::Secret authorization_of(base::Secret secret);
+
 /// One exchange. Move-only, because it may hold secrets.
 struct HttpFetch {
   HttpFetch() = default;

@@ -56,8 +56,7 @@ class Webhook final : public Receiver {
                      {"webhook-signature", signatures}};
     if (!spec_.authorization.ref.empty()) {
       DP_TRY(Secret token, read(spec_.authorization));
-      const bool whole = token.reveal().find(' ') != std::string_view::npos;
-      fetch.authorization = whole ? std::move(token) : Secret::take("Bearer " + std::string(token.reveal()));
+      fetch.authorization = net::authorization_of(std::move(token));
     }
     fetch.timeout = budget;
     fetch.connect_timeout = std::min<Millis>(budget, std::chrono::seconds(5));

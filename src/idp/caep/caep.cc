@@ -8,6 +8,7 @@
 #include "idp/caep/set.h"
 #include "idp/caep/transmitter.h"
 #include "idp/url.h"
+#include "net/http_client.h"
 
 namespace daypass::idp::caep {
 
@@ -29,12 +30,6 @@ struct Shared {
   Fetch fetch;
   SecretSource secrets;
 };
-
-/// A secret with a space in it is the whole Authorization header; else it is a bearer token (RFC 6750 section 2.1).
-Secret as_header(Secret secret) {
-  if (secret.reveal().find(' ') != std::string_view::npos) return secret;
-  return Secret::take("Bearer " + std::string(secret.reveal()));
-}
 
 /// Nothing is wrong with the token: it is to be told again.
 Error later(Error error) {
@@ -85,7 +80,7 @@ Status Receiver::admit(const Secret& authorization) const {
     if (authorization.size() > max_authorization) continue;
     const std::string got = crypto::sha256(authorization.reveal());
     const bool whole = base::equal_constant_time(got, crypto::sha256(secret->reveal()));
-    const bool token = base::equal_constant_time(got, crypto::sha256(as_header(secret->clone()).reveal()));
+    const bool token = base::equal_constant_time(got, crypto::sha256(net::authorization_of(secret->clone()).reveal()));
     known = known || whole || token;
   }
   if (known) return {};
@@ -133,7 +128,7 @@ Result<Polled> Receiver::poll(const Acknowledged& before, Millis budget) {
   request.content_type = "application/json";
   request.content_language = "en";  // of the descriptions in setErrs
   request.body = Secret::take(poll_request(before));
-  request.authorization = as_header(std::move(token));
+  request.authorization = net::authorization_of(std::move(token));
   request.timeout = budget;
   request.max_bytes = max_poll_bytes;
   Reach::of(spec_, settings().poll_url).apply(request);
