@@ -149,6 +149,7 @@ class Api {
   awaitable<HttpResponse> audit_consistency(Call call);
   awaitable<HttpResponse> audit_forwards(Call call);
   awaitable<HttpResponse> retry_forward(Call call);
+  awaitable<HttpResponse> erase_person(Call call);
   awaitable<HttpResponse> grant_receipt(Call call);
   // scim.cc
   awaitable<HttpResponse> scim(Call call);

@@ -77,7 +77,7 @@ awaitable<HttpResponse> Api::audit(Call call) {
   };
   const auto head = co_await net::ask<Head>(*io, std::move(read_head));
   if (!head.ok()) co_return problem(head.error(), call);
-  // Each record as the text that was hashed: whoever verifies needs the very bytes.
+  // Each record to the byte: whoever verifies makes its leaf from it.
   json::Array out;
   for (const auto& record : *records) out.emplace_back(record);
   co_return HttpResponse::json(
@@ -154,6 +154,25 @@ awaitable<HttpResponse> Api::retry_forward(Call call) {
   const auto one = co_await net::ask<engine::ForwardStatus>(*io, std::move(start));
   if (!one.ok()) co_return problem(one.error(), call);
   co_return HttpResponse::json(200, view_of(*one));
+}
+
+awaitable<HttpResponse> Api::erase_person(Call call) {
+  const auto body = call.request.json();
+  if (!body.ok()) co_return problem(body.error(), call);
+  auto* io = co_await net::current_io();
+  std::move_only_function<void(engine::Done<engine::PersonErased>)> start =
+      [this, tenant = call.tenant, person = body->string_or("person"),
+       actor = call.caller.actor()](engine::Done<engine::PersonErased> done) mutable {
+        engine_.erase_person(tenant, std::move(person), std::move(actor), std::move(done));
+      };
+  const auto gone = co_await net::ask<engine::PersonErased>(*io, std::move(start), patience);
+  if (!gone.ok()) co_return problem(gone.error(), call);
+  co_return HttpResponse::json(200, json::Object{{"id", gone->id},
+                                                 {"records", static_cast<std::uint64_t>(gone->records)},
+                                                 {"grants", static_cast<std::uint64_t>(gone->grants)},
+                                                 {"decisions", static_cast<std::uint64_t>(gone->decisions)},
+                                                 {"kept", static_cast<std::uint64_t>(gone->kept)},
+                                                 {"scrubbed", gone->scrubbed}});
 }
 
 awaitable<HttpResponse> Api::grant_receipt(Call call) {

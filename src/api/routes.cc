@@ -231,6 +231,8 @@ const std::vector<Route>& route_table() {
        "Make a key pair that never leaves; its certificate is shown", "MakeKey", "Secret"},
       {"DELETE", "/t/{tenant}/api/v1/secrets/{name}", Need::administer, &Api::remove_secret,
        "Remove a secret that no setting names", "", "SecretRemoved"},
+      {"POST", "/t/{tenant}/api/v1/persons/erase", Need::administer, &Api::erase_person,
+       "Erase somebody who has gone from the log, whose root stays, and from the store", "ErasePerson", "PersonErased"},
       {"GET",
        "/t/{tenant}/api/v1/reports/unused",
        Need::administer,
@@ -430,6 +432,14 @@ json::Object schemas() {
                                     {"hint", text()}},
                                    {"role", "state", "since", "grants", "connections", "objects", "policies"}))}},
             {"days", "at", "roles"}));
+  s.set("ErasePerson", object({{"person", text()}}, {"person"}));
+  s.set("PersonErased", object({{"id", text()},
+                                {"records", number()},
+                                {"grants", number()},
+                                {"decisions", number()},
+                                {"kept", number()},
+                                {"scrubbed", flag()}},
+                               {"id", "records", "grants", "decisions", "kept", "scrubbed"}));
   s.set("ConfirmRestore", any());
   s.set("RestoreConfirmed", object({{"quarantined", flag()}, {"logins_ended", number()}}, {"quarantined"}));
   s.set("AuditForward", object({{"name", text()},

@@ -56,6 +56,8 @@ constexpr Mapping mappings[] = {
     {"domain.proven", entity_management, 3},
     {"domain.lapsed", entity_management, 3},
     {"idp.tested", entity_management, 2},
+    {"person.erasing", entity_management, 4},
+    {"person.erased", entity_management, 4},
     {"orphan.found", entity_management, 2},
     {"orphan.removing", entity_management, 4},
     {"orphan.removed", entity_management, 4},
@@ -72,9 +74,19 @@ Mapping mapping_of(std::string_view action) {
   return {action, base_event, other};
 }
 
+constexpr const char* erased = "erased";
+
+/// Who stood there was erased (store/audit_leaf.h).
+bool erased_here(const AuditEvent& event, const std::string& name) {
+  const auto it = event.covers.find(name);
+  return it != event.covers.end() && !it->second.digest.empty();
+}
+
 json::Object user_of(const AuditEvent& event, const json::Value& facts) {
+  if (erased_here(event, std::string(covered_fact) + "principal")) return {{"uid", erased}, {"name", erased}};
   const std::string principal =
       facts.string_or("principal", event.actor.find('/') == std::string::npos ? "" : event.actor);
+  if (principal.empty() && erased_here(event, std::string(covered_actor))) return {{"uid", erased}, {"name", erased}};
   // The schema wants a user where there is none yet, such as of a sign-in that failed.
   if (principal.empty()) return {{"name", "unknown"}};
   return {{"uid", principal}, {"name", principal}};
@@ -137,8 +149,9 @@ json::Object to_ocsf(const AuditEvent& event, std::string_view product_version) 
   if (m.activity_id == other) out.set("activity_name", event.action);
   if (const std::string why = facts.string_or("why"); !why.empty()) out.set("status_detail", why);
   if (const std::string check = facts.string_or("check"); !check.empty()) out.set("status_code", check);
-  out.set("actor", event.actor == "daypass" ? json::Object{{"app_name", "daypass"}}
-                                            : json::Object{{"user", json::Object{{"uid", event.actor}}}});
+  const std::string actor = erased_here(event, std::string(covered_actor)) ? erased : event.actor;
+  out.set("actor", actor == "daypass" ? json::Object{{"app_name", "daypass"}}
+                                      : json::Object{{"user", json::Object{{"uid", actor}}}});
   add_class(out, event, m, facts);
   out.set("unmapped", facts);
   out.set("raw_data", canonical(event));

@@ -133,6 +133,85 @@ TEST(Audit, RefusesEverySpellingButItsOwn) {
     }
 }
 
+AuditEvent about_somebody() {
+  AuditEvent event = record();
+  event.facts = {{"target", "pg/orders"}, {"groups", base::json::Array{"a", "b"}}, {"principal", "corp/8f3a"}};
+  event.covers = {{"actor", {std::string(16, 'a'), {}}},
+                  {"facts.groups", {std::string(16, 'b'), {}}},
+                  {"facts.principal", {std::string(16, 'c'), {}}}};
+  return event;
+}
+
+TEST(Audit, WhatIsCoveredHasOneSpellingToo) {
+  const std::string bytes = canonical(about_somebody());
+  EXPECT_EQ(bytes.substr(0, 7), R"({"v":2,)");
+  const auto back = audit_from_canonical(bytes);
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(*back, about_somebody());
+  AuditEvent erased = about_somebody();
+  erased.actor.clear();
+  erased.covers.at("actor") = {{}, std::string(32, 'd')};
+  const auto again = audit_from_canonical(canonical(erased));
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_EQ(*again, erased);
+  // A digest beside the value that it stands for, a salt without one, a cover of nothing, of odd sizes.
+  AuditEvent both = about_somebody();
+  both.covers.at("actor") = {{}, std::string(32, 'd')};
+  EXPECT_FALSE(audit_from_canonical(canonical(both)).ok());
+  AuditEvent neither = about_somebody();
+  neither.facts.erase("groups");
+  EXPECT_FALSE(audit_from_canonical(canonical(neither)).ok());
+  for (const char* name : {"object", "facts.", "", "fact"}) {
+    AuditEvent odd = about_somebody();
+    odd.covers.emplace(name, Cover{{}, std::string(32, 'd')});
+    EXPECT_FALSE(audit_from_canonical(canonical(odd)).ok()) << name;
+  }
+  for (const std::size_t size : {0U, 15U, 17U}) {
+    AuditEvent odd = about_somebody();
+    odd.covers.at("actor").salt.resize(size, 'x');
+    EXPECT_FALSE(audit_from_canonical(canonical(odd)).ok()) << size;
+  }
+  // No version but its own.
+  std::string other = bytes;
+  other.replace(5, 1, "1");
+  EXPECT_FALSE(audit_from_canonical(other).ok());
+  other = canonical(record());
+  other.replace(5, 1, "2");
+  EXPECT_FALSE(audit_from_canonical(other).ok());
+}
+
+TEST(Audit, KnowsWhatIsSaidOfPersons) {
+  using Names = std::vector<std::string>;
+  AuditEvent event = about_somebody();
+  event.covers.clear();
+  EXPECT_EQ(said_of_persons(event), (Names{"actor", "facts.groups", "facts.principal"}));
+  event.actor = "daypass";
+  EXPECT_EQ(said_of_persons(event), (Names{"facts.groups", "facts.principal"}));
+  event.facts = {{"address", "10.0.0.7"}, {"note", "x"}};
+  EXPECT_EQ(said_of_persons(event), Names{}) << "nobody knows whose";
+  event.actor = "corp/8f3a";
+  event.facts = {{"address", "10.0.0.7"}, {"note", ""}, {"why", "x"}};
+  EXPECT_EQ(said_of_persons(event), (Names{"actor", "facts.address"}));
+  event.action = "access.denied";
+  EXPECT_EQ(said_of_persons(event), (Names{"actor", "facts.address", "facts.why"}));
+}
+
+TEST(Audit, KnowsWhatIsSaidOfOne) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(said_of(about_somebody(), "corp/8f3a"), (Names{"actor", "facts.groups", "facts.principal"}));
+  AuditEvent event = about_somebody();
+  event.actor = "corp/admin";
+  EXPECT_EQ(said_of(event, "corp/8f3a"), (Names{"facts.groups", "facts.principal"}));
+  EXPECT_EQ(said_of(event, "corp/admin"), (Names{"actor"}));
+  event.facts.set("note", "by corp/admin.");
+  event.covers.emplace("facts.note", Cover{std::string(16, 'd'), {}});
+  EXPECT_EQ(said_of(event, "corp/admin"), (Names{"actor", "facts.note"})) << "named in passing";
+  for (const char* other : {"corp/adm", "corp/admin2", "orp/admin", "corp"}) EXPECT_EQ(said_of(event, other), Names{});
+  event.covers.at("facts.groups") = {{}, std::string(32, 'd')};
+  event.facts.erase("groups");
+  EXPECT_EQ(said_of(event, "corp/8f3a"), (Names{"facts.note", "facts.principal"})) << "what is gone is gone";
+}
+
 TEST(Spec, FindsByName) {
   TenantSpec spec;
   spec.idps.emplace_back().name = "corp";

@@ -3,6 +3,7 @@
 #include "base/encoding.h"
 #include "crypto/ed25519.h"
 #include "engine/turn.h"
+#include "store/audit_leaf.h"
 #include "store/audit_log.h"
 
 namespace daypass::engine {
@@ -117,7 +118,8 @@ Result<AuditProof> prove(Look& at, const core::TenantId& tenant, const std::vect
     DP_TRY(auto records, at.reader->audit(tenant, index, 1));
     if (records.empty()) return tampered("record " + std::to_string(index) + " of the audit log is missing");
     // A proof that does not hold is never handed out: it says that the store is not what was signed.
-    if (const auto holds = tlog::verify_inclusion(tlog::leaf_hash(records[0]), index, head.size, path, head.root);
+    DP_TRY(const std::string leaf, store::leaf_of(records[0]));
+    if (const auto holds = tlog::verify_inclusion(tlog::leaf_hash(leaf), index, head.size, path, head.root);
         !holds.ok())
       return tampered("record " + std::to_string(index) + " of the audit log is not what the last checkpoint covers");
     out.records.push_back({index, std::move(records[0]), std::move(path)});

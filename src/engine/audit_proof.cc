@@ -2,6 +2,7 @@
 
 #include "base/encoding.h"
 #include "crypto/ed25519.h"
+#include "store/audit_leaf.h"
 
 namespace daypass::engine {
 
@@ -127,8 +128,9 @@ Result<Shown> verify_proof(const json::Value& text, const tlog::NoteKey& key) {
   Shown out;
   DP_TRY(out.head, tlog::open_checkpoint(proof.checkpoint, key, crypto::ed25519_verify));
   for (const auto& r : proof.records) {
-    DP_CHECK(tlog::verify_inclusion(tlog::leaf_hash(r.record), r.index, out.head.size, r.path, out.head.root));
     DP_TRY(core::AuditEvent event, core::audit_from_canonical(r.record));
+    const tlog::Hash leaf = tlog::leaf_hash(store::leaf_of(event));
+    DP_CHECK(tlog::verify_inclusion(leaf, r.index, out.head.size, r.path, out.head.root));
     if (event.seq != r.index)
       return Error{Code::invalid, "proof.record", "record " + std::to_string(r.index) + " says that it is another one"};
     out.events.push_back(std::move(event));

@@ -16,7 +16,7 @@ namespace daypass::engine {
 /// A record with its path to the root of one checkpoint.
 struct ProvenRecord {
   std::uint64_t index = 0;
-  std::string record;  ///< the bytes that were hashed
+  std::string record;  ///< canonical; its leaf (store/audit_leaf.h) is what was hashed
   std::vector<tlog::Hash> path;
 };
 /// Some records of one log, against one checkpoint.
@@ -29,7 +29,7 @@ struct AuditProof {
 /// What the three records of a grant say.
 struct RevocationReceipt {
   core::TenantId tenant;
-  std::string grant, principal, target, account, end_reason;
+  std::string grant, principal, target, account, end_reason;  ///< no principal: erased
   base::WallTime created_at{}, cut_at{}, verified_absent_at{};
   AuditProof proof;
 };

@@ -6,6 +6,7 @@
 #include "base/encoding.h"
 #include "crypto/digest.h"
 #include "engine/turn.h"
+#include "store/audit_leaf.h"
 
 namespace daypass::engine {
 
@@ -90,6 +91,7 @@ Result<std::uint64_t> Turn::record(const core::TenantId& tenant, std::string act
                                    std::string outcome, json::Object facts) {
   core::AuditEvent event{
       0, now, tenant, actor, std::move(action), std::move(object), std::move(outcome), std::move(facts)};
+  store::cover_persons(event, impl.p.entropy);
   impl.metrics.audit_appends.fetch_add(1, std::memory_order_relaxed);
   DP_CHECK(tx.append_audit(event));
   after.emplace_back([&grown = impl, tenant, at = now, size = event.seq + 1] {
@@ -283,6 +285,8 @@ class Unkept final : public store::Tx {
   Status open_intent(const core::Intent&) override { return {}; }
   Status settle_intent(const GrantId&, std::uint32_t) override { return {}; }
   Status append_audit(core::AuditEvent&) override { return {}; }
+  Status rewrite_audit(const core::TenantId&, std::uint64_t, std::string_view) override { return {}; }
+  Result<bool> remove_closed(const GrantId&) override { return true; }
   Status put(store::Document& document, std::optional<std::uint64_t>) override { return ++document.version, Status(); }
   Result<bool> remove(const core::TenantId&, std::string_view, std::string_view) override { return true; }
   Result<bool> use_once(const core::TenantId&, std::string_view, WallTime, WallTime) override { return true; }

@@ -18,6 +18,7 @@
 //   trial.cc    sign in at an identity provider that is not applied yet
 //   domains.cc  domains that are proven to be a tenant's
 //   audit.cc    checkpoints of the audit log, proofs, receipts
+//   erase.cc    a person who has gone is erased from what is kept
 //   forward.cc  its records on their way to receivers
 //   turn.h      one batch: one transaction, a savepoint per event, effects after the commit; cuts before it
 #pragma once
@@ -295,6 +296,14 @@ struct Orphans {
   std::vector<Target> targets;
 };
 
+/// What went of a person who was erased.
+struct PersonErased {
+  std::string id;  ///< "er_…", as the log has it
+  std::size_t records = 0, grants = 0, decisions = 0;
+  std::size_t kept = 0;   ///< records that name them in what can't be erased: of before there were covers
+  bool scrubbed = false;  ///< no file of the store holds it any more; false: it goes with the log's next turn
+};
+
 /// What a tenant's policies give and nobody used. Days are UTC's; whose use it was is nowhere in it.
 struct UnusedRights {
   using Day = std::optional<std::chrono::sys_days>;
@@ -532,6 +541,13 @@ class Engine final : public Access {
   /// looked for afterwards over another connection. Works in quarantine, but for `fix`. Errors: "tenant.unknown",
   /// "store.quarantine".
   void orphans(std::optional<core::TenantId> tenant, bool fix, std::string actor, Done<Orphans> done);
+
+  // -- persons (erase.cc) --------------------------------------------------------------------------------------------
+  /// Erases what is kept of somebody who has gone: what audit records say of them (the log's root stays), their closed
+  /// grants with the activity of their connections, the records of their decisions. `person`: their principal. Said
+  /// again, it goes on. Errors: "person.name", "person.signed_in", "person.has_access", "person.provisioned",
+  /// "person.unknown" (nothing is kept of them), "person.busy", "tenant.unknown", those of the store.
+  void erase_person(core::TenantId tenant, std::string person, std::string actor, Done<PersonErased> done);
 
   // -- what was given and never used (usage.cc) ---------------------------------------------------------------------
   /// By roles, in their order. Asks the targets what each role gives. Errors: "tenant.unknown", "report.days" (not 1 to

@@ -103,6 +103,8 @@ struct Engine::Impl {
   /// Grants that are not closed: every one that something has happened to in this process or is about to. The others
   /// are dormant: only the store has them (dormant.cc).
   Book grant_book;
+  struct Erasing;                    ///< erase.cc
+  std::set<core::TenantId> erasing;  ///< those of whose persons one is being erased
   struct Dormant {
     WallTime started_at{};  ///< this process; counts as activity of what it finds
     std::size_t count = 0;

@@ -55,12 +55,17 @@ ActivityWriter::ActivityWriter(std::string folder, const base::Log& log, std::fu
 }
 
 void ActivityWriter::forget(const core::TenantId& tenant) {
-  if (folder_.empty() || tenant.empty()) return;
+  if (!tenant.empty()) remove(tenant.str());
+}
+void ActivityWriter::forget(const core::GrantId& grant) {
+  if (!grant.tenant.empty() && !grant.id.empty()) remove(grant.tenant.str() + "/" + grant.id);
+}
+
+void ActivityWriter::remove(const std::string& below) {
+  if (folder_.empty()) return;
   std::error_code error;
-  std::filesystem::remove_all(std::filesystem::path(folder_) / tenant.str(), error);
-  if (error)
-    log_.error("activity records of a deleted tenant can't be removed",
-               {{"tenant", tenant.str()}, {"why", error.message()}});
+  std::filesystem::remove_all(std::filesystem::path(folder_) / below, error);
+  if (error) log_.error("activity records can't be removed", {{"folder", below}, {"why", error.message()}});
 }
 
 ActivityWriter::~ActivityWriter() {

@@ -141,6 +141,10 @@ void PostgresGate::forget(const core::TenantId& tenant) {
   impl_->activity.forget(tenant);
 }
 
+void PostgresGate::forget(const engine::GrantId& grant) {
+  impl_->activity.forget(grant);
+}
+
 void PostgresGate::update(const engine::GrantId& grant, const engine::Lease& lease) {
   {
     const std::lock_guard lock(impl_->mutex);

@@ -2,8 +2,7 @@
 
 #include <algorithm>
 
-#include "base/encoding.h"
-#include "crypto/digest.h"
+#include "store/audit_leaf.h"
 
 namespace daypass::store {
 
@@ -11,7 +10,6 @@ using base::Code;
 using base::Error;
 using base::Result;
 using base::Status;
-namespace json = base::json;
 
 namespace {
 
@@ -38,29 +36,16 @@ Result<std::string> leaf_tile(Reader& reader, const core::TenantId& tenant, cons
     return broken("audit.gap", "records of the audit log are missing behind record " +
                                    count(tile.index * tlog::tile_width + records.size()));
   std::string out;
-  for (const auto& record : records) out += tlog::leaf_hash(record);
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    DP_TRY(const tlog::Hash hash, hash_of_record(tenant, tile.index * tlog::tile_width + i, records[i]));
+    out += hash;
+  }
   return out;
 }
 
 }  // namespace
 
-Result<std::string> audit_leaf(core::AuditEvent& event) {
-  std::string leaf = core::canonical(event);
-  if (leaf.size() > tlog::max_entry) {
-    const std::string facts = json::dump(event.facts);
-    event.facts = {{"left_out", json::Object{{"bytes", static_cast<std::uint64_t>(facts.size())},
-                                             {"sha256", base::hex_encode(crypto::sha256(facts))}}}};
-    leaf = core::canonical(event);
-  }
-  if (leaf.size() > tlog::max_entry)
-    return Error{Code::invalid, "audit.record", "an audit record can't be written: it is larger than 65,535 bytes"};
-  // A leaf that can't be read back would break the log for ever: better that this one change fails.
-  if (const auto again = core::audit_from_canonical(leaf); !again.ok())
-    return Error{Code::invalid, "audit.record", "an audit record can't be written: " + again.error().message};
-  return leaf;
-}
-
-Status check_audit_record(const core::TenantId& tenant, std::uint64_t seq, std::string_view bytes) {
+Result<tlog::Hash> hash_of_record(const core::TenantId& tenant, std::uint64_t seq, std::string_view bytes) {
   const std::string name = "record " + count(seq);
   const auto event = core::audit_from_canonical(bytes);
   if (!event.ok())
@@ -68,7 +53,7 @@ Status check_audit_record(const core::TenantId& tenant, std::uint64_t seq, std::
   if (event->tenant != tenant) return broken("audit.leaf", name + " of the audit log belongs to another tenant");
   if (event->seq != seq)
     return broken("audit.gap", name + " of the audit log is missing: record " + count(event->seq) + " is in its place");
-  return {};
+  return tlog::leaf_hash(leaf_of(*event));
 }
 
 tlog::ReadTile audit_tiles(Reader& reader, const core::TenantId& tenant) {
@@ -114,8 +99,8 @@ Result<AuditAdvance> advance_audit(Store& store, const core::TenantId& tenant, t
       if (records.empty())
         return broken("audit.gap", "record " + count(frontier.size()) + " of the audit log is missing");
       for (const auto& bytes : records) {
-        DP_CHECK(check_audit_record(tenant, frontier.size(), bytes));
-        frontier.append(tlog::leaf_hash(bytes), sink);
+        DP_TRY(const tlog::Hash hash, hash_of_record(tenant, frontier.size(), bytes));
+        frontier.append(hash, sink);
       }
     }
     if (frontier.size() < size) continue;

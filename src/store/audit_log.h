@@ -14,13 +14,9 @@ namespace daypass::store {
 inline constexpr std::string_view doc_audit_key = "audit_key", doc_audit_checkpoint = "audit_checkpoint",
                                   doc_audit_tile = "audit_tile";
 
-/// The canonical bytes of an event whose seq is given, as they are appended: at most tlog::max_entry, so that an entry
-/// bundle can hold them. Facts that are too large give way to their size and SHA-256: a change is never lost for what
-/// is said of it. Error: "audit.record" (it could not be read back, e.g. not UTF-8, or is too large without its facts).
-base::Result<std::string> audit_leaf(core::AuditEvent& event);
-
-/// Whether these are the bytes of record `seq` of the tenant. Errors: "audit.leaf", "audit.gap", naming the record.
-base::Status check_audit_record(const core::TenantId& tenant, std::uint64_t seq, std::string_view bytes);
+/// The leaf hash of these bytes, if they are record `seq` of the tenant. Errors: "audit.leaf", "audit.gap", naming the
+/// record.
+base::Result<tlog::Hash> hash_of_record(const core::TenantId& tenant, std::uint64_t seq, std::string_view bytes);
 
 /// The tiles of a log, out of its records and its documents. `reader` outlives it. Errors: those of the reader,
 /// "audit.tile" (one is missing).

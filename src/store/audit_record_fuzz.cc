@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "core/audit.h"
+#include "store/audit_leaf.h"
 
 using namespace daypass;
 
@@ -15,6 +16,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto read = core::audit_from_canonical(bytes);
   if (read.ok()) {
     DP_ASSERT(core::canonical(*read) == bytes);
+    // The leaf stays what it is, whatever is erased.
+    const std::string leaf = store::leaf_of(*read);
+    for (const auto& [name, cover] : read->covers) {
+      core::AuditEvent less = *read;
+      store::erase_covered(less, {name});
+      DP_ASSERT(store::leaf_of(less) == leaf);
+      const auto back = core::audit_from_canonical(core::canonical(less));
+      DP_ASSERT(back.ok() && *back == less);
+    }
   } else {
     DP_ASSERT(read.error().check == "audit.record");
   }

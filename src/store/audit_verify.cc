@@ -35,8 +35,8 @@ Result<AuditReport> verify_audit(Reader& reader, const core::TenantId& tenant) {
       return broken("audit.gap", "record " + std::to_string(frontier.size()) +
                                      " of the audit log is missing: the log's head counts " + std::to_string(size));
     for (const std::string& bytes : page) {
-      DP_CHECK(check_audit_record(tenant, frontier.size(), bytes));
-      frontier.append(tlog::leaf_hash(bytes));
+      DP_TRY(const tlog::Hash hash, hash_of_record(tenant, frontier.size(), bytes));
+      frontier.append(hash);
     }
   }
   if (frontier.root() != root)

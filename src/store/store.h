@@ -67,9 +67,9 @@ class Reader {
   virtual base::Result<std::vector<Document>> list(const core::TenantId& tenant, std::string_view kind,
                                                    std::string_view prefix, std::string_view after, std::size_t limit,
                                                    base::WallTime now) = 0;
-  /// Audit records from `from`, in order: the canonical bytes that were hashed. A record that is not what was appended
-  /// is never handed out. Errors, both naming the record: "audit.leaf" (its bytes changed), "audit.gap" (it is
-  /// missing).
+  /// Audit records from `from`, in order, in their canonical spelling; what is hashed of each says audit_leaf.h. A
+  /// record that is not what was appended, but for what was erased of it, is never handed out. Errors, both naming the
+  /// record: "audit.leaf" (its bytes changed), "audit.gap" (it is missing).
   virtual base::Result<std::vector<std::string>> audit(const core::TenantId& tenant, std::uint64_t from,
                                                        std::size_t limit) = 0;
   /// Size and RFC 6962 root (32 raw bytes) of the tenant's log; of a log without records, the root of nothing.
@@ -91,9 +91,14 @@ class Tx : public Reader {
   virtual base::Status open_intent(const core::Intent& intent) = 0;
   /// Nothing happens when that intent is not open (settled before, or another took its place).
   virtual base::Status settle_intent(const core::GrantId& grant, std::uint32_t seq) = 0;
-  /// Gives event.seq and appends audit_leaf() of it (audit_log.h) to the tenant's Merkle log. Error: "audit.record" (it
+  /// Gives event.seq and appends entry_of() it (audit_leaf.h) to the tenant's Merkle log. Error: "audit.record" (it
   /// could not be read back, e.g. not UTF-8, or is too large).
   virtual base::Status append_audit(core::AuditEvent& event) = 0;
+  /// Puts another spelling of a record in its place, one of the same leaf: some of what it covers is erased. Errors:
+  /// "audit.leaf" (it would be another record, or there is none), "audit.record".
+  virtual base::Status rewrite_audit(const core::TenantId& tenant, std::uint64_t seq, std::string_view record) = 0;
+  /// Deletes a grant that is closed. False: there is no such grant, or it is not closed.
+  virtual base::Result<bool> remove_closed(const core::GrantId& grant) = 0;
   /// `expected`: the version that must be there (0: none may be), nullopt: whatever is. Bumps document.version. An
   /// expired document counts as there until it is swept or removed. Errors: "store.conflict", "store.key" (it is
   /// empty).
@@ -142,6 +147,9 @@ class Store {
   virtual base::Result<std::unique_ptr<Reader>> snapshot() = 0;
   /// Deletes expired documents and used-up keys; at most `most` rows, in a transaction of its own.
   virtual base::Status sweep(base::WallTime now, std::size_t most) = 0;
+  /// Once it is done, no file of the store holds what was deleted or replaced before. From any thread but the writer's.
+  /// Errors: those of transact; "store.busy" while a snapshot still sees it: try again.
+  virtual base::Status scrub() { return {}; }
 };
 
 }  // namespace daypass::store

@@ -90,6 +90,22 @@ class RecordingTx final : public store::Tx {
     });
     return {};
   }
+  Status rewrite_audit(const core::TenantId& tenant, std::uint64_t seq, std::string_view record) override {
+    verb_("rewrite_audit");
+    DP_CHECK(real_.rewrite_audit(tenant, seq, record));
+    deeds_.emplace_back(
+        [tenant, seq, record = std::string(record)](store::Tx& tx) { return tx.rewrite_audit(tenant, seq, record); });
+    return {};
+  }
+  Result<bool> remove_closed(const core::GrantId& grant) override {
+    verb_("remove_closed");
+    DP_TRY(const bool gone, real_.remove_closed(grant));
+    deeds_.emplace_back([grant](store::Tx& tx) -> Status {
+      DP_TRY([[maybe_unused]] const bool again, tx.remove_closed(grant));
+      return {};
+    });
+    return gone;
+  }
   Status put(store::Document& document, std::optional<std::uint64_t> expected) override {
     verb_("put");
     const store::Document before = document;

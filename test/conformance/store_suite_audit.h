@@ -3,6 +3,7 @@
 
 #include "base/encoding.h"
 #include "conformance/store_suite.h"
+#include "store/audit_leaf.h"
 #include "store/audit_log.h"
 #include "store/audit_verify.h"
 #include "tlog/tree.h"
@@ -126,6 +127,66 @@ TEST_P(StoreSuite, FactsThatNoBundleCouldHoldGiveWayToTheirDigest) {
   event = make_event(north);
   event.object = std::string(tlog::max_entry, 'x');
   EXPECT_EQ(check_of(store().transact([&](Tx& tx) { return tx.append_audit(event); })), "audit.record");
+}
+
+TEST_P(StoreSuite, APersonIsErasedAndTheLogStaysWhatItIs) {
+  base::SystemEntropy entropy;
+  core::AuditEvent event = make_event(north, "grant.ended");
+  event.actor = "corp/admin";
+  event.facts = {{"principal", "corp/somebody"}, {"note", "by corp/admin"}, {"target", "pg/orders"}};
+  cover_persons(event, entropy);
+  append(make_event(north, "event 0"));
+  commit([&](Tx& tx) { return tx.append_audit(event); });
+  append(make_event(north, "event 2"));
+  const auto head = must(look()->audit_head(north));
+  EXPECT_EQ(must(core::audit_from_canonical(must(look()->audit(north, 1, 1)).at(0))), event);
+  for (const std::string cover : {"facts.principal", "actor", "facts.note"}) {
+    erase_covered(event, {cover});
+    commit([&](Tx& tx) { return tx.rewrite_audit(north, 1, core::canonical(event)); });
+    reopen();
+    EXPECT_EQ(must(core::audit_from_canonical(must(look()->audit(north, 1, 1)).at(0))), event);
+    EXPECT_EQ(must(look()->audit_head(north)), head);
+    EXPECT_EQ(must(verify_audit(*look(), north)).records, 3U);
+  }
+  EXPECT_THAT(must(look()->audit(north, 1, 1)).at(0), testing::Not(testing::HasSubstr("corp/")));
+
+  // Nothing else than that.
+  const auto refused = [&](std::uint64_t seq, const core::AuditEvent& e) {
+    return check_of(store().transact([&](Tx& tx) { return tx.rewrite_audit(north, seq, core::canonical(e)); }));
+  };
+  core::AuditEvent other = event;
+  other.outcome = "failed";
+  EXPECT_EQ(refused(1, other), "audit.leaf");
+  EXPECT_EQ(refused(2, event), "audit.leaf");
+  EXPECT_EQ(refused(3, event), "audit.leaf");
+  other = event;
+  other.covers.at("facts.note").digest[0] ^= 1;
+  EXPECT_EQ(refused(1, other), "audit.leaf");
+  other = event;
+  other.covers.erase("facts.note");
+  EXPECT_EQ(refused(1, other), "audit.leaf");
+  EXPECT_EQ(must(verify_audit(*look(), north)).records, 3U);
+}
+
+TEST_P(StoreSuite, OnlyAClosedGrantIsRemoved) {
+  core::Grant grant = make_grant(north, 1);
+  commit([&](Tx& tx) { return tx.save_grant(grant); });
+  bool gone = true;
+  const auto remove = [&](const core::GrantId& id) {
+    commit([&](Tx& tx) -> base::Status {
+      DP_TRY(gone, tx.remove_closed(id));
+      return {};
+    });
+  };
+  remove(grant.id);
+  EXPECT_FALSE(gone);
+  grant.state = core::GrantState::closed;
+  commit([&](Tx& tx) { return tx.save_grant(grant); });
+  remove({south, grant.id.id});
+  EXPECT_FALSE(gone);
+  remove(grant.id);
+  EXPECT_TRUE(gone);
+  EXPECT_FALSE(must(look()->load_grant(grant.id)));
 }
 
 inline const auto never = [] { return false; };

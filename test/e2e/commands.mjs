@@ -24,6 +24,7 @@ export const commands = {
   'policy explain': (v) => [['policy', 'explain', v.principal, 'pg/orders/reader'], ['policy', 'explain', v.person, 'pg/orders/reader'], ['policy', 'explain', 'corp/dana', v.role]],
   'admin restore': 'only over the operator\'s socket, and names nothing',
   'admin orphans': 'only over the operator\'s socket, which is asked for one tenant or for all',
+  'audit erase': (v) => [['audit', 'erase', v.principal, '--yes']],
   'report unused': (v) => [['report', 'unused', '--tenant', v.tenant]],
   freeze: (v) => [['freeze', '--reason', 'x', '--tenant', v.tenant]],
   thaw: (v) => [['thaw', '--tenant', v.tenant]],

@@ -77,6 +77,7 @@ export const operations = {
   'GET /t/{tenant}/api/v1/policy/schema': () => ({ at: '/api/v1/policy/schema' }),
   'GET /t/{tenant}/api/v1/targets': () => ({ at: '/api/v1/targets' }),
   'POST /t/{tenant}/api/v1/targets/{kind}/{name}/check': (v) => ({ at: `/api/v1/targets/${kindAndName(v.target)}/check` }),
+  'POST /t/{tenant}/api/v1/persons/erase': (v) => ({ at: '/api/v1/persons/erase', json: { person: v.principal } }),
   'GET /t/{tenant}/api/v1/reports/unused': () => ({ at: '/api/v1/reports/unused', query: { days: '30' } }),
   'GET /t/{tenant}/api/v1/freeze': () => ({ at: '/api/v1/freeze' }),
   // Without a reason it is refused, and does not end what the other entries need.
@@ -145,7 +146,7 @@ export function plain({ status, headers, body }, sent = []) {
   const text = `${status}\n${kept}\n\n${body}`.replaceAll(headers.get('x-request-id') || '\0', '<request>')
     .replace(/\b((?:state|nonce|code_challenge)=)[\w-]{43}(?![\w-])/g, '$1<fresh>').replace(/(daypass-login=)[\w-]{43}/, '$1<fresh>')
     .replace(/"id":"[\w-]{43}","state":"(\w+)","ends_at":"[^"]+"/, '"id":"<fresh>","state":"$1","ends_at":"<fresh>"').replace(/(\/test\?key=)[\w-]{43}/, '$1<fresh>')
-    .replace(/("(?:device_code|user_code|created|lastModified)":")[^"]+/g, '$1<fresh>').replace(/\bs[ug]_[0-9a-z]{28}\b/g, '<fresh>').replace(/(user_code=)[A-Z]{4}-[A-Z]{4}/g, '$1<fresh>');
+    .replace(/("(?:device_code|user_code|created|lastModified)":")[^"]+/g, '$1<fresh>').replace(/\bs[ug]_[0-9a-z]{28}\b/g, '<fresh>').replace(/\ber_[\w-]{22}/g, '<fresh>').replace(/(user_code=)[A-Z]{4}-[A-Z]{4}/g, '$1<fresh>');
   return withoutSent(text, sent);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "engine/ports.h"
@@ -29,6 +30,8 @@ class ModelGate final : public engine::Sessions {
 
   void cut(const core::GrantId& grant, core::EndReason reason, const std::string& sentence) override;
   void forget(const core::TenantId&) override {}
+  void forget(const core::GrantId& grant) override { forgotten.insert(grant); }
+  std::set<core::GrantId> forgotten;
   void update(const core::GrantId& grant, const engine::Lease& lease) override;
 
   /// A client connects with the credential; what becomes of it shows in connections().

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
-#include "store/audit_log.h"
+#include "store/audit_leaf.h"
 
 namespace daypass::sim {
 
@@ -166,17 +166,34 @@ class ModelTx final : public store::Tx {
     verb("append_audit");
     ModelStore::Log& log = s_.logs[event.tenant];
     event.seq = log.frontier.size();
-    DP_TRY(std::string leaf, store::audit_leaf(event));
+    DP_TRY(store::LogEntry entry, store::entry_of(event));
     if (store_.broken.forgets_audit && ++store_.appended_ % 3 == 0) return {};
     undo_.emplace_back([&log, before = log.frontier] {
       log.frontier = before;
       log.records.pop_back();
     });
-    log.frontier.append(tlog::leaf_hash(leaf));
-    if (store_.broken.rewrites_audit && ++store_.appended_ % 7 == 0) leaf[leaf.size() / 2] ^= 1;
-    log.records.push_back(std::move(leaf));
+    log.frontier.append(entry.hash);
+    if (store_.broken.rewrites_audit && ++store_.appended_ % 7 == 0) entry.record[entry.record.size() / 2] ^= 1;
+    log.records.push_back(std::move(entry.record));
     commit.audit.push_back(event);
     return {};
+  }
+  Status rewrite_audit(const core::TenantId& tenant, std::uint64_t seq, std::string_view record) override {
+    verb("rewrite_audit");
+    DP_TRY(const std::string leaf, store::leaf_of(record));
+    ModelStore::Log& log = s_.logs[tenant];
+    const auto before = seq < log.records.size() ? store::leaf_of(log.records[seq]) : std::string();
+    if (!before.ok() || *before != leaf) return Error{Code::internal, "audit.leaf", "it would be another record"};
+    undo_.emplace_back([&log, seq, was = log.records[seq]] { log.records[seq] = was; });
+    log.records[seq] = std::string(record);
+    return {};
+  }
+  Result<bool> remove_closed(const core::GrantId& grant) override {
+    verb("remove_closed");
+    const auto it = s_.grants.find(grant);
+    if (it == s_.grants.end() || it->second.state != core::GrantState::closed) return false;
+    drop(s_.grants, grant);
+    return true;
   }
   Status put(store::Document& document, std::optional<std::uint64_t> expected) override {
     verb("put");

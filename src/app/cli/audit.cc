@@ -95,10 +95,14 @@ int audit_tail(Io& io, const Globals& g, std::size_t n) {
       if (auto v = json::parse(**record); v.ok()) list.push_back(std::move(*v));
       continue;
     }
+    const std::string who = event->actor.empty() ? "(erased)" : event->actor;
     std::string facts;
     for (const auto& [key, value] : event->facts)
       facts += " " + key + "=" + (value.as_string() != nullptr ? *value.as_string() : json::dump(value));
-    out += base::to_rfc3339(event->at) + "  " + event->action + " " + event->outcome + "  " + event->actor + "  " +
+    for (const auto& [name, cover] : event->covers)
+      if (!cover.digest.empty() && name != core::covered_actor)
+        facts += " " + name.substr(core::covered_fact.size()) + "=(erased)";
+    out += base::to_rfc3339(event->at) + "  " + event->action + " " + event->outcome + "  " + who + "  " +
            event->object + " " + facts + "\n";
   }
   if (g.json())
@@ -217,6 +221,45 @@ int audit_forward_retry(Io& io, const Globals& g, const std::string& name) {
   return Exit::done;
 }
 
+int audit_erase(Io& io, const Globals& g, const std::string& person, bool yes) {
+  const std::string what = person + " was not erased";
+  if (!yes) {
+    io.err("What the log and the store say of " + person +
+           " goes for good: who acted, from where, in which groups, their closed grants, the statements of their "
+           "connections.\nThat something happened stays, and the log verifies as before. Copies elsewhere are yours to "
+           "see to.\n");
+    if (!io.in_is_tty)
+      return fail(io, g, Error{Code::invalid, "person.confirm", "nobody is there to confirm", "--yes says it"}, what);
+    io.err("Type the name to go on: ");
+    std::string typed = io.in();
+    while (!typed.empty() && (typed.back() == '\n' || typed.back() == '\r')) typed.pop_back();
+    if (typed != person) {
+      io.err("Nothing was changed.\n");
+      return Exit::failed;
+    }
+  }
+  Client client(io, g);
+  const json::Value body(json::Object{{"person", person}});
+  const auto answer = client.call("POST", "/persons/erase", &body);
+  if (!answer.ok()) return fail(io, g, answer.error(), what, client.request_id());
+  if (g.json()) {
+    print_json(io, *answer->as_object());
+    return Exit::done;
+  }
+  const auto count = [&](std::string_view key) { return std::to_string(answer->int_or(key, 0)); };
+  io.err("Erased from " + count("records") + " records, with " + count("grants") + " grants and " + count("decisions") +
+         " decisions (" + answer->string_or("id") + ").\n");
+  if (answer->int_or("kept", 0) > 0)
+    io.err(count("kept") +
+           " records name them where nothing can be erased: written by an older release, or in what "
+           "an operator named.\n");
+  if (!answer->bool_or("scrubbed", false))
+    io.err(
+        "The store was in use all the time: what was erased may stand in its files until it is written on. Do it "
+        "again later.\n");
+  return Exit::done;
+}
+
 int audit_key(Io& io, const Globals& g) {
   Client client(io, g);
   const auto head = make_checkpoint(client);
@@ -298,9 +341,10 @@ int verify_receipt(Io& io, const Globals& g, const std::string& file, const tlog
     out.set("records", std::move(indexes));
     if (!shown.receipt) return out;
     const engine::RevocationReceipt& r = *shown.receipt;
-    text += "\n" + r.principal + " on " + r.target + " as " + r.account + ": created " +
-            base::to_rfc3339(r.created_at) + ", cut " + base::to_rfc3339(r.cut_at) + " (" + r.end_reason +
-            "), verified absent " + base::to_rfc3339(r.verified_absent_at) + "\n" + engine::receipt_statement;
+    text += "\n" + (r.principal.empty() ? "(erased)" : r.principal) + " on " + r.target + " as " + r.account +
+            ": created " + base::to_rfc3339(r.created_at) + ", cut " + base::to_rfc3339(r.cut_at) + " (" +
+            r.end_reason + "), verified absent " + base::to_rfc3339(r.verified_absent_at) + "\n" +
+            engine::receipt_statement;
     out.set("grant", r.grant);
     out.set("created_at", base::to_rfc3339(r.created_at));
     out.set("cut_at", base::to_rfc3339(r.cut_at));

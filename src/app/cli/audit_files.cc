@@ -8,6 +8,7 @@
 
 #include "core/audit.h"
 #include "crypto/ed25519.h"
+#include "store/audit_leaf.h"
 #include "tlog/tiles.h"
 
 namespace daypass::app::cli {
@@ -42,7 +43,8 @@ Result<std::string> read_small(const std::string& file, std::size_t most) {
   return out;
 }
 
-Status check_record(const std::string& bytes, std::uint64_t seq, std::optional<core::TenantId>& tenant) {
+/// The leaf of a record.
+Result<std::string> check_record(const std::string& bytes, std::uint64_t seq, std::optional<core::TenantId>& tenant) {
   const auto event = core::audit_from_canonical(bytes);
   if (!event.ok()) return bad("audit.leaf", "record " + count(seq) + " is damaged");
   if (event->seq != seq)
@@ -51,7 +53,7 @@ Status check_record(const std::string& bytes, std::uint64_t seq, std::optional<c
   if (*tenant != event->tenant)
     return bad("audit.leaf", "record " + count(seq) + " is of the tenant " + event->tenant.str() +
                                  ", those before of " + tenant->str());
-  return {};
+  return store::leaf_of(*event);
 }
 
 /// The heads are sorted. Compares those of the frontier's size.
@@ -159,8 +161,8 @@ Result<LogVerdict> verify_records(const NextRecord& next, std::vector<KnownHead>
   for (;;) {
     DP_TRY(const auto record, next());
     if (!record) break;
-    DP_CHECK(check_record(*record, frontier.size(), tenant));
-    frontier.append(tlog::leaf_hash(*record));
+    DP_TRY(const std::string leaf, check_record(*record, frontier.size(), tenant));
+    frontier.append(tlog::leaf_hash(leaf));
     DP_CHECK(compare_heads(frontier, heads, at));
   }
   if (at < heads.size())
@@ -210,10 +212,11 @@ Status write_tiles(const std::string& folder, const NextRecord& next, const std:
       if (!record)
         return bad("audit.gap",
                    "there are only " + count(frontier.size()) + " of the checkpoint's " + count(size) + " records");
-      if (record->size() > tlog::max_entry)
-        return bad("audit.leaf", "record " + count(frontier.size()) + " is too long");
-      const tlog::Hash hash = tlog::leaf_hash(*record);
-      bundle += tlog::bundle_entry(*record);
+      const auto leaf = store::leaf_of(*record);
+      if (!leaf.ok()) return bad("audit.leaf", "record " + count(frontier.size()) + " is damaged");
+      if (leaf->size() > tlog::max_entry) return bad("audit.leaf", "record " + count(frontier.size()) + " is too long");
+      const tlog::Hash hash = tlog::leaf_hash(*leaf);
+      bundle += tlog::bundle_entry(*leaf);
       tile += hash;
       frontier.append(hash, sink);
     }

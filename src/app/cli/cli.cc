@@ -432,6 +432,10 @@ void CommandLine::administration() {
   auto* retry = add(forward, "retry", "Try a receiver now that took none");
   retry->add_option("name", id, "Its name, as forward ls shows it")->required();
   on(retry, [this] { return audit_forward_retry(io, g, id); });
+  auto* erase_cmd = add(audit, "erase", "Erase somebody who has gone, for good; the log still verifies");
+  erase_cmd->add_option("person", id, "provider/subject, as the log names them")->required();
+  erase_cmd->add_flag("--yes", yes, "Without being asked");
+  on(erase_cmd, [this] { return audit_erase(io, g, id, yes); });
   auto* verify = add(audit, "verify", "Recompute every hash; with --log or --receipt without a server");
   verify->add_option("--log,--file", audit_files.log, "An export (JSON lines, or a folder of tiles), not the server's");
   verify->add_option("--checkpoint", audit_files.checkpoints, "One that was kept elsewhere (repeatable)")

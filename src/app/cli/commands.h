@@ -94,6 +94,7 @@ int audit_tail(Io& io, const Globals& g, std::size_t n);
 int audit_export(Io& io, const Globals& g, const std::string& format, const std::string& folder);
 int audit_checkpoint(Io& io, const Globals& g);
 int audit_forward_ls(Io& io, const Globals& g);
+int audit_erase(Io& io, const Globals& g, const std::string& person, bool yes);
 int audit_forward_retry(Io& io, const Globals& g, const std::string& name);
 int audit_key(Io& io, const Globals& g);
 /// `format`: "json" or "tlog-proof".

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/json.h"
+#include "store/audit_leaf.h"
 #include "tlog/tree.h"
 
 namespace daypass::store::sqlite {
@@ -195,7 +196,9 @@ Result<std::vector<std::string>> read_audit(Connection& db, const core::TenantId
                                           " of the audit log is missing: the next one there is record " +
                                           std::to_string(seq));
     std::string leaf = query.bytes_at(1);
-    if (tlog::leaf_hash(leaf) != query.bytes_at(2))
+    // Short of a record it is at least not the leaf.
+    const auto hashed = leaf_of(leaf);
+    if (!hashed.ok() || tlog::leaf_hash(*hashed) != query.bytes_at(2))
       return audit_error("audit.leaf", "record " + std::to_string(seq) +
                                            " of the audit log is not what was appended: its bytes give another hash");
     out.push_back(std::move(leaf));

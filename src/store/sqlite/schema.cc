@@ -1,6 +1,11 @@
 #include "store/sqlite/schema.h"
 
+#include <sqlite3.h>
+
 #include <array>
+#include <new>
+
+#include "store/audit_leaf.h"
 
 #ifndef DAYPASS_VERSION
 #define DAYPASS_VERSION "unknown"
@@ -10,6 +15,7 @@ namespace daypass::store::sqlite {
 
 using base::Code;
 using base::Error;
+using base::Result;
 using base::Status;
 
 namespace {
@@ -84,12 +90,41 @@ CREATE INDEX open_grants_by_idleness ON grants (wake_idle, tenant, target, id) W
 DROP INDEX live_grants_by_target;
 )sql";
 
+// What a record says of a person can be erased; which record it is, never. The function is this program's own: to any
+// other one the trigger refuses whatever it tries.
+constexpr const char* erasure = R"sql(
+DROP TRIGGER audit_is_never_changed;
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
+WHEN new.tenant IS NOT old.tenant OR new.seq IS NOT old.seq OR new.hash IS NOT old.hash
+  OR NOT daypass_same_leaf(old.leaf, new.leaf) BEGIN
+  SELECT RAISE(ABORT, 'an audit record is never changed'); END;
+)sql";
+
+/// Whether two records are one, some of which may be erased (store/audit_leaf.h).
+void same_leaf(sqlite3_context* context, int count, sqlite3_value** values) noexcept {
+  try {
+    std::array<Result<std::string>, 2> leaves{std::string(), std::string()};
+    DP_ASSERT(count == 2);
+    for (std::size_t i = 0; i < leaves.size(); ++i) {
+      const void* bytes = sqlite3_value_blob(values[i]);
+      const int size = sqlite3_value_bytes(values[i]);
+      leaves[i] =
+          leaf_of(bytes == nullptr ? std::string_view()
+                                   : std::string_view(static_cast<const char*>(bytes), static_cast<std::size_t>(size)));
+    }
+    sqlite3_result_int(context, leaves[0].ok() && leaves[1].ok() && *leaves[0] == *leaves[1] ? 1 : 0);
+  } catch (const std::bad_alloc&) {
+    sqlite3_result_error_nomem(context);
+  }
+}
+
 struct Migration {
   const char* name;
   const char* sql;
 };
 /// In order; the schema's version is how many of them were applied. A released one is never edited.
-constexpr std::array migrations{Migration{"first", first}, Migration{"outlines", outlines}};
+constexpr std::array migrations{Migration{"first", first}, Migration{"outlines", outlines},
+                                Migration{"erasure", erasure}};
 
 }  // namespace
 
@@ -108,6 +143,10 @@ Status check_is_ours(Connection& connection) {
 
 Status migrate(Connection& connection) {
   DP_ASSERT(connection.in_transaction());
+  if (sqlite3_create_function_v2(connection.raw(), "daypass_same_leaf", 2,
+                                 SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, nullptr, same_leaf, nullptr,
+                                 nullptr, nullptr) != SQLITE_OK)
+    throw std::bad_alloc();
   DP_CHECK(
       connection.run("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, "
                      "by_release TEXT NOT NULL) STRICT"));

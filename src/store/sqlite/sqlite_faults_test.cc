@@ -13,6 +13,7 @@
 
 #include "store/audit_verify.h"
 #include "store/sqlite/connection.h"
+#include "store/sqlite/schema.h"
 #include "store/sqlite/sqlite_store.h"
 #include "test/conformance/store_files.h"
 #include "test/conformance/store_samples.h"
@@ -396,8 +397,17 @@ TEST_F(SqliteTampering, AHeadSetBackIsNamedAndNothingIsAppendedToIt) {
 
 TEST_F(SqliteTampering, TheStoreItselfRefusesToChangeTheLog) {
   const auto db = must(Connection::open(path_, Connection::Mode::write, base::Millis(1000)));
-  EXPECT_EQ(check_of(db->run("UPDATE audit SET leaf = x'00' WHERE seq = 1")), "store.constraint");
-  EXPECT_EQ(check_of(db->run("DELETE FROM audit WHERE seq = 1")), "store.constraint");
+  // Whoever has not even the means to see that it would be the same record.
+  EXPECT_EQ(check_of(db->run("UPDATE audit SET leaf = leaf WHERE seq = 1")), "store.sql");
+  EXPECT_EQ(check_of(store_->transact([](Tx& tx) { return tx.rewrite_audit(north, 1, "{}"); })), "audit.record");
+  const auto again = must(Connection::open(path_, Connection::Mode::write, base::Millis(1000)));
+  EXPECT_EQ(check_of(again->run("DELETE FROM audit WHERE seq = 1")), "store.constraint");
+  must(again->run("BEGIN IMMEDIATE"));
+  must(migrate(*again));
+  EXPECT_EQ(check_of(again->run("UPDATE audit SET leaf = x'00' WHERE seq = 1")), "store.constraint");
+  EXPECT_EQ(check_of(again->run("UPDATE audit SET hash = x'00' WHERE seq = 1")), "store.constraint");
+  must(again->run("UPDATE audit SET leaf = leaf WHERE seq = 1"));
+  again->rollback();
   EXPECT_EQ(verdict(), "ok");
 }
 

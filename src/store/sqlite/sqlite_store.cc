@@ -71,6 +71,8 @@ class Snapshot final : public Reads<Reader> {
 
 constexpr std::int64_t most_log_kept = 67'108'864;  ///< what a log that is begun anew keeps of its length
 
+constexpr int scrub_patience_ms = 250;
+
 constexpr const char* read_epoch = "SELECT epoch FROM owner";
 
 Status start_log(Connection& writer, const Options& options) {
@@ -374,6 +376,29 @@ Result<Checkpoint> SqliteStore::checkpoint() {
     return out;
   }();
   // A log that can't be moved only grows.
+  if (!done.ok() && done.error().check == "store.full") inner_->ran_out();
+  return done;
+}
+
+// Rows that were deleted or replaced are overwritten where they were (secure_delete), but older copies of their pages
+// stand in the write-ahead log until it is emptied.
+Status SqliteStore::scrub() {
+  auto done = [&]() -> Status {
+    const std::lock_guard look(inner_->watching);
+    const std::lock_guard lock(inner_->checkpointing);
+    if (!inner_->may_move_log())
+      return Error{Code::unavailable, "store.full", Inner::no_reserve(), "free space on the store's file system"};
+    sqlite3* db = inner_->checkpointer->raw();
+    // Whoever waits for readers here holds the writer up.
+    sqlite3_busy_timeout(db, scrub_patience_ms);
+    errno = 0;
+    const int code = sqlite3_wal_checkpoint_v2(db, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+    sqlite3_busy_timeout(db, static_cast<int>(inner_->options.busy_timeout.count()));
+    if (code != SQLITE_OK) return error_of(code, errno, sqlite3_errmsg(db));
+    // It was we who cut it short.
+    inner_->log.size = 0;
+    return {};
+  }();
   if (!done.ok() && done.error().check == "store.full") inner_->ran_out();
   return done;
 }

@@ -53,6 +53,7 @@ class SqliteStore final : public Store {
   /// Moves the log into the database without stopping readers or the writer. Call it every few seconds, from any thread
   /// but the engine's: it waits for the disk. Without it the log grows to 64 MiB, and then commits do the work.
   base::Result<Checkpoint> checkpoint();
+  base::Status scrub() override;
 
  private:
   struct Inner;

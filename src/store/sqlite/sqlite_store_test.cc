@@ -13,6 +13,8 @@
 #include <fstream>
 #include <thread>
 
+#include "store/audit_leaf.h"
+#include "store/audit_verify.h"
 #include "store/sqlite/reads.h"
 #include "store/sqlite/schema.h"
 #include "test/conformance/store_files.h"
@@ -220,7 +222,9 @@ TEST_F(SqliteFiles, AStoreOfTheFirstSchemaGetsItsOutlines) {
     }));
   }
   by_hand(path_,
-          "DROP INDEX open_grants; DROP INDEX open_grants_by_session; DROP INDEX open_grants_by_end;"
+          "DROP TRIGGER audit_is_never_changed; CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN"
+          " SELECT RAISE(ABORT, 'an audit record is never changed'); END; DROP INDEX open_grants; DROP INDEX "
+          "open_grants_by_session; DROP INDEX open_grants_by_end;"
           "DROP INDEX open_grants_by_idleness; ALTER TABLE grants DROP COLUMN wake_at;"
           "ALTER TABLE grants DROP COLUMN wake_idle; ALTER TABLE grants DROP COLUMN settled;"
           "CREATE INDEX live_grants_by_target ON grants (target) WHERE state <> 'closed';"
@@ -280,6 +284,57 @@ TEST_F(SqliteFiles, SettingsAreOn) {
   EXPECT_EQ(must(writer->number("PRAGMA secure_delete", -1)), 1);
   EXPECT_FALSE(reader->run("DELETE FROM documents").ok());
   EXPECT_FALSE(writer->run("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = ''").ok()) << "defensive";
+}
+
+/// Byte by byte in every file of the store.
+bool anywhere(const std::string& path, std::string_view text) {
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::ifstream in(path + suffix, std::ios::binary);
+    const std::string bytes((std::istreambuf_iterator<char>(in)), {});
+    if (bytes.find(text) != std::string::npos) return true;
+  }
+  return false;
+}
+
+TEST_F(SqliteFiles, WhatWasErasedIsInNoFileAnyMore) {
+  const auto store = must(open());
+  core::AuditEvent event = make_event(north);
+  event.actor = "corp/whoever-wants-to-go";
+  base::SystemEntropy entropy;
+  cover_persons(event, entropy);
+  core::Grant grant = make_grant(north, 1);
+  grant.principal = event.actor;
+  grant.state = core::GrantState::closed;
+  must(store->transact([&](Tx& tx) -> base::Status {
+    // Beside others, on pages that stay.
+    for (int i = 0; i < 100; ++i) {
+      core::AuditEvent other = make_event(north, "event");
+      DP_CHECK(tx.append_audit(other));
+    }
+    DP_CHECK(tx.append_audit(event));
+    return tx.save_grant(grant);
+  }));
+  must(put_one(*store, "k", event.actor));
+  EXPECT_TRUE(anywhere(path_, event.actor));
+  must(store->transact([&](Tx& tx) -> base::Status {
+    core::AuditEvent less = event;
+    erase_covered(less, {"actor"});
+    DP_CHECK(tx.rewrite_audit(north, event.seq, core::canonical(less)));
+    DP_TRY([[maybe_unused]] const bool gone, tx.remove_closed(grant.id));
+    DP_TRY([[maybe_unused]] const bool too, tx.remove(north, "k", "k"));
+    return {};
+  }));
+  EXPECT_TRUE(anywhere(path_, event.actor)) << "still in the log";
+  {
+    const auto reader = must(store->snapshot());
+    must(put_one(*store, "after", "what the snapshot does not see"));
+    EXPECT_EQ(check_of(store->scrub()), "store.busy") << "somebody still reads it";
+  }
+  must(store->scrub());
+  EXPECT_FALSE(anywhere(path_, event.actor));
+  EXPECT_FALSE(store->watch().lost) << "it was we who emptied the log";
+  must(put_one(*store, "later"));
+  EXPECT_EQ(check_of(verify_audit(*must(store->snapshot()), north)), "ok");
 }
 
 TEST_F(SqliteFiles, NoQueryWalksThroughAllGrants) {

@@ -4,7 +4,7 @@
 
 #include "base/encoding.h"
 #include "base/json.h"
-#include "store/audit_log.h"
+#include "store/audit_leaf.h"
 #include "tlog/tree.h"
 
 namespace daypass::store::sqlite {
@@ -111,11 +111,10 @@ Status SqliteTx::append_audit(core::AuditEvent& event) {
     DP_TRY(frontier, tlog::Frontier::parse(head));
   }
   event.seq = frontier.size();
-  DP_TRY(const std::string leaf, audit_leaf(event));
-  const tlog::Hash hash = tlog::leaf_hash(leaf);
-  frontier.append(hash);
+  DP_TRY(const LogEntry entry, entry_of(event));
+  frontier.append(entry.hash);
   Query record(db_, "INSERT INTO audit (tenant, seq, leaf, hash) VALUES (?, ?, ?, ?)");
-  Status done = record.text(event.tenant.str()).number(event.seq).blob(leaf).blob(hash).run();
+  Status done = record.text(event.tenant.str()).number(event.seq).blob(entry.record).blob(entry.hash).run();
   if (!done.ok() && breaks_uniqueness(record))
     return Error{
         Code::internal, "audit.gap",
@@ -126,6 +125,21 @@ Status SqliteTx::append_audit(core::AuditEvent& event) {
                 "INSERT INTO audit_heads (tenant, frontier) VALUES (?, ?)"
                 " ON CONFLICT (tenant) DO UPDATE SET frontier = excluded.frontier");
   return advance.text(event.tenant.str()).blob(frontier.serialise()).run();
+}
+
+Status SqliteTx::rewrite_audit(const core::TenantId& tenant, std::uint64_t seq, std::string_view record) {
+  DP_TRY(const std::string leaf, leaf_of(record));
+  Query query(db_, "UPDATE audit SET leaf = ? WHERE tenant = ? AND seq = ? AND hash = ?");
+  DP_CHECK(query.blob(record).text(tenant.str()).number(seq).blob(tlog::leaf_hash(leaf)).run());
+  if (db_.changes() != 0) return {};
+  return Error{Code::internal, "audit.leaf",
+               "record " + std::to_string(seq) + " of the audit log is not there, or would become another one"};
+}
+
+Result<bool> SqliteTx::remove_closed(const core::GrantId& grant) {
+  Query query(db_, "DELETE FROM grants WHERE tenant = ? AND id = ? AND state = 'closed'");
+  DP_CHECK(query.text(grant.tenant.str()).text(grant.id).run());
+  return db_.changes() != 0;
 }
 
 Status SqliteTx::put(Document& document, std::optional<std::uint64_t> expected) {

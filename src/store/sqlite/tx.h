@@ -12,6 +12,8 @@ class SqliteTx final : public Reads<Tx> {
   base::Status open_intent(const core::Intent& intent) override;
   base::Status settle_intent(const core::GrantId& grant, std::uint32_t seq) override;
   base::Status append_audit(core::AuditEvent& event) override;
+  base::Status rewrite_audit(const core::TenantId& tenant, std::uint64_t seq, std::string_view record) override;
+  base::Result<bool> remove_closed(const core::GrantId& grant) override;
   base::Status put(Document& document, std::optional<std::uint64_t> expected) override;
   base::Result<bool> remove(const core::TenantId& tenant, std::string_view kind, std::string_view key) override;
   base::Result<bool> use_once(const core::TenantId& tenant, std::string_view key, base::WallTime until,
