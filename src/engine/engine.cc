@@ -219,7 +219,8 @@ base::MonoTime Engine::turn(std::chrono::nanoseconds wait) {
 }
 
 void Engine::run() {
-  while (!(impl_->stopping && impl_->inbox.size() == 0 && impl_->held.empty())) impl_->turn(impl_->p.turn_wait);
+  const auto idle = [this] { return impl_->inbox.size() == 0 && impl_->held.empty() && impl_->reports.empty(); };
+  while (!(impl_->stopping && idle())) impl_->turn(impl_->p.turn_wait);
 }
 void Engine::stop() {
   impl_->stopping = true;
@@ -332,7 +333,7 @@ class Unkept final : public store::Tx {
 
 /// How much of what somebody waits for or tells us, and of what workers have done, one batch takes: a login that comes
 /// while thousands of revocations report waits for the batch that is under way and for its own. What is bounded in the
-/// inbox must not pile up outside it.
+/// inbox must not pile up outside it; reports are not, and whoever waits does not wait for them to be read.
 constexpr std::size_t most_asked = 256, most_done = 64, read_ahead = 4096;
 
 }  // namespace
@@ -349,14 +350,17 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
     wait = std::clamp<std::chrono::nanoseconds>(until, std::chrono::nanoseconds(0), wait);
   }
   metrics.rounds.fetch_add(1, std::memory_order_relaxed);
-  std::deque<Event> waiting = std::exchange(held, {});
-  if (waiting.size() < read_ahead)
-    for (auto& event : inbox.pop_batch(read_ahead, waiting.empty() ? wait : std::chrono::nanoseconds(0)))
-      waiting.push_back(std::move(event));
+  if (!held.empty() || !reports.empty()) wait = std::chrono::nanoseconds(0);
+  if (held.size() < read_ahead)
+    for (auto& event : inbox.pop_batch(read_ahead, wait)) (event.freed ? reports : held).push_back(std::move(event));
   std::vector<Event> events;
-  for (std::size_t done = 0, asked = 0; auto& event : waiting)
-    (event.freed ? done++ < most_done : asked++ < most_asked) ? events.push_back(std::move(event))
-                                                              : held.push_back(std::move(event));
+  const auto take = [&](std::deque<Event>& from, std::size_t most) {
+    const auto end = from.begin() + static_cast<std::ptrdiff_t>(std::min(most, from.size()));
+    events.insert(events.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(end));
+    from.erase(from.begin(), end);
+  };
+  take(held, most_asked);
+  take(reports, most_done);
   const WallTime now = read();
   if (clock_ok.exchange(time.trusted()) != time.trusted())
     p.log.error(time.trusted() ? "clock agrees again" : "clock stepped; nothing is issued",
@@ -393,7 +397,7 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
     else
       commit_failed(events, committed_.error(), batch);
   }
-  if (!held.empty()) return last_mono;
+  if (!held.empty() || !reports.empty()) return last_mono;
   return timers.empty() ? MonoTime::max() : to_mono(timers.begin()->first);
 }
 

@@ -154,7 +154,8 @@ struct Engine::Impl {
   std::unordered_map<GrantId, Job> pending_jobs;          ///< by backoff: not dispatched yet
   std::unordered_map<GrantId, std::string> last_failure;  ///< message of the last failed provision, for its waiters
   std::unordered_set<std::string> reconciling;            ///< tenant/target whose listing is under way
-  std::deque<Event> held;                                 ///< came behind a reload, for the next batch
+  std::deque<Event> held;     ///< came behind a reload, or too many to one batch: for the next
+  std::deque<Event> reports;  ///< of workers that have come back; at most one for each job in flight
   // Ends that the store did not take: cut already, told to the target, and first in every batch until they are
   // recorded.
   struct OwedEnd {
