@@ -37,27 +37,64 @@ Result<std::vector<GrantId>> Turn::open_grants(const store::Selector& whose) {
 }
 
 Status Turn::apply(const GrantId& id, const core::GrantEvent& event) {
-  DP_TRY(Grant before, grant(id));
+  return apply({Happening(id, event)});
+}
+
+Status Turn::apply(const std::vector<Happening>& events) {
+  std::vector<core::Step> steps;
+  steps.reserve(events.size());
+  Status unread;
+  for (const auto& [id, event] : events) {
+    auto step = foresee(id, event);
+    if (step.ok())
+      steps.push_back(std::move(*step));
+    else if (unread.ok())
+      unread = step.error();  // it keeps none of the others alive
+  }
+  cut(steps);
+  DP_CHECK(unread);
+  for (auto& step : steps) DP_CHECK(keep_step(std::move(step)));
+  return {};
+}
+
+Status Turn::end(const std::vector<GrantId>& ids, core::EndReason reason, const std::string& note) {
+  std::vector<Happening> events;
+  events.reserve(ids.size());
+  for (const auto& id : ids) events.emplace_back(id, core::event::End{reason, note});
+  return apply(events);
+}
+
+Result<core::Step> Turn::foresee(const GrantId& id, const core::GrantEvent& event) {
+  DP_TRY(const Grant before, grant(id));
+  core::Step step = core::step(before, event, now);
   if (const auto lost = impl.dormant.lost.find(id);
       lost != impl.dormant.lost.end() && !staged.contains(id) && !batch.contains(id)) {
-    DP_CHECK(keep_step({before, lost->second, true}));
-    DP_TRY(before, grant(id));
+    step.effects.insert(step.effects.begin(), lost->second.begin(), lost->second.end());
+    step.save = true;
   }
-  core::Step step = core::step(before, event, now);
+  return step;
+}
+
+void Turn::cut(const std::vector<core::Step>& steps) {
+  // Cuts wait for nothing: they happen before the transaction that records them is on disk.
+  std::vector<Cut> over;
+  for (const auto& step : steps)
+    for (const auto& effect : step.effects)
+      if (const auto* cut = std::get_if<core::effect::Cut>(&effect)) {
+        over.push_back({step.grant.id, cut->reason, sentence_of(step.grant, cut->reason, cut->note)});
+        staged.insert_or_assign(step.grant.id, step.grant);
+      }
+  if (!over.empty()) impl.p.sessions.cut(std::move(over));
+}
+
+Status Turn::keep_step(core::Step step) {
   if (!step.save) {
     // Nothing durable changed; what did (activity) lives in memory.
+    const GrantId id = step.grant.id;
     impl.grant_book.touch(id, step.grant.last_active);
     if (staged.contains(id) || batch.contains(id)) staged.insert_or_assign(id, std::move(step.grant));
     return {};
   }
-  return keep_step(std::move(step));
-}
-
-Status Turn::keep_step(core::Step step) {
-  // Cuts wait for nothing: they happen before the transaction that records them is on disk.
-  for (const auto& effect : step.effects)
-    if (const auto* cut = std::get_if<core::effect::Cut>(&effect))
-      impl.p.sessions.cut(step.grant.id, cut->reason, sentence_of(step.grant, cut->reason, cut->note));
   // Records before the grant, which remembers where those of its life stand.
   for (const auto& effect : step.effects)
     if (const auto* what = std::get_if<core::effect::Record>(&effect)) {
@@ -184,7 +221,8 @@ base::MonoTime Engine::turn(std::chrono::nanoseconds wait) {
 }
 
 void Engine::run() {
-  while (!(impl_->stopping && impl_->inbox.size() == 0 && impl_->held.empty())) impl_->turn(impl_->p.turn_wait);
+  const auto idle = [this] { return impl_->inbox.size() == 0 && impl_->held.empty() && impl_->reports.empty(); };
+  while (!(impl_->stopping && idle())) impl_->turn(impl_->p.turn_wait);
 }
 void Engine::stop() {
   impl_->stopping = true;
@@ -299,7 +337,7 @@ class Unkept final : public store::Tx {
 
 /// How much of what somebody waits for or tells us, and of what workers have done, one batch takes: a login that comes
 /// while thousands of revocations report waits for the batch that is under way and for its own. What is bounded in the
-/// inbox must not pile up outside it.
+/// inbox must not pile up outside it; reports are not, and whoever waits does not wait for them to be read.
 constexpr std::size_t most_asked = 256, most_done = 64, read_ahead = 4096;
 
 }  // namespace
@@ -316,14 +354,17 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
     wait = std::clamp<std::chrono::nanoseconds>(until, std::chrono::nanoseconds(0), wait);
   }
   metrics.rounds.fetch_add(1, std::memory_order_relaxed);
-  std::deque<Event> waiting = std::exchange(held, {});
-  if (waiting.size() < read_ahead)
-    for (auto& event : inbox.pop_batch(read_ahead, waiting.empty() ? wait : std::chrono::nanoseconds(0)))
-      waiting.push_back(std::move(event));
+  if (!held.empty() || !reports.empty()) wait = std::chrono::nanoseconds(0);
+  if (held.size() < read_ahead)
+    for (auto& event : inbox.pop_batch(read_ahead, wait)) (event.freed ? reports : held).push_back(std::move(event));
   std::vector<Event> events;
-  for (std::size_t done = 0, asked = 0; auto& event : waiting)
-    (event.freed ? done++ < most_done : asked++ < most_asked) ? events.push_back(std::move(event))
-                                                              : held.push_back(std::move(event));
+  const auto take = [&](std::deque<Event>& from, std::size_t most) {
+    const auto end = from.begin() + static_cast<std::ptrdiff_t>(std::min(most, from.size()));
+    events.insert(events.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(end));
+    from.erase(from.begin(), end);
+  };
+  take(held, most_asked);
+  take(reports, most_done);
   const WallTime now = read();
   if (clock_ok.exchange(time.trusted()) != time.trusted())
     p.log.error(time.trusted() ? "clock agrees again" : "clock stepped; nothing is issued",
@@ -360,7 +401,7 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
     else
       commit_failed(events, committed_.error(), batch);
   }
-  if (!held.empty()) return last_mono;
+  if (!held.empty() || !reports.empty()) return last_mono;
   return timers.empty() ? MonoTime::max() : to_mono(timers.begin()->first);
 }
 
@@ -373,6 +414,11 @@ constexpr auto witness_lags = std::chrono::seconds(2);
 bool of_one_event(const Error& e) {
   return !e.check.starts_with("store.") || e.check == "store.conflict" || e.check == "store.key" ||
          e.check == "store.no_grant";
+}
+
+bool ends_at_most_its_own(const std::optional<std::pair<GrantId, core::GrantEvent>>& what) {
+  return what && (std::holds_alternative<core::event::Tick>(what->second) ||
+                  std::holds_alternative<core::event::End>(what->second));
 }
 
 }  // namespace
@@ -397,24 +443,56 @@ void Engine::Impl::pay_owed(std::vector<Event>& events) {
   events.insert(events.begin(), std::make_move_iterator(first.begin()), std::make_move_iterator(first.end()));
 }
 
+Status Engine::Impl::run_event(Event& event, Turn& turn, std::optional<core::Step> foreseen) {
+  if (foreseen) {
+    if (foreseen->save) turn.staged.insert_or_assign(foreseen->grant.id, foreseen->grant);
+    DP_CHECK(turn.keep_step(*std::move(foreseen)));
+  } else if (event.grant_event) {
+    // A grant that is gone has nothing left to happen to it.
+    if (Status s = turn.apply(event.grant_event->first, event.grant_event->second);
+        !s.ok() && s.error().code != Code::not_found)
+      return s;
+  }
+  return event.run ? event.run(turn) : Status{};
+}
+
+Engine::Impl::Ahead Engine::Impl::cut_ahead(const std::vector<Event>& events, std::size_t from, store::Tx& tx,
+                                            WallTime now_, const Batch& batch) {
+  Ahead out;
+  std::set<GrantId> seen;
+  Turn turn{*this, tx, now_, {}, batch.staged, {}, {}, {}, false, false};
+  for (out.to = from; out.to < events.size(); ++out.to) {
+    const auto& what = events[out.to].grant_event;
+    if (!ends_at_most_its_own(what) || !seen.insert(what->first).second) break;
+    auto step = turn.foresee(what->first, what->second);
+    if (!step.ok()) continue;  // told in its turn
+    out.places.push_back(out.to);
+    out.steps.push_back(*std::move(step));
+  }
+  turn.cut(out.steps);
+  return out;
+}
+
 Status Engine::Impl::run_batch(std::vector<Event>& events, store::Tx& tx, WallTime now_, Batch& batch) {
+  Ahead ahead;
   for (std::size_t i = 0; i < events.size(); ++i) {
     Event& event = events[i];
+    if (i >= ahead.to && ends_at_most_its_own(event.grant_event)) ahead = cut_ahead(events, i, tx, now_, batch);
+    std::optional<core::Step> foreseen;
+    if (ahead.next < ahead.places.size() && ahead.places[ahead.next] == i)
+      foreseen = std::move(ahead.steps[ahead.next++]);
     Turn turn{*this, tx, now_, event.actor, batch.staged, {}, {}, {}, false, false};
-    const Status kept = tx.nested([&]() -> Status {
-      if (event.grant_event) {
-        // A grant that is gone has nothing left to happen to it.
-        if (Status s = turn.apply(event.grant_event->first, event.grant_event->second);
-            !s.ok() && s.error().code != Code::not_found)
-          return s;
-      }
-      return event.run ? event.run(turn) : Status{};
-    });
+    const Status kept = tx.nested([&] { return run_event(event, turn, std::move(foreseen)); });
     if (!kept.ok()) {
       // What was cut stays cut, so its end is owed if the rest of the batch does not commit.
       for (const auto& [id, grant] : turn.staged) batch.actors.try_emplace(id, turn.actor);
       if (!of_one_event(kept.error())) {
         for (auto& [id, grant] : turn.staged) batch.staged.insert_or_assign(id, std::move(grant));
+        for (; ahead.next < ahead.places.size(); ++ahead.next) {
+          Grant& grant = ahead.steps[ahead.next].grant;
+          batch.actors.try_emplace(grant.id, events[ahead.places[ahead.next]].actor);
+          batch.staged.insert_or_assign(grant.id, std::move(grant));
+        }
         return kept;
       }
       if (event.grant_event)

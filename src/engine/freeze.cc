@@ -85,12 +85,10 @@ Result<Frozen> Engine::Impl::freeze(Turn& turn, const std::optional<core::Tenant
       wanted.at = it->second.at;
   }
   const std::string note = wanted.by + ", who froze all access: " + wanted.why;
-  // All are cut before the first is read or written down, which takes its time. What only the store has nobody uses.
-  for (const auto& id : grant_book.of(of_tenant(where)))
-    if (const Grant* grant = grant_book.find(id); grant->state != core::GrantState::revoking)
-      p.sessions.cut(id, core::EndReason::admin, sentence_of(*grant, core::EndReason::admin, note));
+  // What is in memory first: reading takes its time, and what only the store has nobody uses.
+  DP_CHECK(turn.end(grant_book.of(of_tenant(where)), core::EndReason::admin, note));
   DP_TRY(const auto ids, giving(turn, of_tenant(where)));
-  for (const auto& id : ids) DP_CHECK(turn.apply(id, core::event::End{core::EndReason::admin, note}));
+  DP_CHECK(turn.end(ids, core::EndReason::admin, note));
   DP_CHECK(turn.put_document(home, doc_freeze, "current", body_of(wanted), {}));
   DP_CHECK(record_freeze(turn, where, "access.frozen", {{"why", wanted.why}}));
   return Frozen{wanted, ids.size()};

@@ -561,32 +561,60 @@ Result<int> Engine::Impl::end_sessions(Turn& turn, const core::TenantId& tenant,
     for (const auto& [id, s] : sessions)
       if (s.who.tenant == tenant && whose(s)) over.push_back(id);
   }
-  for (const auto& id : over) DP_CHECK(end_session(turn, tenant, id, reason, actor, nullptr));
+  DP_CHECK(end_sessions(turn, tenant, over, reason, actor, nullptr));
   return static_cast<int>(over.size());
+}
+
+Status Engine::Impl::end_sessions(Turn& turn, const core::TenantId& tenant_id, const std::vector<core::SessionId>& ids,
+                                  core::EndReason reason, const std::string& actor, SessionEnded* ended) {
+  std::vector<LoginSession> over;
+  std::unordered_set<core::SessionId> dead;
+  for (const auto& id : ids) {
+    auto s = session(id);
+    // Said before, and the store did not take it: it is owed.
+    if (const auto owed = owed_logouts.find(id); !s && owed != owed_logouts.end()) s = owed->second.session;
+    if (!s || s->who.tenant != tenant_id || logged_out.contains(id)) continue;
+    owed_logouts.insert_or_assign(id, OwedLogout{*s, reason, actor});
+    dead.insert(id);
+    over.push_back(*std::move(s));
+  }
+  if (over.empty()) return {};
+  turn.actor = actor;
+  // Credentials and tokens stop in memory before anything is written: no new connection slips through.
+  {
+    const std::unique_lock lock(shared);
+    for (const auto& s : over) {
+      metrics.sessions_stale -= s.is_stale() && sessions.contains(s.id) ? 1 : 0;
+      sessions.erase(s.id);
+    }
+    metrics.sessions = static_cast<std::int64_t>(sessions.size());
+    std::erase_if(tokens, [&](const auto& item) { return dead.contains(item.second); });
+  }
+  // From here on the logins stay dead in memory. Until the store has taken that, they are owed: first in every batch.
+  std::vector<GrantId> grants;
+  Status unread;
+  for (const auto& s : over) {
+    const auto of_one = turn.open_grants(of_session(tenant_id, s.id));
+    if (of_one.ok())
+      grants.insert(grants.end(), of_one->begin(), of_one->end());
+    else if (unread.ok())
+      unread = of_one.error();  // it keeps none of the others alive
+  }
+  DP_CHECK(turn.end(grants, reason, actor));
+  DP_CHECK(unread);
+  if (ended != nullptr) ended->grants += static_cast<int>(grants.size());
+  for (const auto& s : over) DP_CHECK(erase_session(turn, s, reason, ended));
+  return {};
 }
 
 Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, const core::SessionId& id,
                                  core::EndReason reason, const std::string& actor, SessionEnded* ended) {
-  auto s = session(id);
-  // Said before, and the store did not take it: it is owed.
-  if (const auto owed = owed_logouts.find(id); !s && owed != owed_logouts.end()) s = owed->second.session;
-  if (!s || s->who.tenant != tenant_id || logged_out.contains(id)) return {};
-  turn.actor = actor;
-  owed_logouts.insert_or_assign(id, OwedLogout{*s, reason, actor});
-  // Credentials and tokens stop in memory before anything is written: no new connection slips through.
-  {
-    const std::unique_lock lock(shared);
-    metrics.sessions_stale -= s->is_stale() && sessions.contains(id) ? 1 : 0;
-    sessions.erase(id);
-    metrics.sessions = static_cast<std::int64_t>(sessions.size());
-    std::erase_if(tokens, [&](const auto& item) { return item.second == id; });
-  }
-  // From here on the login stays dead in memory. Until the store has taken that, it is owed: first in every batch.
-  DP_TRY(const auto grants, turn.open_grants(of_session(tenant_id, id)));
-  for (const auto& grant : grants) {
-    DP_CHECK(turn.apply(grant, core::event::End{reason, actor}));
-    if (ended != nullptr) ++ended->grants;
-  }
+  return end_sessions(turn, tenant_id, std::vector{id}, reason, actor, ended);
+}
+
+Status Engine::Impl::erase_session(Turn& turn, const LoginSession& s, core::EndReason reason, SessionEnded* ended) {
+  const core::TenantId& tenant_id = s.who.tenant;
+  const core::SessionId& id = s.id;
   DP_TRY([[maybe_unused]] const bool gone, turn.tx.remove(tenant_id, doc_session, id.str()));
   DP_TRY(auto at_provider, take(turn, tenant_id, doc_provider_logout, id.str()));
   if (ended != nullptr && at_provider) ended->provider_logout = std::move(at_provider->body);
@@ -601,7 +629,7 @@ Status Engine::Impl::end_session(Turn& turn, const core::TenantId& tenant_id, co
     DP_TRY([[maybe_unused]] const bool removed, turn.tx.remove(tenant_id, doc_credential, cid.str()));
   }
   DP_CHECK(turn.audit(tenant_id, "login.ended", id.str(), "ok",
-                      {{"reason", core::to_string(reason)}, {"principal", s->who.principal()}}));
+                      {{"reason", core::to_string(reason)}, {"principal", s.who.principal()}}));
   logged_out.insert(id);
   turn.after.emplace_back([this, id, mine] {
     owed_logouts.erase(id);

@@ -97,12 +97,22 @@ class Access {
   virtual void active(const GrantId& grant, base::MonoTime at) = 0;
 };
 
-/// Implemented by the gate; called by the engine's thread. Never blocks: posts to the io threads.
+/// A grant that has ended; `sentence` is shown to its clients.
+struct Cut {
+  GrantId grant;
+  core::EndReason reason;
+  std::string sentence;
+};
+
+/// Implemented by the gate; called by the engine's thread. Posts to the io threads, and waits for nobody but those that
+/// tell many clients of a cut, which takes milliseconds: whoever goes on to write it down would take the processor from
+/// them.
 class Sessions {
  public:
   virtual ~Sessions() = default;
-  /// Cuts every live connection of the grant and refuses those half open. `sentence` is shown to the client.
-  virtual void cut(const GrantId& grant, core::EndReason reason, const std::string& sentence) = 0;
+  /// Cuts every live connection of these grants and refuses those half open. What ends together comes together: the
+  /// clients of all are told before anything else is done about one.
+  virtual void cut(std::vector<Cut> grants) = 0;
   virtual void update(const GrantId& grant, const Lease& lease) = 0;
   /// Removes what is kept of the tenant's connections, all of which are over. Blocks on the disk: from a worker.
   virtual void forget(const core::TenantId& tenant) = 0;

@@ -218,13 +218,30 @@ Result<std::vector<GrantId>> Engine::Impl::giving(Turn& turn, const store::Selec
 
 Status Engine::Impl::redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& world, std::size_t* ended) {
   DP_TRY(const auto grants, giving(turn, of_tenant(world->spec.tenant)));
-  for (const auto& id : grants) DP_CHECK(redecide(turn, *world, id, nullptr, WallTime::max(), ended));
+  return redecide(turn, *world, grants, nullptr, WallTime::max(), ended);
+}
+
+Status Engine::Impl::redecide(Turn& turn, const Tenant& world, const std::vector<GrantId>& ids,
+                              const core::Identity* who, WallTime not_after, std::size_t* ended) {
+  std::vector<Turn::Happening> judged;
+  std::vector<GrantId> lived;
+  for (const auto& id : ids) {
+    DP_TRY(const Grant grant, turn.grant(id));
+    DP_TRY(auto event, judge(turn, world, grant, who, not_after));
+    judged.emplace_back(id, std::move(event));
+    if (grant.state != GrantState::revoking) lived.push_back(id);
+  }
+  DP_CHECK(turn.apply(judged));
+  for (const auto& id : lived) {
+    DP_TRY(const Grant after, turn.grant(id));
+    if (after.state == GrantState::revoking) ++*ended;
+  }
   return {};
 }
 
-Status Engine::Impl::redecide(Turn& turn, const Tenant& world, const GrantId& id, const core::Identity* who,
-                              WallTime not_after, std::size_t* ended) {
-  DP_TRY(const Grant grant, turn.grant(id));
+Result<core::event::Redecided> Engine::Impl::judge(Turn& turn, const Tenant& world, const Grant& grant,
+                                                   const core::Identity* who, WallTime not_after) {
+  const GrantId& id = grant.id;
   core::event::Redecided event{{}, "", world.spec.version, {}, not_after};
   DP_TRY(const auto record, turn.tx.get(id.tenant, doc_decision, grant.decision_record, turn.now));
   auto facts = [&]() -> Result<Facts> {
@@ -263,10 +280,7 @@ Status Engine::Impl::redecide(Turn& turn, const Tenant& world, const GrantId& id
   };
   if (std::equal(event.offers.begin(), event.offers.end(), grant.offers.begin(), grant.offers.end(), same))
     event.offers = grant.offers;
-  DP_CHECK(turn.apply(id, event));
-  DP_TRY(const Grant after, turn.grant(id));
-  if (grant.state != GrantState::revoking && after.state == GrantState::revoking) ++*ended;
-  return {};
+  return event;
 }
 
 void Engine::check_target(core::TenantId tenant_id, core::TargetId target_id, Done<std::vector<target::Finding>> done) {

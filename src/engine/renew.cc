@@ -48,12 +48,10 @@ Result<Renewal> Engine::Impl::replace_person(Turn& turn, LoginSession& s, core::
   if (s.who.not_after) s.ends_at = std::min(s.ends_at, *s.who.not_after);
   const auto world = tenant(s.who.tenant);
   DP_TRY(const auto grants, giving(turn, of_session(s.who.tenant, s.id)));
-  for (const auto& grant : grants) {
-    if (world == nullptr)
-      DP_CHECK(turn.apply(grant, core::event::End{core::EndReason::policy, "tenant.unknown"}));
-    else
-      DP_CHECK(redecide(turn, *world, grant, &s.who, s.ends_at, &out.grants_ended));
-  }
+  if (world == nullptr)
+    DP_CHECK(turn.end(grants, core::EndReason::policy, "tenant.unknown"));
+  else
+    DP_CHECK(redecide(turn, *world, grants, &s.who, s.ends_at, &out.grants_ended));
   json::Object facts{{"principal", s.who.principal()},
                      {"changed", changes},
                      {"grants_ended", out.grants_ended},

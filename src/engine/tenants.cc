@@ -276,12 +276,11 @@ void Engine::delete_tenant(core::TenantId id, std::string actor, Done<TenantInfo
         for (const auto& [session, s] : impl.sessions)
           if (s.who.tenant == id) sessions.push_back(session);
       }
-      for (const auto& session : sessions)
-        DP_CHECK(impl.end_session(turn, id, session, core::EndReason::admin, actor, nullptr));
+      DP_CHECK(impl.end_sessions(turn, id, sessions, core::EndReason::admin, actor, nullptr));
     }
     // Also those that no login answers for any more.
     DP_TRY(const auto left, turn.open_grants(of_tenant(id)));
-    for (const auto& grant : left) DP_CHECK(turn.apply(grant, core::event::End{core::EndReason::admin, actor}));
+    DP_CHECK(turn.end(left, core::EndReason::admin, actor));
     turn.last = true;
     turn.after.emplace_back([&impl, id] {
       impl.trials.forget(id);

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <set>
 #include <shared_mutex>
@@ -48,6 +49,13 @@ struct Turn {
   Result<std::vector<GrantId>> open_grants(const store::Selector& whose);
   /// Steps and saves. Cuts happen here, before any fsync.
   Status apply(const GrantId& id, const core::GrantEvent& event);
+  /// The same for several grants, no two of them the same: all that end are cut before the first is written down.
+  using Happening = std::pair<GrantId, core::GrantEvent>;
+  Status apply(const std::vector<Happening>& events);
+  Status end(const std::vector<GrantId>& ids, core::EndReason reason, const std::string& note);
+  // The halves of it. What is foreseen and cut is staged: its end is owed if it can't be kept.
+  Result<core::Step> foresee(const GrantId& id, const core::GrantEvent& event);
+  void cut(const std::vector<core::Step>& steps);
   Status keep_step(core::Step step);
   Status audit(const core::TenantId& tenant, std::string action, std::string object, std::string outcome,
                json::Object facts = {});
@@ -148,7 +156,8 @@ struct Engine::Impl {
   std::unordered_map<GrantId, Job> pending_jobs;          ///< by backoff: not dispatched yet
   std::unordered_map<GrantId, std::string> last_failure;  ///< message of the last failed provision, for its waiters
   std::unordered_set<std::string> reconciling;            ///< tenant/target whose listing is under way
-  std::deque<Event> held;                                 ///< came behind a reload, for the next batch
+  std::deque<Event> held;     ///< came behind a reload, or too many to one batch: for the next
+  std::deque<Event> reports;  ///< of workers that have come back; at most one for each job in flight
   // Ends that the store did not take: cut already, told to the target, and first in every batch until they are
   // recorded.
   struct OwedEnd {
@@ -256,6 +265,15 @@ struct Engine::Impl {
     std::vector<std::move_only_function<void()>> after;
   };
   Status run_batch(std::vector<Event>& events, store::Tx& tx, WallTime now, Batch& batch);
+  Status run_event(Event& event, Turn& turn, std::optional<core::Step> foreseen);
+  /// Steps of the events from one place in a batch to another, taken before the first of them is written down.
+  struct Ahead {
+    std::vector<std::size_t> places;  ///< of the events that the steps belong to
+    std::vector<core::Step> steps;
+    std::size_t next = 0, to = 0;
+  };
+  /// Of events that can end one grant each and touch no other; what ends is cut.
+  Ahead cut_ahead(const std::vector<Event>& events, std::size_t from, store::Tx& tx, WallTime now, const Batch& batch);
   void commit_failed(std::vector<Event>& events, const Error& why, const Batch& batch);
   void committed(Batch& batch, WallTime now);
   void after_save(const Grant& grant, const std::vector<core::Effect>& effects, WallTime now);
@@ -342,8 +360,13 @@ struct Engine::Impl {
   /// Of every login session that is one of `whose`; how many.
   Result<int> end_sessions(Turn& turn, const core::TenantId& tenant, core::EndReason reason, const std::string& actor,
                            const std::function<bool(const LoginSession&)>& whose);
+  /// These, and no two of them the same; `ended` may be null.
+  Status end_sessions(Turn& turn, const core::TenantId& tenant, const std::vector<core::SessionId>& ids,
+                      core::EndReason reason, const std::string& actor, SessionEnded* ended);
   Status end_session(Turn& turn, const core::TenantId& tenant, const core::SessionId& session, core::EndReason reason,
                      const std::string& actor, SessionEnded* ended);
+  /// What is stored of a login that has ended, and its record.
+  Status erase_session(Turn& turn, const LoginSession& session, core::EndReason reason, SessionEnded* ended);
   Result<Token> issue_token(Turn& turn, const LoginSession& session);
   // signals.cc
   struct Round;
@@ -379,10 +402,13 @@ struct Engine::Impl {
   /// Keeps the facts of a refusal, sealed, for Engine::simulate: one record for each person and set of roles.
   Status keep_refusal(Turn& turn, const core::Identity& who, const core::AccessRequest& request);
   Status redecide_all(Turn& turn, const std::shared_ptr<const Tenant>& tenant, std::size_t* ended);
-  /// Decides a live grant again in the context of its opening: on the facts of its record, with `who` (not null) in the
-  /// place of the person there. It may go on until `not_after`. Adds to `ended` when it may not go on at all.
-  Status redecide(Turn& turn, const Tenant& world, const GrantId& id, const core::Identity* who, WallTime not_after,
-                  std::size_t* ended);
+  /// Decides live grants again, each in the context of its opening: on the facts of its record, with `who` (not null)
+  /// in the place of the person there. They may go on until `not_after`. Adds to `ended` those that may not go on at
+  /// all.
+  Status redecide(Turn& turn, const Tenant& world, const std::vector<GrantId>& ids, const core::Identity* who,
+                  WallTime not_after, std::size_t* ended);
+  Result<core::event::Redecided> judge(Turn& turn, const Tenant& world, const Grant& grant, const core::Identity* who,
+                                       WallTime not_after);
   /// Grants that give access, or will: those that this very batch opened among them.
   Result<std::vector<GrantId>> giving(Turn& turn, const store::Selector& whose) const;
   // tenants.cc

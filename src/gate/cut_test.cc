@@ -204,10 +204,12 @@ TEST(Cut, ReachesEverySessionOfTheGrantAndNoOther) {
   World w;
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 20; ++i) clients.push_back(std::make_unique<Client>(w.conninfo()));
-  w.gate->cut({w.access.grant.tenant, "gr_other"}, core::EndReason::admin, "not you");
+  w.gate->cut({{{w.access.grant.tenant, "gr_other"}, core::EndReason::admin, "not you"}});
   for (auto& client : clients) EXPECT_EQ(client->run("SELECT 1"), "1");
   const auto begin = std::chrono::steady_clock::now();
-  w.cut();
+  // Two at once, each with a sentence of its own.
+  w.gate->cut({{{w.access.grant.tenant, "gr_third"}, core::EndReason::admin, "nor you"},
+               {w.access.grant, core::EndReason::admin, kSentence}});
   for (auto& client : clients) expect_told(client->await_end());
   // Milliseconds on a quiet machine; this one may be anything but.
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));

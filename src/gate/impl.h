@@ -62,8 +62,8 @@ struct PostgresGate::Impl : std::enable_shared_from_this<PostgresGate::Impl> {
   void leave(const engine::GrantId& grant, const Session* session);
   /// The word under the lock, fresh; old ones are forgotten.
   Word& word(const engine::GrantId& grant);
-  /// Live sessions of a grant, to be let go of without the lock.
-  std::vector<std::shared_ptr<Session>> members(const engine::GrantId& grant);
+  /// Live sessions of a grant, under the lock, to be let go of without it.
+  std::vector<std::shared_ptr<Session>> members(const engine::GrantId& grant) const;
   /// A fresh (pid, key) for the client; ours, never the server's.
   std::pair<std::uint32_t, std::string> make_cancel_key(const std::shared_ptr<Session>& session);
   void forget_cancel_key(std::uint32_t pid);

@@ -1,6 +1,7 @@
 #include "gate/postgres_gate.h"
 
 #include <algorithm>
+#include <semaphore>
 
 #include "base/encoding.h"
 #include "config/config.h"
@@ -25,42 +26,57 @@ void close_with(net::Stream& stream, std::string_view sqlstate, std::string_view
   stream.close();
 }
 
-/// One cut of many sessions, shared by the threads that they live on.
+/// One cut of many sessions, of one grant or of many, shared by the threads that they live on.
 struct CutOfMany {
+  struct One {
+    std::shared_ptr<Session> session;
+    const std::string* sentence;
+  };
   struct Group {
     explicit Group(net::io_context& c) : io(c), all_told(c) {}
     net::io_context& io;
     net::Event all_told;
-    std::vector<std::shared_ptr<Session>> sessions;
+    std::vector<One> members;
   };
-  std::string sentence;
+  void add(std::vector<std::shared_ptr<Session>> sessions, const std::string& sentence) {
+    for (auto& session : sessions) {
+      const auto same = [&](const Group& group) { return &group.io == &session->context(); };
+      auto group = std::ranges::find_if(groups, same);
+      if (group == groups.end()) {
+        groups.emplace_back(session->context());
+        group = std::prev(groups.end());
+      }
+      group->members.push_back({std::move(session), &sentence});
+    }
+  }
+  std::vector<engine::Cut> grants;  ///< has the sentences
   std::deque<Group> groups;
   std::atomic<std::size_t> telling{0};
+  std::binary_semaphore told{0};
 };
+
+// So many servers are left in one go, for the thread has other clients too.
+constexpr std::size_t at_once = 64;
+// So long whoever has many cut lets the io threads tell them, and takes no processor from them.
+constexpr auto tell_time = std::chrono::milliseconds(30);
 
 // All clients are told before the first server is left: a server without its client has a process to end, and a hundred
 // of those take the processor from the clients that have not been told. A thread that is late is not waited for long.
 awaitable<void> cut_group(std::shared_ptr<CutOfMany> many, CutOfMany::Group& mine) {
-  for (const auto& session : mine.sessions) session->begin_cut(many->sentence);
-  if (many->telling.fetch_sub(1) == 1)
+  for (const auto& [session, sentence] : mine.members) session->begin_cut(*sentence);
+  if (many->telling.fetch_sub(1) == 1) {
     for (auto& group : many->groups) group.all_told.set();
+    many->told.release();
+  }
   (void)co_await mine.all_told.wait(std::chrono::milliseconds(50));
-  for (const auto& session : mine.sessions) session->cut(many->sentence);
-  mine.sessions.clear();
+  for (std::size_t i = 0; i < mine.members.size(); ++i) {
+    if (i != 0 && i % at_once == 0) co_await net::sleep_for(mine.io, std::chrono::milliseconds(0));
+    mine.members[i].session->cut(*mine.members[i].sentence);
+  }
+  mine.members.clear();
 }
 
-void cut_all(std::vector<std::shared_ptr<Session>> sessions, const std::string& sentence) {
-  auto many = std::make_shared<CutOfMany>();
-  many->sentence = sentence;
-  for (auto& session : sessions) {
-    const auto same = [&](const CutOfMany::Group& group) { return &group.io == &session->context(); };
-    auto group = std::ranges::find_if(many->groups, same);
-    if (group == many->groups.end()) {
-      many->groups.emplace_back(session->context());
-      group = std::prev(many->groups.end());
-    }
-    group->sessions.push_back(std::move(session));
-  }
+void cut_all(const std::shared_ptr<CutOfMany>& many) {
   many->telling = many->groups.size();
   for (auto& group : many->groups) net::spawn(group.io, cut_group(many, group));
 }
@@ -117,6 +133,9 @@ void PostgresGate::drain(base::Millis patience) {
     impl_->emptied.wait_for(lock, most, [this] { return impl_->open == 0; });
   };
   wait_empty(patience);
+  const std::string why = "the Daypass server is stopping; connect again in a moment";
+  const auto many = std::make_shared<CutOfMany>();
+  many->grants.push_back({{}, core::EndReason::none, why});
   std::vector<std::shared_ptr<Session>> left;
   {
     const std::lock_guard lock(impl_->mutex);
@@ -124,17 +143,26 @@ void PostgresGate::drain(base::Millis patience) {
     for (const auto& [key, weak] : impl_->sessions) left.push_back(weak.lock());
   }
   std::erase(left, nullptr);
-  cut_all(std::move(left), "the Daypass server is stopping; connect again in a moment");
+  many->add(std::move(left), many->grants.front().sentence);
+  cut_all(many);
   wait_empty(std::chrono::seconds(2));
   impl_->activity.stop();
 }
 
-void PostgresGate::cut(const engine::GrantId& grant, core::EndReason, const std::string& sentence) {
+void PostgresGate::cut(std::vector<engine::Cut> grants) {
+  const auto many = std::make_shared<CutOfMany>();
+  many->grants = std::move(grants);
   {
     const std::lock_guard lock(impl_->mutex);
-    impl_->word(grant).cut = sentence;
+    for (const auto& [grant, reason, sentence] : many->grants) {
+      impl_->word(grant).cut = sentence;
+      many->add(impl_->members(grant), sentence);
+    }
   }
-  cut_all(impl_->members(grant), sentence);
+  const bool takes_time =
+      std::ranges::any_of(many->groups, [](const auto& group) { return group.members.size() > at_once; });
+  cut_all(many);
+  if (takes_time) (void)many->told.try_acquire_for(tell_time);
 }
 
 void PostgresGate::forget(const core::TenantId& tenant) {
@@ -146,11 +174,13 @@ void PostgresGate::forget(const engine::GrantId& grant) {
 }
 
 void PostgresGate::update(const engine::GrantId& grant, const engine::Lease& lease) {
+  std::vector<std::shared_ptr<Session>> sessions;
   {
     const std::lock_guard lock(impl_->mutex);
     impl_->word(grant).lease = lease;
+    sessions = impl_->members(grant);
   }
-  for (auto& session : impl_->members(grant)) {
+  for (auto& session : sessions) {
     auto& io = session->context();
     net::post_to(io, [session = std::move(session), lease] { session->update(lease); });
   }
@@ -214,9 +244,8 @@ PostgresGate::Impl::Word& PostgresGate::Impl::word(const engine::GrantId& grant)
   return word;
 }
 
-std::vector<std::shared_ptr<Session>> PostgresGate::Impl::members(const engine::GrantId& grant) {
+std::vector<std::shared_ptr<Session>> PostgresGate::Impl::members(const engine::GrantId& grant) const {
   std::vector<std::shared_ptr<Session>> found;
-  const std::lock_guard lock(mutex);
   const auto it = by_grant.find(grant);
   if (it == by_grant.end()) return found;
   found.reserve(it->second.size());

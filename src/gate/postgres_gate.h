@@ -50,7 +50,7 @@ class PostgresGate final : public engine::Sessions {
   [[nodiscard]] std::size_t connections() const noexcept;
 
   // engine::Sessions; any thread
-  void cut(const engine::GrantId& grant, core::EndReason reason, const std::string& sentence) override;
+  void cut(std::vector<engine::Cut> grants) override;
   void forget(const core::TenantId& tenant) override;
   void forget(const engine::GrantId& grant) override;
   void update(const engine::GrantId& grant, const engine::Lease& lease) override;

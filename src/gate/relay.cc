@@ -1,5 +1,7 @@
 // Both directions, the lease, and the cut. The hot path: one small buffer per direction in the coroutine's frame, one
 // large one per thread that nobody holds across a wait, writes tried inline, and no copy unless a peer is slow.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -356,6 +358,9 @@ void Session::cut(const std::string& sentence) {
 void Session::begin_cut(const std::string& sentence) {
   if (over_) return;
   sentence_ = sentence;
+  // The farewell and the end of the stream in one segment: half the work for us, and for a client that is told.
+  const int on = 1;
+  if (client_) ::setsockopt(client_->native_fd(), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
   say_goodbye("57P01", sentence);
   stop_client("cut");
   // Half a message is on its way to the server: the other half must not follow.

@@ -200,7 +200,7 @@ class World {
 
   [[nodiscard]] std::string conninfo(const std::string& more = "sslmode=disable") const;
   void cut(const std::string& sentence = "grant gr_test ended: an admin said so") {
-    gate->cut(access.grant, core::EndReason::admin, sentence);
+    gate->cut({{access.grant, core::EndReason::admin, sentence}});
   }
   /// Drains and takes down; the destructor does too.
   void stop();

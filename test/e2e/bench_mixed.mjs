@@ -50,8 +50,9 @@ async function client({ state, options }, note) {
   stream.on('error', () => {});
   if (state === 'stopped') { stream.pause(); return; }
   stream.resume();
-  // The end of the stream, or the reset that stands for it: whichever comes first.
-  (between?.gate ?? stream).once('end', note).once('error', note).once('close', note);
+  // The end of the stream, or the reset that stands for it: both come without a buffer. Read below Node's streams, which take 30 us
+  // for each end; with 800 of them what would be measured is this client.
+  (between?.gate ?? stream)._handle.onread = (bytes) => { if (!bytes) note(); };
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {

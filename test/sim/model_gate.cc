@@ -14,15 +14,20 @@ void ModelGate::post(std::move_only_function<void()> what) {
   world_.in_process(std::chrono::duration_cast<base::Millis>(at - world_.now()), std::move(what));
 }
 
-void ModelGate::cut(const core::GrantId& grant, core::EndReason reason, const std::string&) {
+void ModelGate::cut(std::vector<engine::Cut> grants) {
   world_.at_verb("cut");
-  world_.say("gate: cut " + grant.id + " (" + std::string(core::to_string(reason)) + ")");
-  world_.oracle.cut(grant);
+  cuts.push_back(grants.size());
+  std::set<core::GrantId> over;
+  for (const auto& [grant, reason, sentence] : grants) {
+    world_.say("gate: cut " + grant.id + " (" + std::string(core::to_string(reason)) + ")");
+    world_.oracle.cut(grant);
+    over.insert(grant);
+  }
   if (world_.settings.mutant == Mutant::gate_ignores_cut) return;
-  post([this, grant] {
+  post([this, over = std::move(over)] {
     std::vector<std::string> mine;
     for (const auto& [id, c] : connections_)
-      if (c.grant == grant) mine.push_back(id);
+      if (over.contains(c.grant)) mine.push_back(id);
     for (const auto& id : mine) close(id, "cut");
   });
 }

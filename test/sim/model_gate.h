@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "engine/ports.h"
 
@@ -28,7 +29,7 @@ class ModelGate final : public engine::Sessions {
  public:
   explicit ModelGate(World& world) : world_(world) {}
 
-  void cut(const core::GrantId& grant, core::EndReason reason, const std::string& sentence) override;
+  void cut(std::vector<engine::Cut> grants) override;
   void forget(const core::TenantId&) override {}
   void forget(const core::GrantId& grant) override { forgotten.insert(grant); }
   std::set<core::GrantId> forgotten;
@@ -46,6 +47,7 @@ class ModelGate final : public engine::Sessions {
   void die();
   [[nodiscard]] const std::map<std::string, ModelConnection>& connections() const { return connections_; }
   std::size_t admitted = 0, refused = 0;
+  std::vector<std::size_t> cuts;                ///< how many grants each had
   std::map<std::string, std::size_t> refusals;  ///< by check
   std::vector<engine::NamedObject> names;       ///< what the statements of every connection name
 

@@ -138,8 +138,12 @@ class ModelTx final : public store::Tx {
     verb("save_grant");
     if (!base::is_utf8(base::json::dump(core::to_json(grant))))
       return Error{Code::invalid, "store.text", "a text in the grant is not UTF-8"};
+    if (store_.saves_left && (*store_.saves_left)-- <= 0)
+      return Error{Code::unavailable, "store.full", "the store can't be written"};
     const auto it = s_.grants.find(grant.id);
     if ((it == s_.grants.end() ? 0 : it->second.version) != grant.version) return conflict("grant " + grant.id.str());
+    if (grant.state == core::GrantState::revoking && it != s_.grants.end() && it->second.state != grant.state)
+      store_.hooks.end_saved(grant.id);
     ++grant.version;
     change(s_.grants, grant.id, grant);
     commit.grants.push_back({grant});
@@ -252,6 +256,7 @@ class ModelTx final : public store::Tx {
     verb("nested");
     const std::size_t mark = undo_.size(), g = commit.grants.size(), o = commit.opened.size(), a = commit.audit.size();
     Status done = fn();
+    store_.hooks.event_over();
     if (!done.ok()) undo_to(mark, g, o, a);
     return done;
   }

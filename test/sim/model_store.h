@@ -38,6 +38,9 @@ class ModelStore final : public store::Store {
     /// Asked once per transaction before it commits: empty, or the check of the failure ("store.full", "store.io").
     std::function<std::string()> commit_fault = [] { return std::string(); };
     std::function<void(const Commit&)> committed = [](const Commit&) {};
+    /// A grant's end is saved, in a transaction under way; what was saved since the last call is one event's.
+    std::function<void(const core::GrantId&)> end_saved = [](const core::GrantId&) {};
+    std::function<void()> event_over = [] {};
   };
   /// Guards taken away, for the mutants.
   struct Broken {
@@ -52,7 +55,8 @@ class ModelStore final : public store::Store {
 
   Hooks hooks;
   Broken broken;
-  store::Condition room;  ///< what condition() says
+  store::Condition room;          ///< what condition() says
+  std::optional<int> saves_left;  ///< of grants; then the disk is full in the middle of a transaction
 
   base::Status transact(const std::function<base::Status(store::Tx&)>& fn) override;
   base::Result<std::unique_ptr<store::Reader>> snapshot() override;

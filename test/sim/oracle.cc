@@ -292,6 +292,10 @@ void Oracle::made(const ModelAccount& account) {
 
 void Oracle::cut(const core::GrantId& grant) {
   Life& life = lives_[grant];
+  const bool used =
+      std::ranges::any_of(world_.gate.connections(), [&](const auto& item) { return item.second.grant == grant; });
+  if (end_saved_ && used && !life.was_cut)
+    red("cut first", grant.id + " was cut behind the record of the end of " + end_saved_->id + ", by the same event");
   if (!life.was_cut) life.was_cut = world_.now();
 }
 
@@ -342,6 +346,7 @@ void Oracle::process_died() {
   }
   for (auto& [id, ticket] : tickets_) ticket.answered = true;
   last_record_.reset();
+  end_saved_.reset();
 }
 
 void Oracle::process_started() {

@@ -83,6 +83,9 @@ class Oracle {
   void touching(const core::Intent& intent);
   void made(const ModelAccount& account);
   void cut(const core::GrantId& grant);
+  /// A grant's end is written down by an event of the engine, which goes on until it is over.
+  void end_saved(const core::GrantId& grant) { end_saved_ = grant; }
+  void event_over() { end_saved_.reset(); }
   std::uint64_t asked(const core::CredentialId& credential);
   void answered(std::uint64_t ticket);
   void admitted(const core::CredentialId& credential, const engine::Admission& admission);
@@ -147,6 +150,7 @@ class Oracle {
   World& world_;
   std::string checker_, what_;
   std::map<core::GrantId, Life> lives_;
+  std::optional<core::GrantId> end_saved_;
   std::map<core::SessionId, Session> sessions_;
   std::map<std::string, base::MonoTime> confirmed_;  ///< by sign-in
   std::map<core::CredentialId, std::pair<core::SessionId, std::string>> credentials_;

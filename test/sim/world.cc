@@ -55,6 +55,8 @@ World::World(Settings s)
   prepare_servers();
   store.hooks.at_verb = [this](const char* verb) { at_verb(verb); };
   store.hooks.commit_fault = [this] { return commit_fault(); };
+  store.hooks.end_saved = [this](const core::GrantId& grant) { oracle.end_saved(grant); };
+  store.hooks.event_over = [this] { oracle.event_over(); };
   store.hooks.committed = [this](const Commit& commit) {
     oracle.committed(commit);
     if (settings.history)
