@@ -16,6 +16,7 @@ void ModelGate::post(std::move_only_function<void()> what) {
 
 void ModelGate::cut(const core::GrantId& grant, core::EndReason reason, const std::string&) {
   world_.at_verb("cut");
+  if (world_.settings.mutant == Mutant::cut_needs_store && world_.unbegun()) return;
   world_.say("gate: cut " + grant.id + " (" + std::string(core::to_string(reason)) + ")");
   world_.oracle.cut(grant);
   if (world_.settings.mutant == Mutant::gate_ignores_cut) return;
