@@ -12,6 +12,73 @@ namespace daypass::engine {
 
 using core::GrantState;
 
+namespace {
+
+/// Stands in where the store does not even begin a transaction: what takes access away must run all the same. Reads
+/// what can be read, takes every write and keeps none; whoever uses it knows that the commit has failed. What can't be
+/// read is an error and not "nothing there": nobody's access ends because its record was not seen.
+class Unkept final : public store::Tx {
+ public:
+  explicit Unkept(store::Store& store) : reader_(store.snapshot()) {}
+
+  Result<std::optional<Grant>> load_grant(const GrantId& id) override {
+    if (!reader_.ok()) return reader_.error();
+    return (*reader_)->load_grant(id);
+  }
+  Result<std::vector<Grant>> grants(const store::Selector& s) override {
+    if (!reader_.ok()) return reader_.error();
+    return (*reader_)->grants(s);
+  }
+  Result<std::vector<store::Outline>> outline(const store::Selector& s, store::By order,
+                                              const store::Outline* behind) override {
+    if (!reader_.ok()) return reader_.error();
+    return (*reader_)->outline(s, order, behind);
+  }
+  Result<std::size_t> count(const store::Selector& s) override {
+    if (!reader_.ok()) return reader_.error();
+    return (*reader_)->count(s);
+  }
+  Result<std::optional<store::Document>> get(const core::TenantId& tenant, std::string_view kind, std::string_view key,
+                                             WallTime now) override {
+    if (!reader_.ok()) return reader_.error();
+    return (*reader_)->get(tenant, kind, key, now);
+  }
+  Result<std::vector<store::Document>> list(const core::TenantId& tenant, std::string_view kind,
+                                            std::string_view prefix, std::string_view behind, std::size_t limit,
+                                            WallTime now) override {
+    if (!reader_.ok()) return reader_.error();
+    return (*reader_)->list(tenant, kind, prefix, behind, limit, now);
+  }
+  Result<std::vector<std::string>> audit(const core::TenantId& tenant, std::uint64_t from, std::size_t limit) override {
+    if (!reader_.ok()) return reader_.error();
+    return (*reader_)->audit(tenant, from, limit);
+  }
+  Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) override {
+    if (!reader_.ok()) return reader_.error();
+    return (*reader_)->audit_head(tenant);
+  }
+  Result<std::vector<core::Intent>> open_intents() override {
+    if (!reader_.ok()) return reader_.error();
+    return (*reader_)->open_intents();
+  }
+  Status save_grant(Grant& grant) override { return ++grant.version, Status(); }
+  Status open_intent(const core::Intent&) override { return {}; }
+  Status settle_intent(const GrantId&, std::uint32_t) override { return {}; }
+  Status append_audit(core::AuditEvent&) override { return {}; }
+  Status rewrite_audit(const core::TenantId&, std::uint64_t, std::string_view) override { return {}; }
+  Result<bool> remove_closed(const GrantId&) override { return true; }
+  Status put(store::Document& document, std::optional<std::uint64_t>) override { return ++document.version, Status(); }
+  Result<bool> remove(const core::TenantId&, std::string_view, std::string_view) override { return true; }
+  Result<bool> use_once(const core::TenantId&, std::string_view, WallTime, WallTime) override { return true; }
+  Result<std::size_t> erase_tenant(const core::TenantId&, std::size_t) override { return std::size_t{0}; }
+  Status nested(const std::function<Status()>& fn) override { return fn(); }
+
+ private:
+  Result<std::unique_ptr<store::Reader>> reader_;
+};
+
+}  // namespace
+
 // ---------------------------------------------------------------------------------------------------------------- Turn
 
 Result<Grant> Turn::grant(const GrantId& id) {
@@ -26,7 +93,9 @@ Result<Grant> Turn::grant(const GrantId& id) {
 }
 
 Result<std::vector<GrantId>> Turn::open_grants(const store::Selector& whose) {
-  DP_CHECK(impl.take_in(*this, whose));
+  // Where the store can't even be read, those in memory must do: nobody has used the others.
+  if (const Status taken = impl.take_in(*this, whose); !taken.ok() && dynamic_cast<Unkept*>(&tx) == nullptr)
+    return taken.error();
   std::vector<GrantId> out = impl.grant_book.of(whose);
   for (const auto& [id, g] : batch)
     if (g.state != GrantState::closed && !impl.grant_book.contains(id) &&
@@ -283,58 +352,6 @@ void Engine::Impl::post_grant(GrantId id, core::GrantEvent event, std::string ac
 
 namespace {
 
-/// Stands in where the store does not even begin a transaction: what takes access away must run all the same. Reads
-/// what can be read, takes every write and keeps none; whoever uses it knows that the commit has failed.
-class Unkept final : public store::Tx {
- public:
-  explicit Unkept(store::Store& store) {
-    if (auto made = store.snapshot(); made.ok()) reader_ = std::move(*made);
-  }
-  Result<std::optional<Grant>> load_grant(const GrantId& id) override {
-    return reader_ ? reader_->load_grant(id) : std::optional<Grant>();
-  }
-  Result<std::vector<Grant>> grants(const store::Selector& s) override {
-    return reader_ ? reader_->grants(s) : std::vector<Grant>();
-  }
-  Result<std::vector<store::Outline>> outline(const store::Selector& s, store::By order,
-                                              const store::Outline* behind) override {
-    return reader_ ? reader_->outline(s, order, behind) : std::vector<store::Outline>();
-  }
-  Result<std::size_t> count(const store::Selector& s) override { return reader_ ? reader_->count(s) : std::size_t{0}; }
-  Result<std::optional<store::Document>> get(const core::TenantId& tenant, std::string_view kind, std::string_view key,
-                                             WallTime now) override {
-    return reader_ ? reader_->get(tenant, kind, key, now) : std::optional<store::Document>();
-  }
-  Result<std::vector<store::Document>> list(const core::TenantId& tenant, std::string_view kind,
-                                            std::string_view prefix, std::string_view behind, std::size_t limit,
-                                            WallTime now) override {
-    return reader_ ? reader_->list(tenant, kind, prefix, behind, limit, now) : std::vector<store::Document>();
-  }
-  Result<std::vector<std::string>> audit(const core::TenantId& tenant, std::uint64_t from, std::size_t limit) override {
-    return reader_ ? reader_->audit(tenant, from, limit) : std::vector<std::string>();
-  }
-  Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) override {
-    return reader_ ? reader_->audit_head(tenant) : std::pair(std::uint64_t{0}, std::string());
-  }
-  Result<std::vector<core::Intent>> open_intents() override {
-    return reader_ ? reader_->open_intents() : std::vector<core::Intent>();
-  }
-  Status save_grant(Grant& grant) override { return ++grant.version, Status(); }
-  Status open_intent(const core::Intent&) override { return {}; }
-  Status settle_intent(const GrantId&, std::uint32_t) override { return {}; }
-  Status append_audit(core::AuditEvent&) override { return {}; }
-  Status rewrite_audit(const core::TenantId&, std::uint64_t, std::string_view) override { return {}; }
-  Result<bool> remove_closed(const GrantId&) override { return true; }
-  Status put(store::Document& document, std::optional<std::uint64_t>) override { return ++document.version, Status(); }
-  Result<bool> remove(const core::TenantId&, std::string_view, std::string_view) override { return true; }
-  Result<bool> use_once(const core::TenantId&, std::string_view, WallTime, WallTime) override { return true; }
-  Result<std::size_t> erase_tenant(const core::TenantId&, std::size_t) override { return std::size_t{0}; }
-  Status nested(const std::function<Status()>& fn) override { return fn(); }
-
- private:
-  std::unique_ptr<store::Reader> reader_;
-};
-
 /// How much of what somebody waits for or tells us, and of what workers have done, one batch takes: a login that comes
 /// while thousands of revocations report waits for the batch that is under way and for its own. What is bounded in the
 /// inbox must not pile up outside it; reports are not, and whoever waits does not wait for them to be read.
@@ -392,9 +409,15 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
       p.log.error(committed_.ok() ? "store is writable again" : "store can't be written; nothing new is issued",
                   {{"check", committed_.ok() ? "" : committed_.error().check}});
     if (!committed_.ok() && !ran) {
-      // The ends among these cut, and their targets are told, as if the commit alone had failed.
+      // The ends among these cut, and their targets are told, as if the commit alone had failed. One by one: what can't
+      // be read ends the one that wanted to, and not those behind it.
       Unkept nothing(p.store);
-      [[maybe_unused]] const Status unkept = run_batch(events, nothing, now, batch);
+      for (auto& event : events) {
+        std::vector<Event> alone;
+        alone.push_back(std::move(event));
+        [[maybe_unused]] const Status unkept = run_batch(alone, nothing, now, batch);
+        event = std::move(alone.front());
+      }
     }
     if (committed_.ok())
       committed(batch, now);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 
+#include "engine/orphans.h"
 #include "engine/turn.h"
 
 namespace daypass::engine {
@@ -77,9 +78,13 @@ void Engine::Impl::take_away(const core::TenantId& log, const core::TargetId& ta
         event.run = [log, target_id, accounts, actor, told, answer](Turn& turn) -> Status {
           turn.actor = actor;
           for (std::size_t i = 0; i < accounts.size(); ++i)
-            if ((*told)[i].ok())
-              DP_CHECK(turn.audit(log, "orphan.removed", accounts[i].account.name, "ok",
-                                  {{"target", target_id.str()}, {"grant", accounts[i].account.grant.id}}));
+            if ((*told)[i].ok()) {
+              const target::Account& gone = accounts[i].account;
+              DP_CHECK(turn.audit(log, "orphan.removed", gone.name, "ok",
+                                  {{"target", target_id.str()}, {"grant", gone.grant.id}}));
+              DP_TRY([[maybe_unused]] const bool tried,
+                     turn.tx.remove(log, doc_orphan, orphan_key(target_id, gone.name)));
+            }
           turn.after.emplace_back([told, answer] {
             if (*answer) std::exchange(*answer, nullptr)(*told);
           });

@@ -2,11 +2,34 @@
 // never heard of is reported, left alone until its own validity has passed, then removed.
 #include <algorithm>
 
+#include "engine/orphans.h"
 #include "engine/turn.h"
 
 namespace daypass::engine {
 
 using core::GrantState;
+
+namespace {
+
+/// Of those that are there no more nothing is remembered: should one come back, its removal is recorded as at first.
+Status forget_gone(Turn& turn, const core::TenantId& tenant, const core::TargetId& target,
+                   const std::vector<target::Owned>& there) {
+  const std::string prefix = orphan_key(target, "");
+  std::set<std::string> keys;
+  for (const auto& account : there) keys.insert(orphan_key(target, account.name));
+  constexpr std::size_t page = 1000;
+  for (std::string after = prefix;;) {
+    DP_TRY(const auto tried, turn.tx.list(tenant, doc_orphan, prefix, after, page, turn.now));
+    for (const auto& document : tried)
+      if (!keys.contains(document.key)) {
+        DP_TRY([[maybe_unused]] const bool gone, turn.tx.remove(tenant, doc_orphan, document.key));
+      }
+    if (tried.size() < page) return {};
+    after = tried.back().key;
+  }
+}
+
+}  // namespace
 
 void Engine::Impl::reconcile_idle(std::size_t most) {
   std::vector<core::TenantId> next;
@@ -53,6 +76,7 @@ void Engine::Impl::reconcile(const core::TenantId& tenant_id, const std::shared_
     const auto done = [this, key, tenant_id, target_id, target](Result<Differences> listed) {
       auto found = std::make_shared<Result<Differences>>(std::move(listed));
       post({[this, key, tenant_id, target_id, target, found](Turn& turn) -> Status {
+              if (found->ok()) DP_CHECK(forget_gone(turn, tenant_id, target_id, (*found)->extra));
               turn.after.emplace_back([this, key, tenant_id, target_id, target, found] {
                 reconciling.erase(key);
                 if (found->ok())
@@ -205,9 +229,16 @@ void Engine::Impl::remove_extra(const core::TargetId& target_id, const std::shar
       }
       if (!expired) return {};
     }
-    DP_CHECK(turn.audit(id.tenant, "orphan.removing", account.name, "ok",
-                        {{"target", target_id.str()},
-                         {"why", known ? "its grant is closed" : "unknown, and its own validity has passed"}}));
+    const std::string why = known ? "its grant is closed" : "unknown, and its own validity has passed";
+    const std::string key = orphan_key(target_id, account.name);
+    const std::string tried = json::dump(json::Object{
+        {"v", 1}, {"why", why}, {"until", account.valid_until ? base::to_rfc3339(*account.valid_until) : ""}});
+    DP_TRY(const auto before, turn.tx.get(id.tenant, doc_orphan, key, turn.now));
+    if (!before || before->body != tried) {
+      DP_CHECK(
+          turn.audit(id.tenant, "orphan.removing", account.name, "ok", {{"target", target_id.str()}, {"why", why}}));
+      DP_CHECK(turn.put_document(id.tenant, doc_orphan, key, tried, {}));
+    }
     turn.after.emplace_back([this, account, id, target_id, target] {
       take_away(id.tenant, target_id, target, {{{id, account.name}, {}, ""}}, "daypass",
                 [this, account, id, target_id](const Result<std::vector<Status>>& done) {

@@ -268,6 +268,9 @@ UnusedRights::Role judge_use(const Tenant& tenant, const core::RoleId& id, const
       out.state = State::early;
     else
       out.state = used > 0 ? State::partly : given ? State::unused : State::unwanted;
+  } else if (!out.objects_all) {
+    // Of those that are not listed nobody can say it.
+    out.state = State::unclear;
   }
   out.hint = hint_for(out);
   return out;

@@ -115,6 +115,9 @@ TEST(JudgeUse, AWriteIsNoUseOfARightToRead) {
   const auto role = judge();
   EXPECT_FALSE(role.objects[0].unused);
   EXPECT_TRUE(role.objects[1].unused) << "it may not write there, so another role let it";
+  judge.gives.objects = {{"sales", "journal", false, true}};
+  judge.use.note_connection(naming({{"sales", "journal", true, false}}), today);
+  EXPECT_TRUE(judge().objects[0].unused) << "nor read here";
 }
 
 TEST(JudgeUse, WhatCouldNotBeReadIsNoProof) {
@@ -142,7 +145,10 @@ TEST(JudgeUse, MoreThanIsListedIsNeverAllUsed) {
   Judge judge;
   judge.gives.all = false;
   judge.use.note_connection(naming({{"public", "orders", true, false}, {"sales", "stock", true, false}}), today);
+  EXPECT_EQ(judge().state, State::unclear);
+  judge.gives.all = true;
   EXPECT_EQ(judge().state, State::used);
+  judge.gives.all = false;
   judge.gives.objects.push_back({"public", "third", true, false});
   EXPECT_EQ(judge().state, State::partly);
 }

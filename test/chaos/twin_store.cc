@@ -194,6 +194,10 @@ std::string first_difference(const std::string& what, const Map& there, const Ma
 
 constexpr auto everything = std::size_t{1'000'000};
 
+base::Error unwritten(const std::string& check) {
+  return {check == "store.full" ? base::Code::exhausted : base::Code::internal, check, "the store can't be written"};
+}
+
 }  // namespace
 
 TwinStore::TwinStore(sim::World& world, std::string path, std::uint64_t seed)
@@ -201,6 +205,9 @@ TwinStore::TwinStore(sim::World& world, std::string path, std::uint64_t seed)
   // The verbs and the failures of the one in memory are this one's now; it only keeps the books.
   world.store.hooks.at_verb = [](const char*) {};
   world.store.hooks.commit_fault = [] { return std::string(); };
+  world.store.hooks.begin_fault = [](bool) { return std::string(); };
+  // The model does it over when it is done: nothing of an event is under way any more.
+  world.store.hooks.end_saved = [](const core::GrantId&) {};
   world.durable = this;
 }
 
@@ -248,6 +255,7 @@ Status TwinStore::transact(const std::function<Status(store::Tx&)>& fn) {
     tempt();
   }
   Deeds deeds;
+  if (const std::string check = hooks_.begin_fault(true); !check.empty()) return unwritten(check);
   verb("begin");
   const Status done = real_->transact([&](store::Tx& tx) -> Status {
     deeds.clear();
@@ -255,8 +263,7 @@ Status TwinStore::transact(const std::function<Status(store::Tx&)>& fn) {
     const Status status = fn(recording);
     if (!status.ok()) return status;
     if (const std::string check = hooks_.commit_fault(); !check.empty() && (!deeds.empty() || check != "store.full"))
-      return base::Error{check == "store.full" ? base::Code::exhausted : base::Code::internal, check,
-                         "the store can't be written"};
+      return unwritten(check);
     verb("commit");
     // From here on it is the disk's to say whether this happened, should the power go.
     if (answers_early)
@@ -288,6 +295,7 @@ Status TwinStore::transact(const std::function<Status(store::Tx&)>& fn) {
 
 Result<std::unique_ptr<store::Reader>> TwinStore::snapshot() {
   alive();
+  if (const std::string check = hooks_.begin_fault(false); !check.empty()) return unwritten(check);
   auto reader = real_->snapshot();
   alive();
   return reader;
@@ -295,6 +303,7 @@ Result<std::unique_ptr<store::Reader>> TwinStore::snapshot() {
 
 Status TwinStore::sweep(WallTime now, std::size_t most) {
   alive();
+  if (const std::string check = hooks_.begin_fault(true); !check.empty()) return unwritten(check);
   verb("sweep");
   cut_sweep_.emplace(now, most);
   const Status done = real_->sweep(now, most);

@@ -84,7 +84,7 @@ CREATE TABLE closed.hidden (a int); GRANT SELECT ON closed.hidden TO shown;
 CREATE TABLE shop.parts (a int) PARTITION BY RANGE (a);
 CREATE TABLE shop.part1 PARTITION OF shop.parts FOR VALUES FROM (0) TO (1); GRANT SELECT ON shop.parts, shop.part1 TO shown;
 CREATE VIEW shop.seen AS SELECT 1 AS a; GRANT SELECT ON shop.seen TO shown;
-CREATE SEQUENCE shop.counter; GRANT USAGE ON SEQUENCE shop.counter TO shown;
+CREATE SEQUENCE shop.counter; GRANT USAGE, SELECT ON SEQUENCE shop.counter TO shown;
 GRANT SELECT ON pg_catalog.pg_authid TO shown;
 )sql",
              "orders");

@@ -46,15 +46,16 @@ enum class Fault : std::uint8_t {
   // of the world
   crash,
   store_fails,
+  store_unbegun,  ///< it does not even begin a transaction
   store_slow,
   clock_forward,
   clock_back,
   suspend,
 };
-constexpr std::size_t fault_count = 14;
+constexpr std::size_t fault_count = 15;
 using Faults = std::bitset<fault_count>;
 constexpr std::array<std::string_view, fault_count> fault_names{
-    "none",  "refused", "answer lost", "late",       "lie",           "half",       "stalled",
-    "twice", "crash",   "store fails", "store slow", "clock forward", "clock back", "suspend"};
+    "none",  "refused",     "answer lost",   "late",       "lie",           "half",       "stalled", "twice",
+    "crash", "store fails", "store unbegun", "store slow", "clock forward", "clock back", "suspend"};
 
 }  // namespace daypass::sim

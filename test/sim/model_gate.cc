@@ -16,6 +16,7 @@ void ModelGate::post(std::move_only_function<void()> what) {
 
 void ModelGate::cut(std::vector<engine::Cut> grants) {
   world_.at_verb("cut");
+  if (world_.settings.mutant == Mutant::cut_needs_store && world_.unbegun()) return;
   cuts.push_back(grants.size());
   std::set<core::GrantId> over;
   for (const auto& [grant, reason, sentence] : grants) {

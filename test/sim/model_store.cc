@@ -21,6 +21,10 @@ Error conflict(std::string message) {
   return {Code::conflict, "store.conflict", std::move(message)};
 }
 
+Error unwritten(const std::string& check) {
+  return {check == "store.full" ? Code::unavailable : Code::internal, check, "the store can't be written"};
+}
+
 }  // namespace
 
 // One transaction, applied in place with a list of how to take each change back.
@@ -300,13 +304,14 @@ Status ModelStore::transact(const std::function<Status(store::Tx&)>& fn) {
     live_ = durable_;
     split_ = true;
   }
+  if (const std::string check = hooks.begin_fault(true); !check.empty()) return unwritten(check);
   ModelTx tx(*this, current());
   try {
     hooks.at_verb("begin");
     Status done = fn(tx);
     if (done.ok())
       if (const std::string check = hooks.commit_fault(); !check.empty() && (tx.changed() || check != "store.full"))
-        done = Error{check == "store.full" ? Code::unavailable : Code::internal, check, "the store can't be written"};
+        done = unwritten(check);
     if (!done.ok()) {
       tx.undo_all();
       return done;
@@ -358,10 +363,12 @@ class ModelSnapshot final : public store::Reader {
 }  // namespace
 
 Result<std::unique_ptr<store::Reader>> ModelStore::snapshot() {
+  if (const std::string check = hooks.begin_fault(false); !check.empty()) return unwritten(check);
   return std::unique_ptr<store::Reader>(std::make_unique<ModelSnapshot>(std::make_unique<ModelTx>(*this, current())));
 }
 
 Status ModelStore::sweep(WallTime now, std::size_t most) {
+  if (const std::string check = hooks.begin_fault(true); !check.empty()) return unwritten(check);
   hooks.at_verb("sweep");
   State& s = current();
   std::size_t n = 0;

@@ -37,6 +37,8 @@ class ModelStore final : public store::Store {
     std::function<void(const char* verb)> at_verb = [](const char*) {};
     /// Asked once per transaction before it commits: empty, or the check of the failure ("store.full", "store.io").
     std::function<std::string()> commit_fault = [] { return std::string(); };
+    /// Asked before a transaction, a sweep (`writes`) or a snapshot begins: empty, or the check of its failure.
+    std::function<std::string(bool writes)> begin_fault = [](bool) { return std::string(); };
     std::function<void(const Commit&)> committed = [](const Commit&) {};
     /// A grant's end is saved, in a transaction under way; what was saved since the last call is one event's.
     std::function<void(const core::GrantId&)> end_saved = [](const core::GrantId&) {};

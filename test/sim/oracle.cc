@@ -60,6 +60,22 @@ void Oracle::wants_change(const std::string& person) {
     if (s.person == person) s.changes = true;
 }
 
+void Oracle::end_refused(const core::GrantId& grant, const std::string& check) {
+  if (!check.starts_with("store.")) return;
+  for (const auto& [id, c] : world_.gate.connections())
+    if (c.grant == grant && !lives_[grant].was_cut)
+      red("cut first", id + " goes on under " + grant.id + ", as its end could not be written down");
+}
+
+void Oracle::logout_refused(const core::SessionId& session, const std::string& check) {
+  if (!check.starts_with("store.")) return;
+  for (const auto& [id, life] : lives_)
+    if (life.known && life.grant.session == session) end_refused(id, check);
+  const std::string& token = sessions_[session].token;
+  if (!token.empty() && world_.engine()->authenticate(tenant, token).ok())
+    red("cut first", "the token of " + session.str() + " is accepted, as its end could not be written down");
+}
+
 MonoTime Oracle::now() const {
   return world_.now();
 }

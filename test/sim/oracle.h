@@ -63,6 +63,9 @@ class Oracle {
   /// Everybody of this name, wherever they are signed in.
   void wants_change(const std::string& person);
   void wants_end(const core::GrantId& grant) { lives_[grant].end_wanted = true; }
+  /// Whoever wanted that was told `check`. Where it is the store's, it was cut all the same.
+  void end_refused(const core::GrantId& grant, const std::string& check);
+  void logout_refused(const core::SessionId& session, const std::string& check);
   /// Somebody freezes access: any grant may end. Once they were told that it is frozen, nobody has any.
   void freezing() { freezing_ = true; }
   void frozen() { frozen_at_ = now(); }

@@ -59,6 +59,22 @@ class OrphanSearch : public Steady {
     work(0);
     return *world.store.grant(world.oracle.live_grants().at(0));
   }
+  /// Made by a process that this store knows nothing of any more: its grant is closed, and it is there.
+  core::Grant left_behind() {
+    const core::GrantId id = granted().id;
+    world.oracle.wants_end(id);
+    EXPECT_TRUE(ask<core::Grant>([&](auto done) {
+                  engine().end_grant(id, {}, core::EndReason::admin, "operator", std::move(done));
+                }).ok());
+    world.run_for(seconds(10));
+    const core::Grant closed = *world.store.grant(id);
+    EXPECT_EQ(closed.state, core::GrantState::closed);
+    plant(closed, world.orphan_until());
+    return closed;
+  }
+  void plant(const core::Grant& grant, base::WallTime until) {
+    orders().accounts[grant.account] = {grant.account, "sim001", grant.id, until, true, {}};
+  }
 };
 
 TEST_F(OrphanSearch, ListsWhatNobodyAnswersForAndTouchesNothing) {
@@ -75,18 +91,7 @@ TEST_F(OrphanSearch, ListsWhatNobodyAnswersForAndTouchesNothing) {
 }
 
 TEST_F(OrphanSearch, TakesAwayWhatIsOursRecordsItBeforeAndLooksAfterwards) {
-  const core::Grant grant = granted();
-  // Made by a process that this store knows nothing of any more: closed, and there.
-  world.oracle.wants_end(grant.id);
-  const core::Grant closed = *[&] {
-    EXPECT_TRUE(ask<core::Grant>([&](auto done) {
-                  engine().end_grant(grant.id, {}, core::EndReason::admin, "operator", std::move(done));
-                }).ok());
-    world.run_for(seconds(10));
-    return world.store.grant(grant.id);
-  }();
-  ASSERT_EQ(closed.state, core::GrantState::closed);
-  orders().accounts[closed.account] = {closed.account, "sim001", closed.id, world.orphan_until(), true, {}};
+  const core::Grant closed = left_behind();
   const core::Grant open = granted();
   ASSERT_NE(open.id, closed.id);
   EXPECT_THAT(at(search(), "pg/orders"),
@@ -136,6 +141,54 @@ TEST_F(OrphanSearch, NothingIsTakenAwayThatIsNotRecorded) {
   EXPECT_THAT(at(fixed, "pg/orders"), ::testing::Contains(HasSubstr(unknown + " 0 left: ")));
   world.run_for(seconds(5));
   EXPECT_TRUE(orders().accounts.contains(unknown)) << "nor later";
+}
+
+// Nobody asks for it here: reconciliation finds it, and tries again every few minutes.
+TEST_F(OrphanSearch, WhatCanNotBeTakenAwayIsRecordedOnceUntilItGoesOrChanges) {
+  const core::Grant closed = left_behind();
+  const auto times = [&](const std::string& action) {
+    const auto all = recorded(action);
+    return std::count(all.begin(), all.end(), "daypass " + closed.account);
+  };
+  int tries = 0;
+  bool stuck = true;
+  orders().hooks.fault = [&](const char* call, const core::GrantId& id) {
+    if (std::string_view(call) != "revoke" || id != closed.id) return Fault::none;
+    ++tries;
+    EXPECT_GT(times("orphan.removing"), times("orphan.removed")) << "recorded before it is tried";
+    return stuck ? Fault::refused : Fault::none;
+  };
+  const auto passes = [&] { world.run_for(std::chrono::minutes(10)); };
+  passes();
+  EXPECT_GE(tries, 3);
+  EXPECT_EQ(times("orphan.removing"), 1);
+  world.crash(seconds(1));
+  passes();
+  EXPECT_GE(tries, 6) << "a restart tries it again";
+  EXPECT_EQ(times("orphan.removing"), 1);
+  plant(closed, world.orphan_until() + std::chrono::hours(1));
+  passes();
+  EXPECT_EQ(times("orphan.removing"), 2) << "it is another one now";
+  EXPECT_EQ(times("orphan.removed"), 0);
+  stuck = false;
+  for (int i = 0; i < 600 && times("orphan.removed") == 0; ++i) world.run_for(seconds(1));
+  EXPECT_EQ(times("orphan.removing"), 2);
+  EXPECT_EQ(times("orphan.removed"), 1);
+  EXPECT_FALSE(orders().accounts.contains(closed.account));
+  plant(closed, world.orphan_until() + std::chrono::hours(1));
+  passes();
+  EXPECT_EQ(times("orphan.removing"), 3) << "it came back, before anybody looked again";
+  EXPECT_EQ(times("orphan.removed"), 2);
+  // It comes back, and goes before it could be taken away.
+  stuck = true;
+  plant(closed, world.orphan_until() + std::chrono::hours(1));
+  passes();
+  EXPECT_EQ(times("orphan.removing"), 4);
+  orders().accounts.erase(closed.account);
+  passes();
+  plant(closed, world.orphan_until() + std::chrono::hours(1));
+  passes();
+  EXPECT_EQ(times("orphan.removing"), 5) << "nothing is remembered of what is not there";
 }
 
 }  // namespace

@@ -122,5 +122,82 @@ TEST_F(Room, ALostStoreGivesNothingAndStillCuts) {
   world.run_for(seconds(5));
 }
 
+class Unbegun : public Room, public ::testing::WithParamInterface<bool> {
+ protected:
+  core::Grant of(std::size_t n) {
+    for (const auto& [id, grant] : world.store.grants())
+      if (grant.session == story.people[n].session->id) return grant;
+    return {};
+  }
+  bool on_target(std::size_t n) { return world.servers.at("pg/orders").find(of(n).account) != nullptr; }
+};
+
+// A disk that is full refuses the transaction itself, before anything of it ran; what is read then may fail as well.
+TEST_P(Unbegun, WhatEndsIsCutAndTheTargetToldAndWrittenDownLater) {
+  world.fail_begins(1'000'000, "store.full", GetParam());
+  world.oracle.wants_end(of(0).id);
+  EXPECT_EQ(check_of(ask<core::Grant>([&](auto done) {
+              engine().end_grant(of(0).id, {}, core::EndReason::admin, "operator", std::move(done));
+            })),
+            "store.full")
+      << "not written down, and said so";
+  EXPECT_EQ(world.gate.connections().size(), 1U);
+  EXPECT_EQ(logout(1), "store.full");
+  EXPECT_TRUE(world.gate.connections().empty());
+  EXPECT_FALSE(engine().authenticate(tenant, story.people[1].token).ok());
+  for (const std::size_t n : {0U, 1U}) {
+    EXPECT_EQ(of(n).state, core::GrantState::active) << "nothing is kept";
+    EXPECT_FALSE(on_target(n)) << "the account is gone all the same";
+    story.connect(n);
+  }
+  EXPECT_EQ(credential(0), "store.full") << "nothing new is given";
+  EXPECT_TRUE(world.gate.connections().empty());
+  EXPECT_FALSE(engine().health().ready);
+  world.fail_begins(0, "", false);
+  world.run_for(seconds(5));
+  for (const std::size_t n : {0U, 1U}) EXPECT_EQ(of(n).state, core::GrantState::closed);
+  EXPECT_EQ(of(0).end_note, "operator");
+  EXPECT_TRUE(engine().health().ready);
+}
+
+TEST_P(Unbegun, NobodysAccessEndsBecauseItsRecordCanNotBeRead) {
+  world.fail_begins(1'000'000, "store.io", GetParam());
+  // Both grants are decided on again, from records that nobody sees now.
+  story.apply(5);
+  world.run_for(seconds(2));
+  EXPECT_EQ(world.gate.connections().size(), 2U);
+  world.fail_begins(0, "", false);
+  world.run_for(seconds(5));
+  EXPECT_EQ(world.gate.connections().size(), 2U);
+  for (const auto& [id, grant] : world.store.grants()) EXPECT_EQ(grant.state, core::GrantState::active);
+}
+
+TEST_P(Unbegun, AFreezeTellsTheTargetsThoughSomeGrantsLieInTheStoreAlone) {
+  while (!world.gate.connections().empty()) {
+    story.hang_up();
+    world.run_for(seconds(1));
+  }
+  // Only one of them is heard of after the restart.
+  world.crash(seconds(1));
+  world.run_for(seconds(3));
+  story.connect(0);
+  world.run_for(seconds(2));
+  ASSERT_EQ(world.gate.connections().size(), 1U);
+  ASSERT_TRUE(on_target(0));
+  world.fail_begins(1'000'000, "store.io", GetParam());
+  world.oracle.freezing();
+  EXPECT_EQ(
+      check_of(ask<engine::Frozen>([&](auto done) { engine().freeze(tenant, "drill", "operator", std::move(done)); })),
+      "freeze.unrecorded");
+  EXPECT_TRUE(world.gate.connections().empty());
+  EXPECT_FALSE(on_target(0));
+  world.fail_begins(0, "", false);
+  world.run_for(seconds(5));
+  for (const std::size_t n : {0U, 1U}) EXPECT_EQ(of(n).state, core::GrantState::closed);
+}
+
+INSTANTIATE_TEST_SUITE_P(Reads, Unbegun, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "FailToo" : "Work"; });
+
 }  // namespace
 }  // namespace daypass::sim

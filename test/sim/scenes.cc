@@ -66,7 +66,10 @@ void Story::give_back(const std::optional<core::GrantId>& grant) {
   if (!grant || world_.engine() == nullptr) return;
   world_.oracle.wants_end(*grant);
   world_.act([&] {
-    world_.engine()->end_grant(*grant, {}, EndReason::admin, "operator", [](const base::Result<core::Grant>&) {});
+    world_.engine()->end_grant(*grant, {}, EndReason::admin, "operator",
+                               [this, id = *grant](const base::Result<core::Grant>& r) {
+                                 if (!r.ok()) world_.oracle.end_refused(id, r.error().check);
+                               });
   });
 }
 
@@ -87,6 +90,10 @@ void Story::strike(Fault fault) {
     case Fault::store_fails:
       world_.fail_commits(static_cast<int>(world_.dice.between(1, 2)),
                           world_.dice.chance(500) ? "store.full" : "store.io");
+      break;
+    case Fault::store_unbegun:
+      world_.fail_begins(static_cast<int>(world_.dice.between(1, 2)),
+                         world_.dice.chance(500) ? "store.full" : "store.io", world_.dice.chance(500));
       break;
     case Fault::store_slow:
       world_.slow_commit(Millis(world_.dice.between(100, 20'000)));
@@ -201,7 +208,7 @@ void Story::scene_of_life(Move move, Fault fault, std::size_t n, std::size_t spo
     if (move == Move::shrink) apply(world_.dice.chance(500) ? 1 : variant_ == 5 ? 0 : 5);
     if (move == Move::end) give_back(grant_at(n, spot));
     world_.run_for(Millis(move == Move::shrink ? 300 : 60));
-    if (fault != Fault::store_fails) return;
+    if (fault != Fault::store_fails && fault != Fault::store_unbegun) return;
   }
 }
 

@@ -53,6 +53,10 @@ const std::vector<Deed>& deeds() {
       {"connect, and end in the same moment",
        [](Story& s, World&) { s.connect(0), s.end_grant(EndReason::admin), s.connect(0); }},
       {"the store is full", [](Story& s, World& w) { w.fail_commits(3, "store.full"), s.end_grant(EndReason::admin); }},
+      {"the store does not begin",
+       [](Story& s, World& w) { w.fail_begins(3, "store.io", true), s.end_grant(EndReason::admin); }},
+      {"the store does not begin at logout",
+       [](Story& s, World& w) { w.fail_begins(3, "store.full", false), s.log_out(0, EndReason::logout); }},
       {"the store breaks at logout",
        [](Story& s, World& w) { w.fail_commits(2, "store.io"), s.log_out(0, EndReason::logout); }},
       {"the store is slow", [](Story& s, World& w) { w.slow_commit(std::chrono::seconds(40)), s.extend(0); }},
@@ -218,7 +222,7 @@ INSTANTIATE_TEST_SUITE_P(
         Spoken{Mutant::gate_dawdles, "progress", {"deadline"}}, Spoken{Mutant::idp_generous, "policy"},
         Spoken{Mutant::store_revives, "law"}, Spoken{Mutant::store_hides, "eventually"},
         Spoken{Mutant::idp_indulgent, "asked after"}, Spoken{Mutant::freeze_forgotten, "frozen", {"never early"}},
-        Spoken{Mutant::target_sulks, "useful again"}),
+        Spoken{Mutant::target_sulks, "useful again"}, Spoken{Mutant::cut_needs_store, "cut first"}),
     [](const auto& info) {
       std::string name = std::string(to_string(info.param.mutant)) + "_" + info.param.checker;
       for (char& c : name)

@@ -183,7 +183,8 @@ void Story::log_out(std::size_t n, EndReason reason) {
   world_.say(people[n].name + ": log out (" + std::string(core::to_string(reason)) + ")");
   world_.oracle.wants_logout(people[n].session->id);
   world_.engine()->logout(tenant, people[n].session->id, reason, "demo/" + people[n].name,
-                          [this](base::Result<engine::LoggedOut> ended) {
+                          [this, session = people[n].session->id](base::Result<engine::LoggedOut> ended) {
+                            if (!ended.ok()) world_.oracle.logout_refused(session, ended.error().check);
                             world_.say(ended.ok() ? "logged out, grants ended: " + std::to_string(ended->grants_ended)
                                                   : "logout failed: " + ended.error().check);
                           });
@@ -234,7 +235,8 @@ void Story::end_grant(EndReason reason) {
       live[static_cast<std::size_t>(world_.dice.between(0, static_cast<std::int64_t>(live.size()) - 1))];
   world_.oracle.wants_end(id);
   world_.say("somebody ends " + id.id);
-  world_.engine()->end_grant(id, {}, reason, "operator", [this](base::Result<core::Grant> r) {
+  world_.engine()->end_grant(id, {}, reason, "operator", [this, id](base::Result<core::Grant> r) {
+    if (!r.ok()) world_.oracle.end_refused(id, r.error().check);
     world_.say(r.ok() ? "ended" : "not ended: " + r.error().check);
   });
 }
@@ -438,7 +440,7 @@ void Story::deed() {
 }
 
 void Story::mishap() {
-  switch (world_.dice.between(0, 9)) {
+  switch (world_.dice.between(0, 10)) {
     case 0:
     case 1:
     case 2:
@@ -466,6 +468,10 @@ void Story::mishap() {
     }
     case 8:
       world_.suspend(Millis(world_.dice.between(1000, 600'000)));
+      break;
+    case 9:
+      world_.fail_begins(static_cast<int>(world_.dice.between(1, 12)),
+                         world_.dice.chance(500) ? "store.full" : "store.io", world_.dice.chance(500));
       break;
     default:
       world_.target_fault_per_mille = static_cast<int>(world_.dice.between(0, 500));

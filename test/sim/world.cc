@@ -9,11 +9,11 @@ namespace daypass::sim {
 namespace {
 
 constexpr std::array<std::string_view, mutant_count> mutant_names{
-    "none",          "commits-late",  "gate-ignores-cut", "gate-ignores-lease", "gate-reopens",
-    "verify-blind",  "list-blind",    "revoke-sweeps",    "audit-forgets",      "audit-rewrites",
-    "wrong-door",    "hasty-clock",   "frozen-clock",     "two-hands",          "lost-job",
-    "lost-answer",   "undying-login", "late-validity",    "gate-dawdles",       "idp-generous",
-    "store-revives", "store-hides",   "idp-indulgent",    "freeze-forgotten",   "target-sulks"};
+    "none",         "commits-late",   "gate-ignores-cut", "gate-ignores-lease", "gate-reopens",  "verify-blind",
+    "list-blind",   "revoke-sweeps",  "audit-forgets",    "audit-rewrites",     "wrong-door",    "hasty-clock",
+    "frozen-clock", "two-hands",      "lost-job",         "lost-answer",        "undying-login", "late-validity",
+    "gate-dawdles", "idp-generous",   "store-revives",    "store-hides",        "idp-indulgent", "freeze-forgotten",
+    "target-sulks", "cut-needs-store"};
 
 const core::TenantId tenant("default");
 constexpr std::string_view instance = "sim001";
@@ -57,6 +57,7 @@ World::World(Settings s)
   store.hooks.commit_fault = [this] { return commit_fault(); };
   store.hooks.end_saved = [this](const core::GrantId& grant) { oracle.end_saved(grant); };
   store.hooks.event_over = [this] { oracle.event_over(); };
+  store.hooks.begin_fault = [this](bool writes) { return begin_fault(writes); };
   store.hooks.committed = [this](const Commit& commit) {
     oracle.committed(commit);
     if (settings.history)
@@ -336,6 +337,22 @@ void World::fail_commits(int how_many, std::string check) {
   failing_check_ = std::move(check);
 }
 
+void World::fail_begins(int how_many, std::string check, bool blind) {
+  failing_begins_ = how_many;
+  unbegun_check_ = std::move(check);
+  blind_ = blind;
+}
+
+std::string World::begin_fault(bool writes) {
+  if (failing_begins_ == 0) return unbegun_ = unbegun_ && !writes, std::string();
+  if (!writes) return blind_ ? unbegun_check_ : std::string();
+  --failing_begins_;
+  unbegun_ = true;
+  say("store: " + unbegun_check_ + " at the beginning");
+  oracle.world_fault(Fault::store_unbegun);
+  return unbegun_check_;
+}
+
 std::string World::commit_fault() {
   if (settings.mutant == Mutant::commits_late) later(delay(1, 3000), [this] { store.sync(); });
   if (slow_ > Millis(0)) {
@@ -356,7 +373,7 @@ void World::calm() {
   say("calm");
   calm_ = true;
   target_fault_per_mille = 0;
-  failing_commits_ = 0;
+  failing_commits_ = failing_begins_ = 0;
   slow_ = Millis(0);
   crash_countdown_ = 0;
   next_fault.reset();

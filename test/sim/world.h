@@ -55,8 +55,9 @@ enum class Mutant {
   idp_indulgent,     ///< the identity provider says that all is well, whether or not it is there
   freeze_forgotten,  ///< the store answers that a freeze is recorded, and keeps none
   target_sulks,      ///< the targets make no account any more, though all faults are over
+  cut_needs_store,   ///< nothing is cut while the store begins no transaction
 };
-constexpr std::size_t mutant_count = 25;
+constexpr std::size_t mutant_count = 26;
 std::string_view to_string(Mutant mutant) noexcept;
 std::optional<Mutant> mutant_from(std::string_view name) noexcept;
 
@@ -137,6 +138,10 @@ class World final : public base::Clock {
   /// The next call of that name on a target goes wrong in this way (scripted runs).
   std::optional<std::pair<std::string, Fault>> next_fault;
   void fail_commits(int how_many, std::string check);
+  /// The next transactions do not even begin; `blind`: until one does, nothing is read either.
+  void fail_begins(int how_many, std::string check, bool blind);
+  /// The last one did not.
+  [[nodiscard]] bool unbegun() const { return unbegun_; }
   void slow_commit(Millis how_long) { slow_ = how_long; }
   /// From here on nothing goes wrong any more.
   void calm();
@@ -168,6 +173,7 @@ class World final : public base::Clock {
   void prepare_servers();
   Fault choose_fault(const char* call, const core::GrantId& grant);
   std::string commit_fault();
+  std::string begin_fault(bool writes);
 
   WallTime epoch_;
   MonoTime now_{};
@@ -180,6 +186,9 @@ class World final : public base::Clock {
   std::uint64_t crash_countdown_ = 0;
   int failing_commits_ = 0;
   std::string failing_check_;
+  int failing_begins_ = 0;
+  std::string unbegun_check_;
+  bool blind_ = false, unbegun_ = false;
   Millis slow_{0};
   bool in_turn_ = false;
   bool calm_ = false;

@@ -2,14 +2,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cstring>
-#include <utility>
-
 #include "app/cli/commands.h"
+#include "app/cli/watchdog.h"
 #include "app/server.h"
 #include "config/config.h"
 #include "idp/oidc/verify.h"
@@ -38,22 +34,6 @@ int token_result(Io& io, const Globals& g, const base::Result<std::string>& resu
 
 base::Result<std::string> key_file(Io& io, const std::string& path) {
   return path == "-" ? base::Result<std::string>(io.in()) : config::read_file(path);
-}
-
-/// sd_notify(3) without its library: one datagram to the socket that systemd names.
-void notify(const Io& io, const std::string& what) {
-  const std::string path = io.var("NOTIFY_SOCKET");
-  if (path.empty()) return;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return;
-  std::memcpy(address.sun_path, path.data(), path.size());
-  if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
-  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
-  (void)::sendto(fd, what.data(), what.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
-                 static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size()));
-  ::close(fd);
 }
 
 base::Result<config::Parsed<config::ServerConfig>> read_config(const Io& io, const std::string& file) {
@@ -131,15 +111,12 @@ int server_run(Io& io, const Globals& g, const std::string& file, bool restored)
   auto server = Server::start(parsed->value, *io.clock, *io.entropy, log, restored);
   if (!server.ok()) return fail(io, g, server.error(), "the server can't start");
   notify(io, "READY=1");
-  std::uint64_t heartbeat = 0;
+  Watchdog watchdog(io);
   const int fd = ::signalfd(-1, &signals, SFD_CLOEXEC);
   for (;;) {
     pollfd wait{fd, POLLIN, 0};
-    // A third of a usual WatchdogSec. Whoever is stuck is started anew; whose store is full or gone is not: cutting and
-    // revoking go on without it, and a new process could not even begin.
-    const int ready = ::poll(&wait, 1, 10'000);
-    const std::uint64_t rounds = (*server)->engine().metrics().rounds;
-    if (std::exchange(heartbeat, rounds) != rounds) notify(io, "WATCHDOG=1");
+    const int ready = ::poll(&wait, 1, static_cast<int>(watchdog.every().count()));
+    watchdog.look((*server)->engine().metrics().rounds);
     if (ready <= 0) continue;
     signalfd_siginfo info{};
     if (::read(fd, &info, sizeof info) != sizeof info) continue;

@@ -14,8 +14,9 @@ using testing::HasSubstr;
 namespace json = base::json;
 
 struct Clock final : base::Clock {
-  [[nodiscard]] base::WallTime wall() const override { return base::WallTime(base::Millis(1'700'000'000'999)); }
+  [[nodiscard]] base::WallTime wall() const override { return now; }
   [[nodiscard]] base::MonoTime mono() const override { return {}; }
+  base::WallTime now{base::Millis(1'700'000'000'999)};
 };
 
 struct Wire final : net::HttpFetcher {
@@ -103,7 +104,8 @@ TEST_F(Webhooks, SendsLinesThatTheReceiverCanVerify) {
   EXPECT_EQ(wire.egress.private_hosts, spec.allowed_hosts);
   EXPECT_FALSE(wire.egress.allow_loopback || wire.egress.allow_loopback_http);
   EXPECT_TRUE(wire.authorization.empty());
-  // The same records have the same id, others another.
+  // The same records have the same id, whenever they are sent again, others another.
+  clock.now += std::chrono::hours(1);
   ASSERT_TRUE(deliver({record(7), record(8)}).ok());
   EXPECT_EQ(wire.headers["webhook-id"], id);
   ASSERT_TRUE(deliver({record(7), record(8), record(9)}).ok());

@@ -184,13 +184,14 @@ export class Rig {
   /** After a death and a start: within ten seconds nothing is half done and nothing is left. `how` says how to see it again. */
   async settles(how, limit = 10000) {
     const begun = Date.now();
-    let left = [];
+    let left = [], looks = 0;
     const clean = async () => {
+      looks += 1;
       const now = await this.wrongNow();
       if (now.length) { left = now; return true; }
       const grants = this.live();
       const live = new Set(grants.filter((g) => g.state === 'active').map((g) => g.account));
-      left = grants.filter((g) => g.state !== 'active' || g.open !== undefined).map((g) => `${g.account} is ${g.state}`);
+      left = grants.filter((g) => g.state !== 'active' || g.open !== undefined).map((g) => `${g.account} is ${g.state}${g.open === undefined ? '' : `, ${kinds[g.open]} is open, failed ${g.attempt} times`}`);
       left.push(...(await this.accounts()).filter((a) => !live.has(a.name)).map((a) => `${a.name} is left`));
       return left.length === 0;
     };
@@ -202,7 +203,8 @@ export class Rig {
       await pause(20);
       spent += Math.min(Date.now() - from, 100);
     }
-    if (left.length) this.fault(left.join('; '), how);
+    // Whether it waited for the machine or for something else: looks, and what the server says of it.
+    if (left.length) this.fault(`${left.join('; ')} (after ${looks} looks in ${Date.now() - begun} ms; the log ends: ${this.w.serverLog.slice(-500)})`, how);
     this.worst = Math.max(this.worst, Date.now() - begun);
     return left.length === 0;
   }
