@@ -408,21 +408,12 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
     if (store_ok.exchange(committed_.ok()) != committed_.ok())
       p.log.error(committed_.ok() ? "store is writable again" : "store can't be written; nothing new is issued",
                   {{"check", committed_.ok() ? "" : committed_.error().check}});
-    if (!committed_.ok() && !ran) {
-      // The ends among these cut, and their targets are told, as if the commit alone had failed. One by one: what can't
-      // be read ends the one that wanted to, and not those behind it.
-      Unkept nothing(p.store);
-      for (auto& event : events) {
-        std::vector<Event> alone;
-        alone.push_back(std::move(event));
-        [[maybe_unused]] const Status unkept = run_batch(alone, nothing, now, batch);
-        event = std::move(alone.front());
-      }
-    }
-    if (committed_.ok())
+    if (committed_.ok()) {
       committed(batch, now);
-    else
+    } else {
+      run_unkept(events, now, batch);
       commit_failed(events, committed_.error(), batch);
+    }
   }
   if (!held.empty() || !reports.empty()) return last_mono;
   return timers.empty() ? MonoTime::max() : to_mono(timers.begin()->first);
@@ -500,6 +491,7 @@ Status Engine::Impl::run_batch(std::vector<Event>& events, store::Tx& tx, WallTi
   Ahead ahead;
   for (std::size_t i = 0; i < events.size(); ++i) {
     Event& event = events[i];
+    batch.ran = i + 1;
     if (i >= ahead.to && ends_at_most_its_own(event.grant_event)) ahead = cut_ahead(events, i, tx, now_, batch);
     std::optional<core::Step> foreseen;
     if (ahead.next < ahead.places.size() && ahead.places[ahead.next] == i)
@@ -547,14 +539,27 @@ Status Engine::Impl::run_batch(std::vector<Event>& events, store::Tx& tx, WallTi
   return {};
 }
 
-void Engine::Impl::commit_failed(std::vector<Event>& events, const Error& why, const Batch& batch) {
-  // Cuts are made already. Targets are told as well, unrecorded: taking away waits for nothing. What must happen is
-  // queued again and recorded when the store takes it.
-  const WallTime t = now();
+/// Those that never had their turn, as no transaction began, it broke in the middle, or they came behind a reload that
+/// is not kept: the ends among them cut, and their targets are told, as if the commit alone had failed. One by one:
+/// what can't be read ends the one that wanted to, and not those behind it.
+void Engine::Impl::run_unkept(std::vector<Event>& events, WallTime now_, Batch& batch) {
   // What was held back behind one of these waits no longer: the one is first in the next batch again, so that nothing
   // behind it would ever have its turn while the store refuses.
   std::ranges::move(held, std::back_inserter(events));
   held.clear();
+  Unkept nothing(p.store);
+  for (std::size_t i = batch.ran; i < events.size(); ++i) {
+    std::vector<Event> alone;
+    alone.push_back(std::move(events[i]));
+    [[maybe_unused]] const Status unkept = run_batch(alone, nothing, now_, batch);
+    events[i] = std::move(alone.front());
+  }
+}
+
+void Engine::Impl::commit_failed(std::vector<Event>& events, const Error& why, const Batch& batch) {
+  // Cuts are made already. Targets are told as well, unrecorded: taking away waits for nothing. What must happen is
+  // queued again and recorded when the store takes it.
+  const WallTime t = now();
   for (const auto& [id, grant] : batch.staged) {
     if (grant.state != GrantState::revoking || grant.open != core::IntentKind::revoke) continue;
     const Grant* before = grant_book.find(id);

@@ -263,8 +263,10 @@ struct Engine::Impl {
     std::map<GrantId, std::string> actors;  ///< who ended what
     std::vector<std::pair<Grant, std::vector<core::Effect>>> saved;
     std::vector<std::move_only_function<void()>> after;
+    std::size_t ran = 0;  ///< of its events, from the first
   };
   Status run_batch(std::vector<Event>& events, store::Tx& tx, WallTime now, Batch& batch);
+  void run_unkept(std::vector<Event>& events, WallTime now, Batch& batch);
   Status run_event(Event& event, Turn& turn, std::optional<core::Step> foreseen);
   /// Steps of the events from one place in a batch to another, taken before the first of them is written down.
   struct Ahead {

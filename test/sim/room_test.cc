@@ -122,7 +122,7 @@ TEST_F(Room, ALostStoreGivesNothingAndStillCuts) {
   world.run_for(seconds(5));
 }
 
-class Unbegun : public Room, public ::testing::WithParamInterface<bool> {
+class Out : public Room {
  protected:
   core::Grant of(std::size_t n) {
     for (const auto& [id, grant] : world.store.grants())
@@ -131,6 +131,7 @@ class Unbegun : public Room, public ::testing::WithParamInterface<bool> {
   }
   bool on_target(std::size_t n) { return world.servers.at("pg/orders").find(of(n).account) != nullptr; }
 };
+class Unbegun : public Out, public ::testing::WithParamInterface<bool> {};
 
 // A disk that is full refuses the transaction itself, before anything of it ran; what is read then may fail as well.
 TEST_P(Unbegun, WhatEndsIsCutAndTheTargetToldAndWrittenDownLater) {
@@ -158,6 +159,50 @@ TEST_P(Unbegun, WhatEndsIsCutAndTheTargetToldAndWrittenDownLater) {
   for (const std::size_t n : {0U, 1U}) EXPECT_EQ(of(n).state, core::GrantState::closed);
   EXPECT_EQ(of(0).end_note, "operator");
   EXPECT_TRUE(engine().health().ready);
+}
+
+class Broken : public Out {
+ protected:
+  /// Both come in one batch: the first breaks it, the second ends the second one's grant.
+  std::string end_behind(const std::function<void()>& first) {
+    world.oracle.wants_end(of(1).id);
+    first();
+    auto answer = std::make_shared<std::string>("none");
+    engine().end_grant(of(1).id, {}, core::EndReason::admin, "operator",
+                       [answer](const Result<core::Grant>& r) { *answer = check_of(r); });
+    world.run_for(seconds(1));
+    return *answer;
+  }
+  void are_out_and_written_down_later(const std::vector<std::size_t>& who) {
+    EXPECT_EQ(world.gate.connections().size(), 2U - who.size()) << "who ends is cut";
+    for (const std::size_t n : who) EXPECT_FALSE(on_target(n)) << "and the account is gone";
+    world.fail_commits(0, "");
+    world.store.saves_left.reset();
+    world.run_for(seconds(5));
+    for (const std::size_t n : who) EXPECT_EQ(of(n).state, core::GrantState::closed);
+    for (const std::size_t n : who) EXPECT_EQ(of(n).end_note, "operator");
+  }
+};
+
+TEST_F(Broken, WhatEndsBehindAReloadThatIsNotKeptIsCut) {
+  world.fail_commits(1'000'000, "store.io");
+  EXPECT_EQ(end_behind([&] {
+              engine().change_tenant(tenant, {"another name", {}}, "operator",
+                                     [](const Result<engine::TenantInfo>& r) { EXPECT_FALSE(r.ok()); });
+            }),
+            "store.io");
+  are_out_and_written_down_later({1});
+}
+
+TEST_F(Broken, WhatEndsBehindTheChangeThatBrokeTheStoreIsCut) {
+  world.store.saves_left = 0;
+  world.oracle.wants_end(of(0).id);
+  EXPECT_EQ(end_behind([&] {
+              engine().end_grant(of(0).id, {}, core::EndReason::admin, "operator",
+                                 [](const Result<core::Grant>& r) { EXPECT_FALSE(r.ok()); });
+            }),
+            "store.full");
+  are_out_and_written_down_later({0, 1});
 }
 
 TEST_P(Unbegun, NobodysAccessEndsBecauseItsRecordCanNotBeRead) {
