@@ -1,5 +1,6 @@
 // Two evaluators, one truth. The bytes make policies, entities and requests (by the tests' generator), or are policy
 // text themselves; reference and compiled must say the same in every field.
+// parses: cedar/evaluate.cc cedar/compile.cc cedar/compile_code.cc cedar/compile_run.cc
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>

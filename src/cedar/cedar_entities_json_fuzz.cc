@@ -1,4 +1,5 @@
 // Any bytes as entities JSON, and as a request's: what is read must survive being written, and hold up under decisions.
+// parses: cedar/value_json.cc cedar/entities.cc
 #include <algorithm>
 #include <cstddef>
 #include <string_view>

@@ -1,5 +1,6 @@
 // Any bytes as policy JSON. What is read is decided, written as text and as JSON, and must mean the same read again;
 // what is not read must say why.
+// parses: cedar/policy_json_read.cc cedar/policy_json_expr.cc
 #include <cstddef>
 #include <string_view>
 

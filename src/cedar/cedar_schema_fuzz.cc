@@ -1,4 +1,5 @@
 // Any bytes as schema text. What is read must survive being written, in both formats, and hold up under the validator.
+// parses: cedar/schema_parser.cc
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

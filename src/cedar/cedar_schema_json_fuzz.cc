@@ -1,4 +1,5 @@
 // Any bytes as a schema in JSON. What is read must survive being written.
+// parses: cedar/schema_json.cc
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,6 @@
 // Any bytes as policy text. What parses is decided and explained in a small fixed world, and must mean the same when
 // its own text is parsed again, as JSON, and laid out by the formatter; what does not parse must say why.
+// parses: cedar/lexer.cc cedar/parser.cc cedar/parser_expr.cc
 #include <cstddef>
 #include <string_view>
 

@@ -1,5 +1,6 @@
 // Both parsers on arbitrary text. What parses must survive the way into the store and back; what does not must say
 // where.
+// parses: config/document.cc config/reader.cc
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>

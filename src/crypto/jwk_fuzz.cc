@@ -1,4 +1,5 @@
 // A JWK or a JWK Set. What is imported must be written back to a key that allows the same.
+// parses: crypto/jwk.cc
 #include <cstdint>
 #include <string_view>
 

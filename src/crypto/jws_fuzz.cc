@@ -1,4 +1,5 @@
 // A compact JWS, and a key set when a line feed follows it: any bytes must be refused or verified, never more.
+// parses: crypto/jws.cc
 #include <cstdint>
 #include <string_view>
 

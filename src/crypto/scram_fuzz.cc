@@ -1,5 +1,6 @@
 // The first byte says which end is spoken to, and how it is set up; the rest is one message, or two with a line feed
 // between.
+// parses: crypto/scram.cc
 #include <array>
 #include <cstdint>
 #include <string>

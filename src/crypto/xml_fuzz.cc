@@ -1,4 +1,5 @@
 // Hostile XML: what is taken reads back the same, and no signature or encryption in it takes the walk by surprise.
+// parses: crypto/xml.cc crypto/xml_signature.cc
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -1,4 +1,5 @@
 // A name server's answer is a stranger's bytes: whatever they are, what comes of them is bounded.
+// parses: net/dns.cc
 #include <cstdint>
 #include <cstdlib>
 

@@ -1,4 +1,5 @@
 // Any bytes, in any pieces: no crash, bounded memory, and the same outcome however they are cut.
+// parses: net/http_parser.cc
 #include <cstdint>
 #include <cstdlib>
 #include <string>

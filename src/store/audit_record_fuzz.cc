@@ -1,5 +1,6 @@
 // Records of the audit log as a damaged or hostile store would hand them out: what is accepted has exactly one
 // spelling.
+// parses: core/audit.cc store/audit_leaf.cc
 #include <cstddef>
 #include <cstdint>
 #include <string>

@@ -1,5 +1,6 @@
 // Proofs and frontiers from a stranger: refused or verified without harm, and no proof holds for a record that is not
 // there.
+// parses: tlog/tree.cc
 #include <cstddef>
 #include <cstdint>
 #include <string>

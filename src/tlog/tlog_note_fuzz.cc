@@ -1,5 +1,6 @@
 // Notes, checkpoints, verifier keys, proofs, tile paths and entry bundles from a stranger: what is accepted has one
 // spelling, and nothing that nobody signed ever opens.
+// parses: tlog/note.cc tlog/tiles.cc
 #include <cstddef>
 #include <cstdint>
 #include <string>

@@ -1,5 +1,6 @@
 // Hostile events, configurations and answers to polls. The first byte chooses the expectations and the header; the rest
 // is one text, read as each of the three.
+// parses: idp/caep/set.cc idp/caep/poll.cc idp/caep/transmitter.cc
 #include <cstdint>
 #include <string_view>
 

@@ -1,5 +1,6 @@
 // Hostile claims: what a provider may put into an ID token, userinfo, a token answer or a list of groups. The first
 // byte chooses the mapping; the rest is two JSON texts with a line end between them.
+// parses: idp/oidc/claims.cc idp/oidc/token.cc idp/mapping.cc
 #include <cstdint>
 #include <string>
 #include <string_view>

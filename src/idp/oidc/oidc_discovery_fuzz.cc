@@ -1,4 +1,5 @@
 // Hostile discovery documents and key sets. What is taken must hold every promise that a login relies on.
+// parses: idp/oidc/discovery.cc
 #include <cstdint>
 #include <string>
 #include <string_view>

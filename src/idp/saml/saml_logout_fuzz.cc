@@ -1,5 +1,6 @@
 // Hostile messages at our logout URL. The first byte chooses: a form's field or a query as it is (nobody can sign here,
 // so nothing but an honest message may be believed), or signed octets around what the bytes say.
+// parses: idp/saml/logout.cc idp/saml/message.cc
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -1,5 +1,6 @@
 // Hostile metadata, and hostile logout messages behind an odd first byte. What is taken must hold what a sign-in relies
 // on.
+// parses: idp/saml/metadata.cc
 #include <cstdint>
 #include <string>
 #include <string_view>

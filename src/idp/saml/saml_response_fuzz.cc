@@ -1,5 +1,6 @@
 // Hostile Responses. The first byte chooses: bytes as they are (nobody can sign here, so nothing but an honest answer
 // may be believed), a signed Response that says what the bytes say, or one whose decrypted assertion they are.
+// parses: idp/saml/response.cc
 #include <cstdint>
 #include <string>
 #include <string_view>

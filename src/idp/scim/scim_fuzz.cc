@@ -1,5 +1,6 @@
 // Hostile filters, paths, resources and patches, chosen by an odd first byte. What is taken is canonical, and stays so
 // when it is read again; a filter says the same of a resource each time it is asked.
+// parses: idp/scim/filter.cc idp/scim/patch.cc idp/scim/resource.cc
 #include <cstdint>
 #include <string_view>
 

@@ -1,5 +1,6 @@
 // Both framers and the tracker, fed in random pieces from both sides: framing doesn't depend on the pieces, nothing
 // grows without bound, every statement that was sent ends in a record, and no message sticks.
+// parses: wire/postgres/message.cc wire/postgres/parse.cc wire/postgres/relay.cc
 #include <cstdint>
 #include <string>
 #include <string_view>

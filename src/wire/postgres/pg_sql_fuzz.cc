@@ -1,5 +1,6 @@
 // The redactor, the splitter and the reader of names: no crash, no change without need, pieces that cover the text, a
 // secret put where a password stands never comes out, and names are ones that a server could have, in bounds.
+// parses: wire/postgres/sql_lexer.cc wire/postgres/redact.cc wire/postgres/relations.cc
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -1,5 +1,6 @@
 // The first packets: whatever comes, the reader and the parser agree, nothing forbidden passes, and what goes upstream
 // is what was read.
+// parses: wire/postgres/startup.cc
 #include <cstdint>
 #include <string_view>
 
