@@ -171,6 +171,7 @@ awaitable<HttpResponse> Api::erase_person(Call call) {
                                                  {"records", static_cast<std::uint64_t>(gone->records)},
                                                  {"grants", static_cast<std::uint64_t>(gone->grants)},
                                                  {"decisions", static_cast<std::uint64_t>(gone->decisions)},
+                                                 {"notes", static_cast<std::uint64_t>(gone->notes)},
                                                  {"kept", static_cast<std::uint64_t>(gone->kept)},
                                                  {"scrubbed", gone->scrubbed}});
 }

@@ -437,9 +437,10 @@ json::Object schemas() {
                                 {"records", number()},
                                 {"grants", number()},
                                 {"decisions", number()},
+                                {"notes", number()},
                                 {"kept", number()},
                                 {"scrubbed", flag()}},
-                               {"id", "records", "grants", "decisions", "kept", "scrubbed"}));
+                               {"id", "records", "grants", "decisions", "notes", "kept", "scrubbed"}));
   s.set("ConfirmRestore", any());
   s.set("RestoreConfirmed", object({{"quarantined", flag()}, {"logins_ended", number()}}, {"quarantined"}));
   s.set("AuditForward", object({{"name", text()},

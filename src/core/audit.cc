@@ -23,17 +23,13 @@ std::string fact_of(std::string_view cover) {
 
 /// Whether `c` could go on a name: "corp/8f3a" is not named by "corp/8f3ab".
 bool goes_on(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-         c == '@' || c == '/' || static_cast<unsigned char>(c) >= 0x80;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("-_@/+|:=~%#").find(c) != std::string_view::npos || static_cast<unsigned char>(c) >= 0x80;
 }
-bool named_in(std::string_view text, std::string_view principal) {
-  for (std::size_t at = text.find(principal); at != std::string_view::npos; at = text.find(principal, at + 1)) {
-    const std::size_t end = at + principal.size();
-    if ((at == 0 || !goes_on(text[at - 1])) && (end == text.size() || !goes_on(text[end]))) return true;
-  }
-  return false;
+/// The same of what follows a name: a full stop may end a sentence.
+bool goes_on(std::string_view behind) {
+  return !behind.empty() && (goes_on(behind[0]) || (behind[0] == '.' && behind.size() > 1 && goes_on(behind[1])));
 }
-
 /// Whom a record is about: the one that it names, else the one who acted.
 std::string person_of(const AuditEvent& event) {
   const std::string named = json::Value(event.facts).string_or("principal");
@@ -147,16 +143,23 @@ std::vector<std::string> said_of(const AuditEvent& event, std::string_view princ
   for (const auto& [name, cover] : event.covers) {
     if (!cover.digest.empty()) continue;
     // Who ended a grant is named in its note.
-    const bool named = name == "facts.note" && named_in(facts.string_or("note"), principal);
+    const bool named = name == "facts.note" && names_in(facts.string_or("note"), principal);
     if (name == covered_actor ? event.actor == principal : about || named) out.push_back(name);
   }
   return out;
 }
 
+bool names_in(std::string_view text, std::string_view principal) {
+  for (std::size_t at = text.find(principal); at != std::string_view::npos; at = text.find(principal, at + 1)) {
+    if ((at == 0 || !goes_on(text[at - 1])) && !goes_on(text.substr(at + principal.size()))) return true;
+  }
+  return false;
+}
+
 bool names(const AuditEvent& event, std::string_view principal) {
   const json::Value facts(event.facts);
   return event.actor == principal || facts.string_or("principal") == principal ||
-         named_in(facts.string_or("note"), principal);
+         names_in(facts.string_or("note"), principal);
 }
 
 }  // namespace daypass::core

@@ -53,6 +53,8 @@ std::vector<std::string> said_of_persons(const AuditEvent& event);
 /// about them, else a note that names them.
 std::vector<std::string> said_of(const AuditEvent& event, std::string_view principal);
 
+/// Whether a text names `principal`.
+bool names_in(std::string_view text, std::string_view principal);
 /// Whether somebody acts in it, is what it is about, or is named in its note.
 bool names(const AuditEvent& event, std::string_view principal);
 

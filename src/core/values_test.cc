@@ -206,6 +206,12 @@ TEST(Audit, KnowsWhatIsSaidOfOne) {
   event.facts.set("note", "by corp/admin.");
   event.covers.emplace("facts.note", Cover{std::string(16, 'd'), {}});
   EXPECT_EQ(said_of(event, "corp/admin"), (Names{"actor", "facts.note"})) << "named in passing";
+  for (const char* longer : {"corp/admin.x", "corp/admin+ci@x", "corp/admin|1", "corp/admin:2", "corp/administrator"}) {
+    AuditEvent neighbour = event;
+    neighbour.actor = "corp/8f3a";
+    neighbour.facts.set("note", longer);
+    EXPECT_EQ(said_of(neighbour, "corp/admin"), Names{}) << longer;
+  }
   for (const char* other : {"corp/adm", "corp/admin2", "orp/admin", "corp"}) EXPECT_EQ(said_of(event, other), Names{});
   event.covers.at("facts.groups") = {{}, std::string(32, 'd')};
   event.facts.erase("groups");

@@ -312,6 +312,7 @@ void Engine::finished(const core::Intent& intent, core::GrantEvent event) {
   Impl::Event e;
   e.grant_event.emplace(intent.grant, std::move(event));
   e.freed = intent.grant;
+  e.report = true;
   impl_->post(std::move(e));
 }
 
@@ -373,7 +374,7 @@ MonoTime Engine::Impl::turn(std::chrono::nanoseconds wait) {
   metrics.rounds.fetch_add(1, std::memory_order_relaxed);
   if (!held.empty() || !reports.empty()) wait = std::chrono::nanoseconds(0);
   if (held.size() < read_ahead)
-    for (auto& event : inbox.pop_batch(read_ahead, wait)) (event.freed ? reports : held).push_back(std::move(event));
+    for (auto& event : inbox.pop_batch(read_ahead, wait)) (event.report ? reports : held).push_back(std::move(event));
   std::vector<Event> events;
   const auto take = [&](std::deque<Event>& from, std::size_t most) {
     const auto end = from.begin() + static_cast<std::ptrdiff_t>(std::min(most, from.size()));
@@ -525,7 +526,10 @@ Status Engine::Impl::run_batch(std::vector<Event>& events, store::Tx& tx, WallTi
     for (auto& item : turn.after) batch.after.push_back(std::move(item));
     if (turn.last) {
       const auto rest = events.begin() + static_cast<std::ptrdiff_t>(i) + 1;
-      held.insert(held.begin(), std::make_move_iterator(rest), std::make_move_iterator(events.end()));
+      // Each to where it came from: reports ahead of those who ask would make them wait.
+      const auto told = std::stable_partition(rest, events.end(), [](const Event& e) { return !e.report; });
+      held.insert(held.begin(), std::make_move_iterator(rest), std::make_move_iterator(told));
+      reports.insert(reports.begin(), std::make_move_iterator(told), std::make_move_iterator(events.end()));
       events.erase(rest, events.end());
       break;
     }
@@ -582,9 +586,14 @@ void Engine::Impl::commit_failed(std::vector<Event>& events, const Error& why, c
                                 .retry = std::make_shared<Event>(std::move(event))});
   };
   for (auto& event : events) {
-    if (event.grant_event)
+    if (event.grant_event) {
+      // Nobody is let in to an account that is not written down, nor kept waiting until it can be.
+      if (event.report)
+        if (const auto waiting = waiters.extract(event.grant_event->first); !waiting.empty())
+          for (auto& waiter : waiting.mapped())
+            if (*waiter.done) std::exchange(*waiter.done, nullptr)(why);
       retry_later(std::move(event));
-    else if (event.again)
+    } else if (event.again)
       owed_events.push_back(std::move(event));
     else if (event.failed)
       event.failed(why);

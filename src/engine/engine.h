@@ -300,6 +300,7 @@ struct Orphans {
 struct PersonErased {
   std::string id;  ///< "er_…", as the log has it
   std::size_t records = 0, grants = 0, decisions = 0;
+  std::size_t notes = 0;  ///< other people's grants that named them, and secrets that they set
   std::size_t kept = 0;   ///< records that name them in what can't be erased: of before there were covers
   bool scrubbed = false;  ///< no file of the store holds it any more; false: it goes with the log's next turn
 };
@@ -546,7 +547,8 @@ class Engine final : public Access {
   /// Erases what is kept of somebody who has gone: what audit records say of them (the log's root stays), their closed
   /// grants with the activity of their connections, the records of their decisions. `person`: their principal. Said
   /// again, it goes on. Errors: "person.name", "person.signed_in", "person.has_access", "person.provisioned",
-  /// "person.unknown" (nothing is kept of them), "person.busy", "tenant.unknown", those of the store.
+  /// "person.froze" (a freeze of theirs holds), "person.unscrubbed" (nothing is left, but files may hold it still),
+  /// "activity.files", "person.unknown" (nothing is kept of them), "person.busy", "tenant.unknown", those of the store.
   void erase_person(core::TenantId tenant, std::string person, std::string actor, Done<PersonErased> done);
 
   // -- what was given and never used (usage.cc) ---------------------------------------------------------------------

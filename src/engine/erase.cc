@@ -14,8 +14,9 @@ namespace daypass::engine {
 namespace {
 
 constexpr std::size_t page = 500, erased_at_once = 100, max_person = 2048;
-/// Each waits a quarter of a second for whoever still reads the store.
+/// The store's log is emptied when nobody reads it: so often it is tried, and so long is waited in between.
 constexpr int scrubs = 40;
+constexpr base::Millis scrub_again{500};
 
 /// One erasure, from the question to the answer.
 struct Erasure {
@@ -26,7 +27,9 @@ struct Erasure {
   std::vector<std::uint64_t> records;
   std::vector<GrantId> grants;
   std::vector<std::string> decisions;
-  bool begun = false;  ///< it is in the log
+  std::vector<GrantId> noted;  ///< of others, whose note names them
+  int scrubbed = 0;            ///< how often it was tried
+  bool idle = false;           ///< nothing was there to be erased
   PersonErased out;
 };
 using Shared = std::shared_ptr<Erasure>;
@@ -59,6 +62,12 @@ Status refuse_who_is_here(Engine::Impl& impl, Turn& turn, const Erasure& e) {
   if (!grants.empty())
     return still_here("person.has_access", e.person + " has " + std::to_string(grants.size()) + " grants that are open",
                       "daypass grants ls --all; one that ended is closed once its account is proven gone");
+  {
+    const std::shared_lock lock(impl.shared);
+    const auto freeze = impl.freezes.find(e.tenant);
+    if (freeze != impl.freezes.end() && freeze->second.by == e.person)
+      return still_here("person.froze", "a freeze of " + e.person + " holds", "daypass thaw first");
+  }
   const ScimBook book(impl.p.vault, turn.tx, e.tenant, idp_of(e.person), turn.now);
   DP_TRY(const auto known, book.person(subject_of(e.person)));
   if (known && known->state != ScimPerson::State::deleted)
@@ -80,10 +89,14 @@ Status look_for_records(Engine::Impl& impl, Erasure& e) {
       if (records.empty()) break;
       for (const auto& record : records) {
         DP_TRY(const core::AuditEvent event, core::audit_from_canonical(record));
-        if (!core::said_of(event, e.person).empty())
+        if (const auto said = core::said_of(event, e.person); !said.empty()) {
           e.records.push_back(event.seq);
-        else if (core::names(event, e.person))
+          if (event.action == "grant.ended" && std::ranges::find(said, "facts.note") != said.end() &&
+              json::Value(event.facts).string_or("principal") != e.person)
+            e.noted.push_back({e.tenant, event.object});
+        } else if (core::names(event, e.person)) {
           ++e.out.kept;
+        }
       }
       at += records.size();
     }
@@ -114,12 +127,47 @@ Status look_for_the_rest(Engine::Impl& impl, Erasure& e) {
   }
 }
 
-Status erase_record(Turn& turn, const Erasure& e, std::uint64_t seq) {
+/// True: it said something of them.
+Result<bool> erase_record(Turn& turn, const Erasure& e, std::uint64_t seq) {
   DP_TRY(const auto records, turn.tx.audit(e.tenant, seq, 1));
-  if (records.empty()) return {};
+  if (records.empty()) return false;
   DP_TRY(core::AuditEvent event, core::audit_from_canonical(records.front()));
-  store::erase_covered(event, core::said_of(event, e.person));
-  return turn.tx.rewrite_audit(e.tenant, seq, core::canonical(event));
+  const auto said = core::said_of(event, e.person);
+  if (said.empty()) return false;
+  store::erase_covered(event, said);
+  DP_CHECK(turn.tx.rewrite_audit(e.tenant, seq, core::canonical(event)));
+  return true;
+}
+
+/// Who ended somebody else's grant stands in that, too, as long as it is kept.
+Result<bool> erase_note(Turn& turn, const Erasure& e, const GrantId& id) {
+  DP_TRY(auto grant, turn.tx.load_grant(id));
+  if (!grant || grant->state != core::GrantState::closed || !core::names_in(grant->end_note, e.person)) return false;
+  grant->end_note.clear();
+  DP_CHECK(turn.tx.save_grant(*grant));
+  return true;
+}
+
+/// Who set a secret stands beside it.
+Result<std::size_t> erase_setters(Turn& turn, const Erasure& e) {
+  std::size_t out = 0;
+  DP_TRY(const auto secrets, turn.tx.list(e.tenant, doc_secret, "", "", page, turn.now));
+  for (const auto& secret : secrets) {
+    DP_TRY(json::Value body, json::parse(secret.body));
+    if (body.string_or("set_by") != e.person) continue;
+    body.as_object()->set("set_by", "");
+    DP_CHECK(turn.put_document(e.tenant, doc_secret, secret.key, json::dump(body), secret.expires_at, secret.version));
+    ++out;
+  }
+  return out;
+}
+
+template <class T>
+std::vector<T> first_of(std::vector<T>& from, std::size_t n) {
+  const auto end = from.begin() + static_cast<std::ptrdiff_t>(std::min(n, from.size()));
+  std::vector<T> out(std::make_move_iterator(from.begin()), std::make_move_iterator(end));
+  from.erase(from.begin(), end);
+  return out;
 }
 
 }  // namespace
@@ -133,100 +181,142 @@ struct Engine::Impl::Erasing {
     Event event;
     event.again = true;
     event.run = [this_ = *this, e, why](Turn& turn) -> Status {
-      turn.after.emplace_back([this_, e, why] {
-        this_.impl.erasing.erase(e->tenant);
-        if (e->done) std::exchange(e->done, nullptr)(why);
-      });
+      turn.after.emplace_back([this_, e, why] { this_.over(e, why); });
       return {};
     };
     impl.post(std::move(event));
+  }
+  void over(const Shared& e, Result<PersonErased> outcome) const {
+    impl.erasing.erase(e->tenant);
+    if (e->done) std::exchange(e->done, nullptr)(std::move(outcome));
   }
 
   void on_worker(const Shared& e, std::function<void()> work) const {
     impl.p.workers.run(Workers::Pool::audit, e->tenant, std::move(work),
                        [this_ = *this, e](const Error& why) { this_.refuse(e, why); });
   }
-
-  void look(const Shared& e) const {
-    for (const auto& step : {look_for_records, look_for_the_rest})
-      if (const Status looked = step(impl, *e); !looked.ok()) return refuse(e, looked.error());
-    if (e->records.size() + e->grants.size() + e->decisions.size() + e->out.kept == 0)
-      return refuse(e, Error{Code::not_found, "person.unknown", "nothing is kept of " + e->person,
-                             "daypass audit tail shows who acted, as the log names them"});
-    post_some(e);
-  }
-
-  void post_some(const Shared& e) const {
+  void on_engine(const Shared& e, std::move_only_function<Status(Turn&)> run) const {
     Event event;
     event.failed = [this_ = *this, e](const Error& why) { this_.refuse(e, why); };
-    event.run = [this_ = *this, e](Turn& turn) { return this_.some(turn, e); };
+    event.run = std::move(run);
     impl.post(std::move(event));
   }
 
-  /// A little at a time: others wait for the engine's thread.
-  Status some(Turn& turn, const Shared& e) const {
+  /// On a worker.
+  void look(const Shared& e) const {
+    for (const auto& step : {look_for_records, look_for_the_rest})
+      if (const Status looked = step(impl, *e); !looked.ok()) return refuse(e, looked.error());
+    e->idle = e->records.size() + e->grants.size() + e->decisions.size() + e->out.kept == 0;
+    if (e->idle)
+      scrub(e);
+    else
+      on_engine(e, [this_ = *this, e](Turn& turn) { return this_.begin(turn, e); });
+  }
+
+  Status begin(Turn& turn, const Shared& e) const {
+    // They may have come back meanwhile.
+    DP_CHECK(refuse_who_is_here(impl, turn, *e));
+    DP_TRY(e->out.notes, erase_setters(turn, *e));
+    turn.after.emplace_back([this_ = *this, e] { this_.on_worker(e, [this_, e] { this_.next(e); }); });
+    return {};
+  }
+
+  /// On a worker: a little at a time, as others wait for the engine's thread. What lies beside the store goes first:
+  /// the row of a grant is what says that there may be something of it.
+  void next(const Shared& e) const {
+    if (e->records.empty() && e->grants.empty() && e->decisions.empty() && e->noted.empty()) return scrub(e);
+    auto some = std::make_shared<Erasure>();
+    some->tenant = e->tenant;
+    some->person = e->person;
+    some->records = first_of(e->records, erased_at_once);
+    some->grants = first_of(e->grants, erased_at_once);
+    some->decisions = first_of(e->decisions, erased_at_once);
+    some->noted = first_of(e->noted, erased_at_once);
+    for (const auto& grant : some->grants)
+      if (const Status gone = impl.p.sessions.forget(grant); !gone.ok()) return refuse(e, gone.error());
+    on_engine(e, [this_ = *this, e, some](Turn& turn) { return this_.erase(turn, e, *some); });
+  }
+
+  Status erase(Turn& turn, const Shared& e, const Erasure& some) const {
     if (!impl.serves(e->tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
-    if (!e->begun) {
-      // They may have come back meanwhile.
-      DP_CHECK(refuse_who_is_here(impl, turn, *e));
-      turn.actor = e->actor;
-      // Before anything goes. Who it is stands nowhere.
-      DP_CHECK(turn.audit(e->tenant, "person.erasing", e->id, "ok", {}));
+    PersonErased gone;
+    const auto count = [](std::size_t& what, bool one) { what += one ? 1U : 0U; };
+    for (const auto& id : some.noted) {
+      DP_TRY(const bool one, erase_note(turn, some, id));
+      count(gone.notes, one);
     }
-    std::size_t left = erased_at_once;
-    const auto take = [&left](const auto& from) {
-      const std::size_t n = std::min(left, from.size());
-      left -= n;
-      return n;
-    };
-    const std::size_t records = take(e->records), grants = take(e->grants), decisions = take(e->decisions);
-    for (std::size_t i = 0; i < records; ++i) DP_CHECK(erase_record(turn, *e, e->records[i]));
-    for (std::size_t i = 0; i < grants; ++i) DP_CHECK(turn.tx.remove_closed(e->grants[i]));
-    for (std::size_t i = 0; i < decisions; ++i) DP_CHECK(turn.tx.remove(e->tenant, doc_decision, e->decisions[i]));
-    turn.after.emplace_back([this_ = *this, e, records, grants, decisions] {
-      const auto first = [](auto& from, std::size_t n) {
-        from.erase(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(n));
-      };
-      std::vector<GrantId> gone(e->grants.begin(), e->grants.begin() + static_cast<std::ptrdiff_t>(grants));
-      first(e->records, records);
-      first(e->grants, grants);
-      first(e->decisions, decisions);
-      e->begun = true;
-      e->out.records += records;
-      e->out.grants += grants;
-      e->out.decisions += decisions;
-      this_.on_worker(e, [this_, e, gone = std::move(gone)] {
-        // What their connections did lies beside the store.
-        for (const auto& grant : gone) this_.impl.p.sessions.forget(grant);
-        if (e->records.empty() && e->grants.empty() && e->decisions.empty())
-          this_.scrub(e);
-        else
-          this_.post_some(e);
-      });
+    for (const std::uint64_t seq : some.records) {
+      DP_TRY(const bool one, erase_record(turn, some, seq));
+      count(gone.records, one);
+    }
+    for (const auto& grant : some.grants) {
+      DP_TRY(const bool one, turn.tx.remove_closed(grant));
+      count(gone.grants, one);
+    }
+    for (const auto& decision : some.decisions) {
+      DP_TRY(const bool one, turn.tx.remove(e->tenant, doc_decision, decision));
+      count(gone.decisions, one);
+    }
+    turn.actor = e->actor;
+    // In the transaction that does it: the log accounts for each record that was changed. Who it is stands nowhere.
+    DP_CHECK(turn.audit(e->tenant, "person.erasing", e->id, "ok",
+                        {{"records", static_cast<std::uint64_t>(gone.records)},
+                         {"grants", static_cast<std::uint64_t>(gone.grants)},
+                         {"decisions", static_cast<std::uint64_t>(gone.decisions)}}));
+    turn.after.emplace_back([this_ = *this, e, gone] {
+      e->out.records += gone.records;
+      e->out.grants += gone.grants;
+      e->out.decisions += gone.decisions;
+      e->out.notes += gone.notes;
+      this_.on_worker(e, [this_, e] { this_.next(e); });
     });
     return {};
   }
 
+  /// On a worker.
   void scrub(const Shared& e) const {
-    for (int i = 0; i < scrubs && !e->out.scrubbed && !impl.stopping; ++i) e->out.scrubbed = impl.p.store.scrub().ok();
-    Event event;
-    event.failed = [this_ = *this, e](const Error& why) { this_.refuse(e, why); };
-    event.run = [this_ = *this, e](Turn& turn) -> Status {
-      turn.actor = e->actor;
-      const PersonErased& out = e->out;
-      DP_CHECK(turn.audit(e->tenant, "person.erased", e->id, "ok",
-                          {{"records", static_cast<std::uint64_t>(out.records)},
-                           {"grants", static_cast<std::uint64_t>(out.grants)},
-                           {"decisions", static_cast<std::uint64_t>(out.decisions)},
-                           {"kept", static_cast<std::uint64_t>(out.kept)},
-                           {"scrubbed", out.scrubbed}}));
-      turn.after.emplace_back([this_, e] {
-        this_.impl.erasing.erase(e->tenant);
-        if (e->done) std::exchange(e->done, nullptr)(e->out);
-      });
+    e->out.scrubbed = impl.p.store.scrub().ok();
+    if (e->out.scrubbed || ++e->scrubbed == scrubs)
+      return on_engine(e, [this_ = *this, e](Turn& turn) { return this_.end(turn, e); });
+    // Somebody reads it.
+    auto again = std::make_shared<Event>();
+    again->run = [this_ = *this, e](Turn& turn) -> Status {
+      turn.after.emplace_back([this_, e] { this_.on_worker(e, [this_, e] { this_.scrub(e); }); });
       return {};
     };
-    impl.post(std::move(event));
+    again->failed = [this_ = *this, e](const Error& why) { this_.refuse(e, why); };
+    on_engine(e, [this_ = *this, again](Turn& turn) -> Status {
+      turn.after.emplace_back([this_, again] {
+        this_.impl.timers.emplace(
+            this_.impl.now() + scrub_again,
+            Timer{.kind = Timer::Kind::retry, .grant = {}, .tenant = {}, .session = {}, .done = {}, .retry = again});
+      });
+      return {};
+    });
+  }
+
+  Status end(Turn& turn, const Shared& e) const {
+    const PersonErased& out = e->out;
+    if (e->idle) {
+      const Error nothing{Code::not_found, "person.unknown", "nothing is kept of " + e->person,
+                          "daypass audit tail shows who acted, as the log names them"};
+      const Error unscrubbed{Code::unavailable, "person.unscrubbed",
+                             "nothing is kept of " + e->person + ", but the store's files may hold what was erased",
+                             "they are read all the time; try again later"};
+      turn.after.emplace_back([this_ = *this, e, why = out.scrubbed ? nothing : unscrubbed] { this_.over(e, why); });
+      return {};
+    }
+    if (!impl.serves(e->tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
+    turn.actor = e->actor;
+    DP_CHECK(turn.audit(e->tenant, "person.erased", e->id, "ok",
+                        {{"records", static_cast<std::uint64_t>(out.records)},
+                         {"grants", static_cast<std::uint64_t>(out.grants)},
+                         {"decisions", static_cast<std::uint64_t>(out.decisions)},
+                         {"notes", static_cast<std::uint64_t>(out.notes)},
+                         {"kept", static_cast<std::uint64_t>(out.kept)},
+                         {"scrubbed", out.scrubbed}}));
+    turn.after.emplace_back([this_ = *this, e] { this_.over(e, e->out); });
+    return {};
   }
 };
 
@@ -248,9 +338,10 @@ void Engine::erase_person(core::TenantId tenant, std::string person, std::string
   event.run = [impl = impl_.get(), e](Turn& turn) -> Status {
     if (!impl->serves(e->tenant)) return Error{Code::not_found, "tenant.unknown", "there is no such tenant"};
     if (impl->erasing.contains(e->tenant))
-      return Error{Code::conflict, "person.busy", "somebody else of this tenant is being erased", "try again later"};
+      return Error{Code::conflict, "person.busy", "somebody of this tenant is being erased", "try again later"};
     if (auto no_room = impl->refuse_short()) return *std::move(no_room);
     DP_CHECK(refuse_who_is_here(*impl, turn, *e));
+    turn.last = true;  // the next one of this tenant must find this one
     turn.after.emplace_back([impl, e] {
       impl->erasing.insert(e->tenant);
       const Impl::Erasing erasing{*impl};

@@ -156,8 +156,11 @@ void Engine::begin_login(BeginLogin what, Done<LoginBegun> done) {
 
 namespace {
 
-std::string tombstone_of(const std::string& idp, std::string_view what, const std::string& name) {
-  return idp + " " + std::string(what) + " " + name;
+/// Keyed, so that who has signed out is not told by what is kept of it.
+Result<std::string> tombstone_of(const Vault& vault, const core::TenantId& tenant, const std::string& idp,
+                                 std::string_view what, const std::string& name) {
+  DP_TRY(const std::string hash, vault.fingerprint(tenant, "signed out " + std::string(what), name));
+  return idp + " " + std::string(what) + " " + hash;
 }
 
 constexpr base::Seconds clocks_differ{30};
@@ -169,12 +172,13 @@ Status refuse_signed_out(Turn& turn, const core::TenantId& tenant, const idp::Fi
   const core::Identity& who = verified.identity;
   const WallTime signed_in =
       who.auth_time > WallTime{} ? who.auth_time : std::min(verified.issued_at, arrived - clocks_differ);
-  std::vector<std::string> keys = {tombstone_of(who.idp, "subject", who.subject)};
+  std::vector<std::pair<std::string_view, std::string>> stones = {{"subject", who.subject}};
   for (const auto& session : who.idp_sessions) {
-    keys.push_back(tombstone_of(who.idp, "session", session + "\n" + who.subject));
-    keys.push_back(tombstone_of(who.idp, "session", session + "\n"));
+    stones.emplace_back("session", session + "\n" + who.subject);
+    stones.emplace_back("session", session + "\n");
   }
-  for (const auto& key : keys) {
+  for (const auto& [what, name] : stones) {
+    DP_TRY(const std::string key, tombstone_of(turn.impl.p.vault, tenant, who.idp, what, name));
     DP_TRY(const auto stone, turn.tx.get(tenant, doc_tombstone, key, turn.now));
     if (!stone) continue;
     DP_TRY(const WallTime at, base::parse_rfc3339(stone->body));
@@ -308,11 +312,11 @@ Result<SignalTaken> take_signal(Engine::Impl& impl, Turn& turn, const core::Tena
       return Error{Code::invalid, "signal.replayed", "this logout was told already", "nothing: it has had its effect"};
   }
   // Tombstones first: a sign-in under way comes to conclude() behind this.
-  std::vector<std::string> keys;
-  for (const auto& session : signal.idp_sessions)
-    keys.push_back(tombstone_of(idp, "session", session + "\n" + signal.subject));
-  if (keys.empty()) keys.push_back(tombstone_of(idp, "subject", signal.subject));
-  for (const auto& key : keys) {
+  std::vector<std::pair<std::string_view, std::string>> stones;
+  for (const auto& session : signal.idp_sessions) stones.emplace_back("session", session + "\n" + signal.subject);
+  if (stones.empty()) stones.emplace_back("subject", signal.subject);
+  for (const auto& [what, whom] : stones) {
+    DP_TRY(const std::string key, tombstone_of(impl.p.vault, tenant, idp, what, whom));
     WallTime at = signal.at;
     DP_TRY(const auto known, turn.tx.get(tenant, doc_tombstone, key, turn.now));
     if (known)

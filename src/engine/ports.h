@@ -116,8 +116,8 @@ class Sessions {
   virtual void update(const GrantId& grant, const Lease& lease) = 0;
   /// Removes what is kept of the tenant's connections, all of which are over. Blocks on the disk: from a worker.
   virtual void forget(const core::TenantId& tenant) = 0;
-  /// The same of one grant.
-  virtual void forget(const GrantId& grant) = 0;
+  /// The same of one grant. Error: "activity.files" (something of it is still there).
+  virtual base::Status forget(const GrantId& grant) = 0;
 };
 
 /// One piece of work for a worker: an intent and what it needs to be carried out.

@@ -55,17 +55,22 @@ ActivityWriter::ActivityWriter(std::string folder, const base::Log& log, std::fu
 }
 
 void ActivityWriter::forget(const core::TenantId& tenant) {
-  if (!tenant.empty()) remove(tenant.str());
+  if (!tenant.empty()) (void)remove(tenant.str());
 }
-void ActivityWriter::forget(const core::GrantId& grant) {
-  if (!grant.tenant.empty() && !grant.id.empty()) remove(grant.tenant.str() + "/" + grant.id);
+base::Status ActivityWriter::forget(const core::GrantId& grant) {
+  if (grant.tenant.empty() || grant.id.empty()) return {};
+  return remove(grant.tenant.str() + "/" + grant.id);
 }
 
-void ActivityWriter::remove(const std::string& below) {
-  if (folder_.empty()) return;
+base::Status ActivityWriter::remove(const std::string& below) {
+  if (folder_.empty()) return {};
   std::error_code error;
   std::filesystem::remove_all(std::filesystem::path(folder_) / below, error);
-  if (error) log_.error("activity records can't be removed", {{"folder", below}, {"why", error.message()}});
+  if (!error) return {};
+  log_.error("activity records can't be removed", {{"folder", below}, {"why", error.message()}});
+  return base::Error{base::Code::internal, "activity.files",
+                     "the activity records of " + below + " can't be removed: " + error.message(),
+                     "look at the permissions of the activity folder"};
 }
 
 ActivityWriter::~ActivityWriter() {

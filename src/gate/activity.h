@@ -47,8 +47,8 @@ class ActivityWriter {
   [[nodiscard]] bool enabled() const noexcept { return !folder_.empty(); }
   /// Removes the files of a tenant whose connections are all over.
   void forget(const core::TenantId& tenant);
-  /// The same of one grant.
-  void forget(const core::GrantId& grant);
+  /// The same of one grant. Error: "activity.files".
+  base::Status forget(const core::GrantId& grant);
   /// Touches no disk: the file comes into being with its first line.
   [[nodiscard]] static SegmentPtr open(File file);
   /// False when there is no room: nothing was taken.
@@ -80,7 +80,7 @@ class ActivityWriter {
     std::function<void(std::string)> done;
     std::vector<TextPtr> used = {};
   };
-  void remove(const std::string& below);
+  base::Status remove(const std::string& below);
   void push(std::unique_lock<std::mutex>& lock, Item item, bool hurry);
   void serve();
   void handle(std::deque<Item>& batch);

@@ -169,8 +169,8 @@ void PostgresGate::forget(const core::TenantId& tenant) {
   impl_->activity.forget(tenant);
 }
 
-void PostgresGate::forget(const engine::GrantId& grant) {
-  impl_->activity.forget(grant);
+base::Status PostgresGate::forget(const engine::GrantId& grant) {
+  return impl_->activity.forget(grant);
 }
 
 void PostgresGate::update(const engine::GrantId& grant, const engine::Lease& lease) {

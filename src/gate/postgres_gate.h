@@ -52,7 +52,7 @@ class PostgresGate final : public engine::Sessions {
   // engine::Sessions; any thread
   void cut(std::vector<engine::Cut> grants) override;
   void forget(const core::TenantId& tenant) override;
-  void forget(const engine::GrantId& grant) override;
+  base::Status forget(const engine::GrantId& grant) override;
   void update(const engine::GrantId& grant, const engine::Lease& lease) override;
 
   struct Impl;

@@ -156,6 +156,8 @@ test('a person who has gone is erased, and every checkpoint still verifies', asy
   const files = fs.readdirSync(w.data, { recursive: true }).map((f) => `${w.data}/${f}`).filter((f) => fs.statSync(f).isFile());
   assert.ok(files.some((f) => f.endsWith('.db')), files.join());
   for (const file of files) assert.ok(!fs.readFileSync(file).includes(person), `${file} still names them`);
+  const told = JSON.parse((await w.cli('operator', ['audit', 'verify', '--checkpoint', kept.head, '--key', kept.key, '-o', 'json'])).out);
+  assert.ok(told.erased > 5 && told.erased === told.accounted, JSON.stringify(told));
 });
 
 const metric = async (name) => Number(new RegExp(`^${name} (\\d+)`, 'm').exec(await (await fetch(`${w.url}/metrics`)).text())[1]);

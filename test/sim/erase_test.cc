@@ -66,7 +66,7 @@ TEST_F(Erasing, WhatIsSaidOfThemGoesAndTheLogStaysWhole) {
   EXPECT_EQ(naming(gone), 0U);
   EXPECT_EQ(naming(stays), others) << "of nobody else";
   const auto after = log();
-  ASSERT_EQ(after.size(), before.size() + 2);
+  ASSERT_EQ(after.size(), before.size() + 2) << "that it began, and that it is done";
   for (std::size_t i = 0; i < before.size(); ++i) {
     EXPECT_EQ(after[i].action, before[i].action) << "what happened stays";
     EXPECT_EQ(after[i].object, before[i].object);
@@ -119,9 +119,48 @@ TEST_F(Erasing, AnAdministratorGoesFromWhatTheyDidToOthers) {
   const auto done = erase("demo/boss");
   ASSERT_TRUE(done.ok()) << done.error().message;
   EXPECT_EQ(naming("demo/boss"), 0U);
+  EXPECT_EQ(done->notes, 1U);
+  EXPECT_EQ(world.store.grant(grant)->end_note, "") << "nor in what is kept of the grant";
   EXPECT_EQ(naming(person), theirs) << "whose grant it was stays";
   EXPECT_EQ(done->grants, 0U);
   EXPECT_TRUE(store::verify_audit(**world.store.snapshot(), tenant).ok());
+}
+
+TEST_F(Erasing, WhatLiesBesideTheStoreGoesFirst) {
+  const std::string person = works(0);
+  leaves(0);
+  world.gate.keeps_files = true;
+  EXPECT_EQ(check_of(erase(person)), "activity.files");
+  store::Selector theirs;
+  theirs.principal = person;
+  theirs.include_closed = true;
+  EXPECT_EQ((*world.store.snapshot())->grants(theirs)->size(), 1U) << "it says that there is something left";
+  world.gate.keeps_files = false;
+  EXPECT_EQ(check_of(erase(person)), "ok");
+  EXPECT_EQ(world.gate.forgotten.size(), 1U);
+}
+
+TEST_F(Erasing, OneAtATime) {
+  const std::string one = works(0), two = works(1);
+  leaves(0);
+  leaves(1);
+  std::vector<std::string> answers;
+  for (const auto& who : {one, two})
+    engine().erase_person(tenant, who, "demo/admin",
+                          [&](const Result<PersonErased>& r) { answers.push_back(check_of(r)); });
+  world.run_for(std::chrono::seconds(2));
+  EXPECT_EQ(answers, (std::vector<std::string>{"person.busy", "ok"}));
+  EXPECT_EQ(check_of(erase(two)), "ok");
+}
+
+TEST_F(Erasing, WhoseFreezeHoldsIsNotErased) {
+  const std::string person = works(0);
+  leaves(0);
+  world.oracle.freezing();
+  ASSERT_TRUE(ask<engine::Frozen>([&](auto done) { engine().freeze(tenant, "drill", person, std::move(done)); }).ok());
+  EXPECT_EQ(check_of(erase(person)), "person.froze");
+  ASSERT_TRUE(ask<void>([&](auto done) { engine().thaw(tenant, person, std::move(done)); }).ok());
+  EXPECT_EQ(check_of(erase(person)), "ok");
 }
 
 TEST_F(Erasing, ACrashInTheMiddleLeavesAWholeLogAndItGoesOn) {

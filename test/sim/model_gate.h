@@ -31,8 +31,13 @@ class ModelGate final : public engine::Sessions {
 
   void cut(std::vector<engine::Cut> grants) override;
   void forget(const core::TenantId&) override {}
-  void forget(const core::GrantId& grant) override { forgotten.insert(grant); }
+  base::Status forget(const core::GrantId& grant) override {
+    if (keeps_files) return base::Error{base::Code::internal, "activity.files", "it can't be removed"};
+    forgotten.insert(grant);
+    return {};
+  }
   std::set<core::GrantId> forgotten;
+  bool keeps_files = false;  ///< what is to be forgotten can't be
   void update(const core::GrantId& grant, const engine::Lease& lease) override;
 
   /// A client connects with the credential; what becomes of it shows in connections().

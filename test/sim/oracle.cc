@@ -138,9 +138,10 @@ void Oracle::grant_saved(const core::Grant& g, const Commit& commit, std::map<st
       g.roles != before.roles)
     red("crossing", g.id.id + " changed its owner, target or roles");
   if (before.state == GrantState::closed) {
-    // Late news of a connection is still news; nothing else may change.
+    // Late news of a connection is still news, and who ended it may be erased; nothing else may change.
     core::Grant same = before;
     same.connections = g.connections;
+    if (g.end_note.empty()) same.end_note.clear();
     same.version = g.version;
     if (!(same == g)) red("law", g.id.id + " changed after it was closed");
     return;

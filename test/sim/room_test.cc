@@ -205,6 +205,28 @@ TEST_F(Broken, WhatEndsBehindTheChangeThatBrokeTheStoreIsCut) {
   are_out_and_written_down_later({0, 1});
 }
 
+TEST_F(Broken, WhoWaitsForAnAccountThatCanNotBeWrittenDownIsTold) {
+  story.sign_in(2);
+  world.run_for(seconds(5));
+  story.get_credential(2, "pg/orders", {});
+  world.run_for(Millis(200));
+  world.servers.at("pg/orders").hooks.fault = [&](const char* call, const core::GrantId&) {
+    if (std::string_view(call) == "provision") world.fail_commits(1'000'000, "store.io");
+    return Fault::none;
+  };
+  const auto refused = world.gate.refused;
+  story.connect(2);
+  world.run_for(seconds(3));
+  EXPECT_EQ(world.gate.refused, refused + 1) << "and not kept waiting";
+  EXPECT_EQ(world.gate.connections().size(), 2U);
+  world.servers.at("pg/orders").hooks.fault = [](const char*, const core::GrantId&) { return Fault::none; };
+  world.fail_commits(0, "");
+  world.run_for(seconds(5));
+  story.connect(2);
+  world.run_for(seconds(3));
+  EXPECT_EQ(world.gate.connections().size(), 3U);
+}
+
 TEST_P(Unbegun, NobodysAccessEndsBecauseItsRecordCanNotBeRead) {
   world.fail_begins(1'000'000, "store.io", GetParam());
   // Both grants are decided on again, from records that nobody sees now.

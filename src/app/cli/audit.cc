@@ -248,7 +248,7 @@ int audit_erase(Io& io, const Globals& g, const std::string& person, bool yes) {
   }
   const auto count = [&](std::string_view key) { return std::to_string(answer->int_or(key, 0)); };
   io.err("Erased from " + count("records") + " records, with " + count("grants") + " grants and " + count("decisions") +
-         " decisions (" + answer->string_or("id") + ").\n");
+         " decisions (" + answer->string_or("id") + "); named in " + count("notes") + " other places.\n");
   if (answer->int_or("kept", 0) > 0)
     io.err(count("kept") +
            " records name them where nothing can be erased: written by an older release, or in what "
@@ -406,6 +406,16 @@ Result<json::Object> verify_whole(Client& client, const AuditVerify& o, const st
                  "compare with a copy of the log"};
   text = verdict_text(v, heads);
   json::Object out{{"records", v.records}, {"root", root}};
+  std::error_code failed;
+  if (o.log.empty() || !std::filesystem::is_directory(o.log, failed)) {
+    out.set("erased", v.erased);
+    out.set("accounted", v.accounted);
+    if (v.erased + v.accounted > 0)
+      text +=
+          "\n" + std::to_string(v.erased) + " records lack values that were erased; the log says so of " +
+          std::to_string(v.accounted) +
+          (v.erased > v.accounted ? ": the others were left out by somebody else, or behind the end of this copy" : "");
+  }
   if (!heads.empty()) {
     out.set("covered", v.covered);
     out.set("origin", heads.front().head.origin);

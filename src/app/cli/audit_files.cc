@@ -56,6 +56,16 @@ Result<std::string> check_record(const std::string& bytes, std::uint64_t seq, st
   return store::leaf_of(*event);
 }
 
+/// Anybody can leave a value out without another leaf: what the log itself says of erasures is counted beside it.
+void count_erased(const std::string& bytes, LogVerdict& out) {
+  const auto event = core::audit_from_canonical(bytes);
+  if (!event.ok()) return;
+  out.erased += std::ranges::any_of(event->covers, [](const auto& c) { return !c.second.digest.empty(); }) ? 1U : 0U;
+  if (event->action == "person.erasing")
+    out.accounted +=
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::json::Value(event->facts).int_or("records", 0)));
+}
+
 /// The heads are sorted. Compares those of the frontier's size.
 Status compare_heads(const tlog::Frontier& frontier, const std::vector<KnownHead>& heads, std::size_t& next) {
   for (; next < heads.size() && heads[next].head.size == frontier.size(); ++next)
@@ -155,6 +165,7 @@ Result<LogVerdict> verify_records(const NextRecord& next, std::vector<KnownHead>
   std::ranges::stable_sort(heads, {}, [](const KnownHead& h) { return h.head.size; });
   DP_CHECK(one_history(heads));
   tlog::Frontier frontier;
+  LogVerdict out;
   std::optional<core::TenantId> tenant;
   std::size_t at = 0;
   DP_CHECK(compare_heads(frontier, heads, at));
@@ -163,12 +174,16 @@ Result<LogVerdict> verify_records(const NextRecord& next, std::vector<KnownHead>
     if (!record) break;
     DP_TRY(const std::string leaf, check_record(*record, frontier.size(), tenant));
     frontier.append(tlog::leaf_hash(leaf));
+    count_erased(*record, out);
     DP_CHECK(compare_heads(frontier, heads, at));
   }
   if (at < heads.size())
     return bad("audit.rollback", "there are only " + count(frontier.size()) + " of the " +
                                      count(heads.back().head.size) + " records that " + heads.back().from + " signs");
-  return LogVerdict{frontier.size(), frontier.root(), heads.empty() ? 0 : heads.back().head.size};
+  out.records = frontier.size();
+  out.root = frontier.root();
+  out.covered = heads.empty() ? 0 : heads.back().head.size;
+  return out;
 }
 
 Result<NextRecord> open_log(const std::string& path) {

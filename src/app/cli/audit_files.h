@@ -23,6 +23,9 @@ struct LogVerdict {
   std::uint64_t records = 0;
   tlog::Hash root;
   std::uint64_t covered = 0;  ///< by the largest head; what is behind is nobody's word
+  /// Records of which something was left out, and how many of them the log says were changed for that. An export may
+  /// leave out what it likes, and end before it is accounted for; tiles leave out all.
+  std::uint64_t erased = 0, accounted = 0;
 };
 
 /// Hashes every record anew and compares the root at each head's size: all heads must be of this log and of one

@@ -64,7 +64,7 @@ class NoSessions final : public engine::Sessions {
   void cut(std::vector<engine::Cut>) override {}
   void update(const engine::GrantId&, const engine::Lease&) override {}
   void forget(const core::TenantId&) override {}
-  void forget(const engine::GrantId&) override {}
+  base::Status forget(const engine::GrantId&) override { return {}; }
 };
 class NoWorkers final : public engine::Workers {
  public:

@@ -71,7 +71,7 @@ class Snapshot final : public Reads<Reader> {
 
 constexpr std::int64_t most_log_kept = 67'108'864;  ///< what a log that is begun anew keeps of its length
 
-constexpr int scrub_patience_ms = 250;
+constexpr int scrub_patience_ms = 20;
 
 constexpr const char* read_epoch = "SELECT epoch FROM owner";
 
@@ -384,19 +384,23 @@ Result<Checkpoint> SqliteStore::checkpoint() {
 // stand in the write-ahead log until it is emptied.
 Status SqliteStore::scrub() {
   auto done = [&]() -> Status {
-    const std::lock_guard look(inner_->watching);
     const std::lock_guard lock(inner_->checkpointing);
     if (!inner_->may_move_log())
       return Error{Code::unavailable, "store.full", Inner::no_reserve(), "free space on the store's file system"};
     sqlite3* db = inner_->checkpointer->raw();
-    // Whoever waits for readers here holds the writer up.
-    sqlite3_busy_timeout(db, scrub_patience_ms);
     errno = 0;
-    const int code = sqlite3_wal_checkpoint_v2(db, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
-    sqlite3_busy_timeout(db, static_cast<int>(inner_->options.busy_timeout.count()));
-    if (code != SQLITE_OK) return error_of(code, errno, sqlite3_errmsg(db));
-    // It was we who cut it short.
-    inner_->log.size = 0;
+    // All of it is moved while the writer goes on; emptying the log holds the writer up, so it is tried only where
+    // nobody reads what is in it.
+    int frames = 0, moved = 0;
+    int code = sqlite3_wal_checkpoint_v2(db, nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
+    if (code == SQLITE_OK && moved < frames) code = SQLITE_BUSY;
+    if (code == SQLITE_OK) {
+      sqlite3_busy_timeout(db, scrub_patience_ms);
+      errno = 0;
+      code = sqlite3_wal_checkpoint_v2(db, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+      sqlite3_busy_timeout(db, static_cast<int>(inner_->options.busy_timeout.count()));
+    }
+    if (code != SQLITE_OK) return error_of(code, errno, code == SQLITE_BUSY ? "it is being read" : sqlite3_errmsg(db));
     return {};
   }();
   if (!done.ok() && done.error().check == "store.full") inner_->ran_out();

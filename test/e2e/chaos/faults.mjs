@@ -49,6 +49,8 @@ export class Faults {
       async prepare(w) {
         self.liar = await Liar.start(hidden, w.pg.port);
         fs.mkdirSync(w.data, { mode: 0o700 });
+        // A disk that is full for good: what is kept for that moment has tests of its own (disk.test.mjs).
+        fs.appendFileSync(w.config, '\n[store]\nreserve_mib = 0\nmin_free_mib = 0\n');
         self.disk = alone && run('mount', '-t', 'tmpfs', '-o', 'size=48m,mode=700', 'none', w.data).status === 0;
       },
     });
