@@ -126,10 +126,11 @@ bool ModelGate::hang_up(const std::string& connection) {
 void ModelGate::close(const std::string& connection, std::string why) {
   const auto it = connections_.find(connection);
   if (it == connections_.end()) return;
-  const ModelConnection c = std::move(it->second);
-  connections_.erase(it);
-  world_.servers.at(c.server).log_out(c.account, connection);
-  world_.say("gate: " + connection + " closed: " + why);
+  // The caller's name may be the one that is taken out.
+  const auto gone = connections_.extract(it);
+  const ModelConnection& c = gone.mapped();
+  world_.servers.at(c.server).log_out(c.account, gone.key());
+  world_.say("gate: " + gone.key() + " closed: " + why);
   world_.in_process(world_.dice.chance(50) ? world_.delay(0, 5000) : world_.delay(0, 100),
                     [this, grant = c.grant, id = c.id, why] {
                       engine::ConnectionStats stats;
