@@ -529,6 +529,7 @@ Status Engine::Impl::run_batch(std::vector<Event>& events, store::Tx& tx, WallTi
       // Each to where it came from: reports ahead of those who ask would make them wait.
       const auto told = std::stable_partition(rest, events.end(), [](const Event& e) { return !e.report; });
       held.insert(held.begin(), std::make_move_iterator(rest), std::make_move_iterator(told));
+      batch.put_back = static_cast<std::size_t>(events.end() - told);
       reports.insert(reports.begin(), std::make_move_iterator(told), std::make_move_iterator(events.end()));
       events.erase(rest, events.end());
       break;
@@ -551,6 +552,9 @@ void Engine::Impl::run_unkept(std::vector<Event>& events, WallTime now_, Batch& 
   // behind it would ever have its turn while the store refuses.
   std::ranges::move(held, std::back_inserter(events));
   held.clear();
+  const auto told = reports.begin() + static_cast<std::ptrdiff_t>(batch.put_back);
+  events.insert(events.end(), std::make_move_iterator(reports.begin()), std::make_move_iterator(told));
+  reports.erase(reports.begin(), told);
   Unkept nothing(p.store);
   for (std::size_t i = batch.ran; i < events.size(); ++i) {
     std::vector<Event> alone;

@@ -264,7 +264,8 @@ struct Engine::Impl {
     std::map<GrantId, std::string> actors;  ///< who ended what
     std::vector<std::pair<Grant, std::vector<core::Effect>>> saved;
     std::vector<std::move_only_function<void()>> after;
-    std::size_t ran = 0;  ///< of its events, from the first
+    std::size_t ran = 0;       ///< of its events, from the first
+    std::size_t put_back = 0;  ///< of its reports, to the front of the others
   };
   Status run_batch(std::vector<Event>& events, store::Tx& tx, WallTime now, Batch& batch);
   void run_unkept(std::vector<Event>& events, WallTime now, Batch& batch);
