@@ -296,7 +296,10 @@ void Engine::run() {
 void Engine::stop() {
   impl_->stopping = true;
   impl_->post(impl_->usage_event());
-  impl_->post({[](Turn&) -> Status { return {}; }, [](const Error&) {}, {}, "daypass", {}, false});
+  Impl::Event nothing;
+  nothing.run = [](Turn&) -> Status { return {}; };
+  nothing.failed = [](const Error&) {};
+  impl_->post(std::move(nothing));
 }
 
 void Engine::audit(core::TenantId tenant, std::uint64_t from, std::size_t limit, Done<std::vector<std::string>> done) {

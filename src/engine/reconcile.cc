@@ -75,24 +75,21 @@ void Engine::Impl::reconcile(const core::TenantId& tenant_id, const std::shared_
     if (!reconciling.insert(key).second) continue;
     const auto done = [this, key, tenant_id, target_id, target](Result<Differences> listed) {
       auto found = std::make_shared<Result<Differences>>(std::move(listed));
-      post({[this, key, tenant_id, target_id, target, found](Turn& turn) -> Status {
-              if (found->ok()) DP_CHECK(forget_gone(turn, tenant_id, target_id, (*found)->extra));
-              turn.after.emplace_back([this, key, tenant_id, target_id, target, found] {
-                reconciling.erase(key);
-                if (found->ok())
-                  compare(tenant_id, target_id, target, **found);
-                else
-                  p.log.warn(
-                      "target can't be compared with the store",
-                      {{"tenant", tenant_id.str()}, {"target", target_id.str()}, {"check", found->error().check}});
-              });
-              return {};
-            },
-            nullptr,
-            {},
-            "daypass",
-            {},
-            true});
+      Event event;
+      event.again = true;
+      event.run = [this, key, tenant_id, target_id, target, found](Turn& turn) -> Status {
+        if (found->ok()) DP_CHECK(forget_gone(turn, tenant_id, target_id, (*found)->extra));
+        turn.after.emplace_back([this, key, tenant_id, target_id, target, found] {
+          reconciling.erase(key);
+          if (found->ok())
+            compare(tenant_id, target_id, target, **found);
+          else
+            p.log.warn("target can't be compared with the store",
+                       {{"tenant", tenant_id.str()}, {"target", target_id.str()}, {"check", found->error().check}});
+        });
+        return {};
+      };
+      post(std::move(event));
     };
     p.workers.run(
         Workers::Pool::revoke, tenant_id,

@@ -102,9 +102,9 @@ struct Engine::Impl {
     std::optional<std::pair<GrantId, core::GrantEvent>> grant_event;
     std::string actor = "daypass";
     std::optional<GrantId> freed;  ///< whose worker has come back, until its hand is free
-    bool report = false;           ///< what a worker says
     bool again = false;            ///< `run` bears repetition: tried until it is committed
     bool in_quarantine = false;    ///< runs even then
+    bool report = false;           ///< what a worker says of a job
   };
   base::BoundedQueue<Event> inbox;
 
