@@ -295,7 +295,13 @@ void Engine::Impl::wake_waiters(const Grant& grant) {
       event.failed = [done = waiter.done](const Error& e) {
         if (*done) std::exchange(*done, nullptr)(e);
       };
-      event.run = [this, waiter](Turn& turn) { return admit(turn, waiter.credential, waiter.peer, waiter.done); };
+      event.run = [this, waiter, id = grant.id](Turn& turn) -> Status {
+        // Whoever has waited for it all along was not idle, however long the store took to write it down.
+        if (const Status noted = turn.apply(id, core::event::Activity{turn.now});
+            !noted.ok() && noted.error().code != Code::not_found)
+          return noted;
+        return admit(turn, waiter.credential, waiter.peer, waiter.done);
+      };
       post(std::move(event));
       continue;
     }
