@@ -223,21 +223,15 @@ int audit_forward_retry(Io& io, const Globals& g, const std::string& name) {
 
 int audit_erase(Io& io, const Globals& g, const std::string& person, bool yes) {
   const std::string what = person + " was not erased";
-  if (!yes) {
-    io.err("What the log and the store say of " + person +
-           " goes for good: who acted, from where, in which groups, their closed grants, the statements of their "
-           "connections.\nThat something happened stays, and the log verifies as before. Copies elsewhere are yours to "
-           "see to.\n");
-    if (!io.in_is_tty)
-      return fail(io, g, Error{Code::invalid, "person.confirm", "nobody is there to confirm", "--yes says it"}, what);
-    io.err("Type the name to go on: ");
-    std::string typed = io.in();
-    while (!typed.empty() && (typed.back() == '\n' || typed.back() == '\r')) typed.pop_back();
-    if (typed != person) {
-      io.err("Nothing was changed.\n");
-      return Exit::failed;
-    }
-  }
+  if (!yes)
+    if (const auto stopped =
+            typed_name(io, g, person,
+                       "What the log and the store say of " + person +
+                           " goes for good: who acted, from where, in which groups, their closed "
+                           "grants, the statements of their connections.\nThat something happened "
+                           "stays, and the log verifies as before. Copies elsewhere are yours to see to.",
+                       "person.confirm", what))
+      return *stopped;
   Client client(io, g);
   const json::Value body(json::Object{{"person", person}});
   const auto answer = client.call("POST", "/persons/erase", &body);
@@ -250,9 +244,7 @@ int audit_erase(Io& io, const Globals& g, const std::string& person, bool yes) {
   io.err("Erased from " + count("records") + " records, with " + count("grants") + " grants and " + count("decisions") +
          " decisions (" + answer->string_or("id") + "); named in " + count("notes") + " other places.\n");
   if (answer->int_or("kept", 0) > 0)
-    io.err(count("kept") +
-           " records name them where nothing can be erased: written by an older release, or in what "
-           "an operator named.\n");
+    io.err(count("kept") + " records name them where nothing can be erased: an older release wrote them.\n");
   if (!answer->bool_or("scrubbed", false))
     io.err(
         "The store was in use all the time: what was erased may stand in its files until it is written on. Do it "

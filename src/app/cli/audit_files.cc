@@ -43,9 +43,9 @@ Result<std::string> read_small(const std::string& file, std::size_t most) {
   return out;
 }
 
-/// The leaf of a record.
-Result<std::string> check_record(const std::string& bytes, std::uint64_t seq, std::optional<core::TenantId>& tenant) {
-  const auto event = core::audit_from_canonical(bytes);
+Result<core::AuditEvent> check_record(const std::string& bytes, std::uint64_t seq,
+                                      std::optional<core::TenantId>& tenant) {
+  auto event = core::audit_from_canonical(bytes);
   if (!event.ok()) return bad("audit.leaf", "record " + count(seq) + " is damaged");
   if (event->seq != seq)
     return bad("audit.gap", "record " + count(seq) + " says that it is number " + count(event->seq));
@@ -53,17 +53,15 @@ Result<std::string> check_record(const std::string& bytes, std::uint64_t seq, st
   if (*tenant != event->tenant)
     return bad("audit.leaf", "record " + count(seq) + " is of the tenant " + event->tenant.str() +
                                  ", those before of " + tenant->str());
-  return store::leaf_of(*event);
+  return event;
 }
 
 /// Anybody can leave a value out without another leaf: what the log itself says of erasures is counted beside it.
-void count_erased(const std::string& bytes, LogVerdict& out) {
-  const auto event = core::audit_from_canonical(bytes);
-  if (!event.ok()) return;
-  out.erased += std::ranges::any_of(event->covers, [](const auto& c) { return !c.second.digest.empty(); }) ? 1U : 0U;
-  if (event->action == "person.erasing")
+void count_erased(const core::AuditEvent& event, LogVerdict& out) {
+  out.erased += std::ranges::any_of(event.covers, [](const auto& c) { return !c.second.digest.empty(); }) ? 1U : 0U;
+  if (event.action == "person.erasing")
     out.accounted +=
-        static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::json::Value(event->facts).int_or("records", 0)));
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, base::json::Value(event.facts).int_or("records", 0)));
 }
 
 /// The heads are sorted. Compares those of the frontier's size.
@@ -172,9 +170,9 @@ Result<LogVerdict> verify_records(const NextRecord& next, std::vector<KnownHead>
   for (;;) {
     DP_TRY(const auto record, next());
     if (!record) break;
-    DP_TRY(const std::string leaf, check_record(*record, frontier.size(), tenant));
-    frontier.append(tlog::leaf_hash(leaf));
-    count_erased(*record, out);
+    DP_TRY(const core::AuditEvent event, check_record(*record, frontier.size(), tenant));
+    frontier.append(tlog::leaf_hash(store::leaf_of(event)));
+    count_erased(event, out);
     DP_CHECK(compare_heads(frontier, heads, at));
   }
   if (at < heads.size())

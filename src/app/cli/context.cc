@@ -59,6 +59,19 @@ std::string text_of(const json::Value& value) {
   return value.as_string() == nullptr ? json::dump(value) : *value.as_string();
 }
 
+std::optional<int> typed_name(Io& io, const Globals& g, const std::string& name, const std::string& what_goes,
+                              const std::string& check, const std::string& failed) {
+  io.err(what_goes + "\n");
+  if (!io.in_is_tty)
+    return fail(io, g, base::Error{base::Code::invalid, check, "nobody is there to confirm", "--yes says it"}, failed);
+  io.err("Type the name to go on: ");
+  std::string typed = io.in();
+  while (!typed.empty() && (typed.back() == '\n' || typed.back() == '\r')) typed.pop_back();
+  if (typed == name) return std::nullopt;
+  io.err("Nothing was changed.\n");
+  return Exit::failed;
+}
+
 const json::Array& items(const json::Value& value, std::string_view key) {
   static const json::Array none;
   const json::Value* list = value.find(key);

@@ -62,6 +62,11 @@ void print_json(Io& io, base::json::Object document);
 int fail(Io& io, const Globals& globals, const base::Error& error, const std::string& what,
          const std::string& request_id = {});
 
+/// Before what nothing brings back: says `what_goes`, and lets the name be typed, as no single letter should do it.
+/// nullopt: go on; else the exit code, with "`check`: nobody is there to confirm" where there is no terminal.
+std::optional<int> typed_name(Io& io, const Globals& globals, const std::string& name, const std::string& what_goes,
+                              const std::string& check, const std::string& failed);
+
 /// The members of the array `key`; none when there is no such array, for what a server may answer.
 const base::json::Array& items(const base::json::Value& value, std::string_view key);
 /// A string as it is, anything else as JSON.

@@ -70,24 +70,17 @@ int tenants_set(Io& io, const Globals& g, const std::string& id, const std::stri
 }
 
 int tenants_delete(Io& io, const Globals& g, const std::string& id, bool yes) {
-  if (!yes) {
-    // Nothing brings it back, so no single letter does it.
-    io.err("Everything of tenant " + id +
-           " ends now and is erased: logins, grants, settings, decisions. Only its audit log stays.\n");
-    if (!io.in_is_tty)
-      return fail(io, g, Error{Code::invalid, "tenant.confirm", "nobody is there to confirm", "--yes says it"},
-                  "tenant " + id + " was not deleted");
-    io.err("Type its name to go on: ");
-    std::string typed = io.in();
-    while (!typed.empty() && (typed.back() == '\n' || typed.back() == '\r')) typed.pop_back();
-    if (typed != id) {
-      io.err("Nothing was changed.\n");
-      return Exit::failed;
-    }
-  }
+  const std::string failed = "tenant " + id + " was not deleted";
+  if (!yes)
+    if (const auto stopped = typed_name(io, g, id,
+                                        "Everything of tenant " + id +
+                                            " ends now and is erased: logins, grants, settings, decisions. Only its "
+                                            "audit log stays.",
+                                        "tenant.confirm", failed))
+      return *stopped;
   Client client(io, g);
   const auto answer = client.operate("DELETE", "/tenants/" + id);
-  if (!answer.ok()) return fail(io, g, answer.error(), "tenant " + id + " was not deleted", client.request_id());
+  if (!answer.ok()) return fail(io, g, answer.error(), failed, client.request_id());
   if (g.json()) {
     print_json(io, *answer->as_object());
     return Exit::done;
