@@ -244,8 +244,8 @@ test('an identifier of B is worth as much to A as one that never was, in every c
     const own = build(ids), others = build(ghosts);
     return own.flatMap((args, i) => [[], ['-o', 'json']].map((output) => ({ name, args: [args[0], ...output, ...args.slice(1)], other: [others[i][0], ...output, ...others[i].slice(1)] })));
   });
-  // One set-up at a time: two of one home are told to wait for each other.
-  const alone = jobs.filter((job) => job.name.startsWith('setup')), others = jobs.filter((job) => !alone.includes(job));
+  // One at a time: two set-ups of one home, or two erasures of one tenant, are told to wait for each other.
+  const alone = jobs.filter((job) => /^setup|^audit erase/.test(job.name)), others = jobs.filter((job) => !alone.includes(job));
   const work = async (jobs) => {
     for (let job; (job = jobs.pop());) {
       const [x, y] = [await a.cli('a-ada', job.args), await a.cli('a-ada', job.other)];
