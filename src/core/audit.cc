@@ -17,10 +17,6 @@ constexpr std::size_t salt_size = 16, digest_size = 32, max_covers = 64;
 /// Facts that are a person's, wherever a record has one.
 constexpr std::string_view personal[] = {"address", "groups", "note", "peer", "principal"};
 
-std::string fact_of(std::string_view cover) {
-  return std::string(cover.substr(covered_fact.size()));
-}
-
 /// Whether `c` could go on a name: "corp/8f3a" is not named by "corp/8f3ab".
 bool goes_on(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -71,13 +67,21 @@ bool read_covers(const json::Value& record, std::string_view member, AuditEvent&
 
 }  // namespace
 
-std::string canonical(const AuditEvent& event) {
-  json::Object facts, covered;
+std::string fact_of(std::string_view cover) {
+  return std::string(cover.substr(covered_fact.size()));
+}
+
+json::Object ordered_facts(const AuditEvent& event) {
+  json::Object facts;
   for (const auto& [name, value] : event.facts)
     if (!event.covers.contains(std::string(covered_fact) + name)) facts.insert_new(name, value);
   for (const auto& [name, cover] : event.covers)
     if (name != covered_actor && cover.digest.empty())
       if (const json::Value* value = event.facts.find(fact_of(name))) facts.insert_new(fact_of(name), *value);
+  return facts;
+}
+
+std::string canonical(const AuditEvent& event) {
   json::Object out{{"v", event.covers.empty() ? 1 : 2},
                    {"seq", event.seq},
                    {"at", base::to_rfc3339(event.at)},
@@ -86,7 +90,7 @@ std::string canonical(const AuditEvent& event) {
                    {"action", event.action},
                    {"object", event.object},
                    {"outcome", event.outcome},
-                   {"facts", std::move(facts)}};
+                   {"facts", ordered_facts(event)}};
   add_covers(out, event);
   return json::dump(out);
 }

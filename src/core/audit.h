@@ -37,6 +37,11 @@ struct AuditEvent {
 };
 
 inline constexpr std::string_view covered_actor = "actor", covered_fact = "facts.";
+/// The fact that the cover "facts.NAME" is of: NAME.
+std::string fact_of(std::string_view cover);
+/// The facts as a record spells them: covered ones behind the others, in the order of their names, erased ones not at
+/// all.
+base::json::Object ordered_facts(const AuditEvent& event);
 
 /// The record's one spelling: compact JSON, members in fixed order. Without covers its bytes are the log's leaf
 /// (RFC 6962 hashes them); with covers the leaf is the spelling in which all values are erased (store/audit_leaf.h).

@@ -32,6 +32,7 @@ constexpr Mapping mappings[] = {
     {"grant.opened", user_access, 1},
     {"grant.active", user_access, 1},
     {"grant.extended", user_access, other},
+    {"grant.extend_retry", user_access, other},
     {"grant.redecided", user_access, other},
     {"grant.ended", user_access, 2},
     {"grant.revoke_retry", user_access, 2},

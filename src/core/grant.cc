@@ -99,6 +99,8 @@ void on(Draft& d, const event::Extended& e) {
 void on(Draft& d, const event::ExtendFailed& e) {
   if (!d.awaits(e.seq, IntentKind::extend)) return;
   const std::uint32_t attempt = d.grant().attempt + 1;
+  // Said once: until it goes through, the target believes in another end than Daypass, which holds to its own.
+  if (attempt == 1) d.record("grant.extend_retry", "failed", {{"check", e.check}});
   d.open(IntentKind::extend, attempt, backoff(attempt));
 }
 

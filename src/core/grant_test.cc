@@ -216,6 +216,9 @@ TEST(Step, AShorterEndReachesALiveAccount) {
   EXPECT_EQ(g.ends_at, t0 + minutes(10));
   const Step failed = step(g, event::ExtendFailed{g.intent_seq, "pg.timeout"}, t0 + seconds(9));
   ASSERT_NE(find<effect::OpenIntent>(failed), nullptr) << "it must be told";
+  EXPECT_EQ(records(failed), 1U) << "once in the log";
+  EXPECT_EQ(records(step(failed.grant, event::ExtendFailed{failed.grant.intent_seq, "pg.timeout"}, t0 + seconds(9))),
+            0U);
   EXPECT_EQ(find<effect::OpenIntent>(failed)->intent.not_before, t0 + seconds(9) + backoff(1));
   EXPECT_FALSE(step(failed.grant, event::Extended{failed.grant.intent_seq}, t0 + seconds(10)).grant.open.has_value());
 }

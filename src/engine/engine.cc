@@ -94,8 +94,7 @@ Result<Grant> Turn::grant(const GrantId& id) {
 
 Result<std::vector<GrantId>> Turn::open_grants(const store::Selector& whose) {
   // Where the store can't even be read, those in memory must do: nobody has used the others.
-  if (const Status taken = impl.take_in(*this, whose); !taken.ok() && dynamic_cast<Unkept*>(&tx) == nullptr)
-    return taken.error();
+  if (const Status taken = impl.take_in(*this, whose); !taken.ok() && !unkept) return taken.error();
   std::vector<GrantId> out = impl.grant_book.of(whose);
   for (const auto& [id, g] : batch)
     if (g.state != GrantState::closed && !impl.grant_book.contains(id) &&
@@ -478,7 +477,7 @@ Engine::Impl::Ahead Engine::Impl::cut_ahead(const std::vector<Event>& events, st
                                             WallTime now_, const Batch& batch) {
   Ahead out;
   std::set<GrantId> seen;
-  Turn turn{*this, tx, now_, {}, batch.staged, {}, {}, {}, false, false};
+  Turn turn{*this, tx, now_, {}, batch.staged, {}, {}, {}, false, false, batch.unkept};
   for (out.to = from; out.to < events.size(); ++out.to) {
     const auto& what = events[out.to].grant_event;
     if (!ends_at_most_its_own(what) || !seen.insert(what->first).second) break;
@@ -500,7 +499,7 @@ Status Engine::Impl::run_batch(std::vector<Event>& events, store::Tx& tx, WallTi
     std::optional<core::Step> foreseen;
     if (ahead.next < ahead.places.size() && ahead.places[ahead.next] == i)
       foreseen = std::move(ahead.steps[ahead.next++]);
-    Turn turn{*this, tx, now_, event.actor, batch.staged, {}, {}, {}, false, false};
+    Turn turn{*this, tx, now_, event.actor, batch.staged, {}, {}, {}, false, false, batch.unkept};
     const Status kept = tx.nested([&] { return run_event(event, turn, std::move(foreseen)); });
     if (!kept.ok()) {
       // What was cut stays cut, so its end is owed if the rest of the batch does not commit.
@@ -559,6 +558,7 @@ void Engine::Impl::run_unkept(std::vector<Event>& events, WallTime now_, Batch& 
   events.insert(events.end(), std::make_move_iterator(reports.begin()), std::make_move_iterator(told));
   reports.erase(reports.begin(), told);
   Unkept nothing(p.store);
+  batch.unkept = true;
   for (std::size_t i = batch.ran; i < events.size(); ++i) {
     std::vector<Event> alone;
     alone.push_back(std::move(events[i]));

@@ -40,6 +40,7 @@ struct Turn {
   std::vector<std::move_only_function<void()>> after;  ///< run after the commit, in order
   bool keep = false;                                   ///< the answer is an error, but what was written stays
   bool last = false;                                   ///< what comes behind must see what this changed: next batch
+  bool unkept = false;                                 ///< the store takes nothing: it runs for what it takes away
 
   /// The newest state of a grant: staged, else in the book, else from the store, and in the book from here on unless it
   /// is closed. Error: not_found.
@@ -266,6 +267,7 @@ struct Engine::Impl {
     std::vector<std::move_only_function<void()>> after;
     std::size_t ran = 0;       ///< of its events, from the first
     std::size_t put_back = 0;  ///< of its reports, to the front of the others
+    bool unkept = false;       ///< no transaction carries it (run_unkept)
   };
   Status run_batch(std::vector<Event>& events, store::Tx& tx, WallTime now, Batch& batch);
   void run_unkept(std::vector<Event>& events, WallTime now, Batch& batch);

@@ -17,23 +17,9 @@ namespace {
 
 constexpr std::size_t salt_size = 16;
 
-std::string fact_of(std::string_view cover) {
-  return std::string(cover.substr(core::covered_fact.size()));
-}
-
 /// The name is hashed, too: a value can't be shown in the place of another one.
 std::string digest_of(const std::string& name, const std::string& salt, const json::Value& value) {
   return crypto::sha256(salt + name + ":" + json::dump(value));
-}
-
-void order_facts(core::AuditEvent& event) {
-  json::Object facts;
-  for (const auto& [name, value] : event.facts)
-    if (!event.covers.contains(std::string(core::covered_fact) + name)) facts.insert_new(name, value);
-  for (const auto& [name, cover] : event.covers)
-    if (name != core::covered_actor)
-      if (const json::Value* value = event.facts.find(fact_of(name))) facts.insert_new(fact_of(name), *value);
-  event.facts = std::move(facts);
 }
 
 /// What was said of a person is told as little as ever: what stands for it is covered where anything of it was.
@@ -54,7 +40,7 @@ void leave_out_facts(core::AuditEvent& event) {
   }
   event.facts = std::move(kept);
   event.covers = std::move(covers);
-  order_facts(event);
+  event.facts = core::ordered_facts(event);
 }
 
 }  // namespace
@@ -67,7 +53,7 @@ void cover_persons(core::AuditEvent& event, base::Entropy& entropy) {
     entropy.fill({reinterpret_cast<std::uint8_t*>(salt.data()), salt.size()});
     event.covers.insert_or_assign(name, core::Cover{std::move(salt), {}});
   }
-  order_facts(event);
+  event.facts = core::ordered_facts(event);
 }
 
 void erase_covered(core::AuditEvent& event, const std::vector<std::string>& covers) {
@@ -75,12 +61,12 @@ void erase_covered(core::AuditEvent& event, const std::vector<std::string>& cove
     const auto it = event.covers.find(name);
     if (it == event.covers.end() || !it->second.digest.empty()) continue;
     const bool actor = name == core::covered_actor;
-    const json::Value* fact = actor ? nullptr : event.facts.find(fact_of(name));
+    const json::Value* fact = actor ? nullptr : event.facts.find(core::fact_of(name));
     it->second = core::Cover{{}, digest_of(name, it->second.salt, actor ? json::Value(event.actor) : *fact)};
     if (actor)
       event.actor.clear();
     else
-      event.facts.erase(fact_of(name));
+      event.facts.erase(core::fact_of(name));
   }
 }
 

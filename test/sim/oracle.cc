@@ -165,6 +165,9 @@ void Oracle::grant_saved(const core::Grant& g, const Commit& commit, std::map<st
       ++expected["grant.revoke_retry " + g.id.id];
       moved(life, Move::retry);
     }
+    if (before.open == core::IntentKind::extend && g.open == core::IntentKind::extend && before.attempt == 0 &&
+        g.attempt == 1)
+      ++expected["grant.extend_retry " + g.id.id];
     return;
   }
   if (g.state == GrantState::active && before.state == GrantState::provisioning) {
