@@ -47,7 +47,7 @@ class ActivityWriter {
   [[nodiscard]] bool enabled() const noexcept { return !folder_.empty(); }
   /// Removes the files of a tenant whose connections are all over.
   void forget(const core::TenantId& tenant);
-  /// The same of one grant. Error: "activity.files".
+  /// The same of one grant; what still waits to be written of it is dropped. Error: "activity.files".
   base::Status forget(const core::GrantId& grant);
   /// Touches no disk: the file comes into being with its first line.
   [[nodiscard]] static SegmentPtr open(File file);
@@ -91,7 +91,7 @@ class ActivityWriter {
   void put_aside();
   void sync_retired();
 
-  static constexpr std::size_t most_descriptors = 128;
+  static constexpr std::size_t most_descriptors = 128, most_forgotten = 4096;
   std::string folder_;
   const base::Log& log_;
   const std::function<bool()> held_;
@@ -103,6 +103,8 @@ class ActivityWriter {
   bool hurry_ = false;                 ///< somebody waits for what is queued
   bool stopping_ = false;
   bool stopped_ = false;
+  std::mutex forgotten_mutex_;           ///< held while a file comes into being
+  std::deque<core::GrantId> forgotten_;  ///< the newest ones: no line waits longer than it takes to forget so many more
   std::atomic<bool> broken_{false};
   // The writer thread's own.
   std::vector<SegmentPtr> open_;  ///< those with a descriptor

@@ -86,6 +86,26 @@ TEST(Activity, ALineAloneIsWritten) {
   EXPECT_TRUE(eventually([&] { return disk.text(1) == "alone\n"; }));
 }
 
+// An erased person's statements that waited for room must not come back when there is some.
+TEST(Activity, WhatWaitedOfAForgottenGrantIsNotWritten) {
+  const Disk disk;
+  std::atomic<bool> full{true};
+  ActivityWriter writer(disk.folder / "activity", disk.log, [&full] { return full.load(); });
+  const auto of_the_forgotten = disk.open(1);
+  const auto of_another =
+      ActivityWriter::open({core::GrantId{core::TenantId("default"), "gr_other"}, core::ConnectionId("cx_2")});
+  std::string line = "SELECT 'who they are'\n", other = "SELECT 1\n";
+  ASSERT_TRUE(writer.write(of_the_forgotten, line));
+  ASSERT_TRUE(writer.write(of_another, other));
+  EXPECT_TRUE(eventually([&] { return writer.broken(); }));
+  ASSERT_TRUE(writer.forget(disk.file(1).grant).ok());
+  full = false;
+  EXPECT_EQ(closed(writer, of_the_forgotten), "");
+  EXPECT_NE(closed(writer, of_another), "");
+  EXPECT_FALSE(std::filesystem::exists(disk.folder / "activity/default/gr_test"));
+  EXPECT_TRUE(std::filesystem::exists(disk.folder / "activity/default/gr_other/cx_2.jsonl"));
+}
+
 // A disk that takes nothing: bounded by lines and by bytes, refused beyond, and all of it there once it can be written.
 TEST(Activity, BoundedWhileTheDiskIsBroken) {
   const Disk disk;
