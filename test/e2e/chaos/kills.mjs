@@ -3,6 +3,12 @@ import pg from 'pg';
 import { until } from '../harness.mjs';
 import { dice, journalStates, pause } from './rig.mjs';
 
+/** `count` times `work(i)`, `most` at once. */
+async function side(most, count, work) {
+  let next = 0;
+  await Promise.all(Array.from({ length: most }, async () => { while (next < count) await work(next++); }));
+}
+
 export class Kills {
   constructor(rig) {
     this.rig = rig;
@@ -58,12 +64,39 @@ export class Kills {
    */
   async pastTheEnd(seed) {
     const { rig } = this, random = dice(seed);
-    const how = `tools/chaos --past-the-end ${seed}`;
     await rig.endAll();
     const credentials = [await rig.w.creds('dana', '--for', '3s'), await rig.w.creds('dana', '--role', 'writer', '--for', '3s')];
     await Promise.all(credentials.map((c) => rig.open(c)));
     for (const g of rig.live()) if (random() < 0.5) rig.api('POST', `/grants/${g.id}/extend`, { for: '4s' }).catch(() => {});
     await pause(random() * 15);
+    await this.staysDead(`tools/chaos --past-the-end ${seed}`);
+  }
+
+  /** The same with `logins` times two grants at once, ends that chance chose, and half of them extended in the last second before it dies. */
+  async manyPastTheEnd(seed, logins = 500) {
+    const { rig } = this, random = dice(seed);
+    await rig.endAll();
+    const tokens = [];
+    await side(8, logins, async () => { tokens.push(await rig.anotherLogin()); });
+    const begun = Date.now();
+    // All of them over a minute later at the latest, and none before the last is open, unless the machine is very slow.
+    const seconds = () => Math.ceil(60 - (Date.now() - begun) / 1000 - random() * 20);
+    await side(16, 2 * logins, async (i) => {
+      const role = i % 2 === 0 ? 'pg/orders/reader' : 'pg/orders/writer';
+      const credential = await rig.api('POST', '/credentials', { target: 'pg/orders', roles: [role], for: `${Math.max(5, seconds())}s` }, tokens[i >> 1]);
+      const client = await rig.open(credential);
+      if (client.refused) rig.fault(`a grant could not be opened: ${client.refused.message}`, '--only ends');
+      await client.end().catch(() => {});
+    });
+    const open = rig.live().filter((g) => g.state === 'active');
+    const extended = open.filter(() => random() < 0.5).slice(0, 200);
+    await Promise.race([pause(1000), side(16, extended.length, (i) => rig.api('POST', `/grants/${extended[i].id}/extend`, { for: '50s' }))]);
+    await this.staysDead('tools/chaos --only ends');
+  }
+
+  /** Killed; each account is tried a second after its grant's end, then the server comes back and nothing is left. */
+  async staysDead(how) {
+    const { rig } = this;
     await rig.kill();
     rig.count();
     for (const wrong of await rig.wrongNow()) rig.fault(`while dead: ${wrong}`, how);
@@ -76,13 +109,14 @@ export class Kills {
       client.on('error', () => {});
       try { await client.connect(); return 'in'; } catch (e) { return e.code ?? String(e); } finally { await client.end().catch(() => {}); }
     };
-    const last = Math.max(Date.now(), ...rig.live().map((g) => Date.parse(g.ends_at)));
-    await pause(last - Date.now() + 1000);
-    for (const a of accounts) {
+    const ends = new Map(rig.live().map((g) => [g.account, Date.parse(g.ends_at)]));
+    const due = accounts.map((a) => ({ name: a.name, end: ends.get(a.name) ?? Date.now() })).sort((a, b) => a.end - b.end);
+    for (const { name, end } of due) {
+      await pause(Math.max(0, end + 1000 - Date.now()));
       this.late.tried += 1;
-      const got = await enter(a.name);
-      if (got === 'in') { this.late.let_in += 1; rig.fault(`${a.name} let somebody in after its end`, how); }
-      else if (got !== '28P01') rig.fault(`${a.name} refused with ${got}`, how);
+      const got = await enter(name);
+      if (got === 'in') { this.late.let_in += 1; rig.fault(`${name} let somebody in after its end`, how); }
+      else if (got !== '28P01') rig.fault(`${name} refused with ${got}`, how);
     }
     if ((await enter('control_without_end')) !== 'in') rig.fault('the control was not let in', how);
     await rig.super.query('REVOKE CONNECT ON DATABASE orders FROM control_without_end; DROP ROLE control_without_end');

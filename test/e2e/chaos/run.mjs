@@ -2,7 +2,7 @@
 //   run.mjs                          everything once
 //   run.mjs --budget 600             as much as fits in 600 s, from where test/chaos/cursor.json says that it stopped last time
 //   run.mjs --rounds 200 [--seed 7]  random kills alone
-//   run.mjs --only syscalls,start,kills,power,postgres,lies,slots,sleep,network,clocks,disk,sync
+//   run.mjs --only syscalls,start,kills,ends,power,postgres,lies,slots,sleep,network,clocks,disk,sync
 //                                    some of the parts; --step 7: each seventh system call; --operation revoke: of one alone; --full 1: longer
 //                                    sleeps and each page, also with a budget
 //   run.mjs --ranges 1               what the threads do in each operation, call by call
@@ -26,7 +26,7 @@ const say = (line) => console.log(`${seconds().toFixed(0).padStart(6)} s  ${line
 const budget = o.budget ? Number(o.budget) : Infinity;
 const faultParts = ['postgres', 'lies', 'slots', 'sleep', 'network', 'clocks', 'disk', 'sync'];
 const single = o.point || o.kill || o['past-the-end'] || o.ranges;
-const parts = single ? [] : o.only ? o.only.split(',') : o.rounds ? ['kills'] : ['syscalls', 'start', 'kills', 'power', ...faultParts];
+const parts = single ? [] : o.only ? o.only.split(',') : o.rounds ? ['kills'] : ['syscalls', 'start', 'kills', 'ends', 'power', ...faultParts];
 // Asked to stop it finishes what it is at and says what came of it; asked twice it goes, and the harness ends its children.
 let stopped = false;
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => { if (stopped) process.exit(130); stopped = true; });
@@ -77,7 +77,7 @@ async function deaths() {
   await kill(rig, syscalls, kills).catch((e) => rig.fault(`the test broke: ${e.stack ?? e}`, 'the same command'));
   await rig.verifyAudit();
   if (parts.includes('syscalls') || parts.includes('start')) console.log(syscalls.report());
-  if (parts.includes('kills')) console.log(kills.report());
+  if (parts.includes('kills') || parts.includes('ends')) console.log(kills.report());
   console.log(`killed in:\n${Object.entries(rig.killed).sort().map(([k, v]) => `  ${k.padEnd(24)} ${v}`).join('\n')}\nslowest clean-up ${rig.worst} ms`);
   await rig.stop();
   return rig.faults.length;
@@ -102,10 +102,16 @@ async function kill(rig, syscalls, kills) {
     say(`start: ${next === 0 ? 'through' : `next is ${next}`}`);
     keep('start', next, 1);
   }
-  if (parts.includes('kills')) {
+  if (parts.includes('kills') || parts.includes('ends')) {
     await rig.kill();
     rig.bare();
     await rig.w.startServer();
+  }
+  if (parts.includes('ends') && until(0.5)()) {
+    await kills.manyPastTheEnd(1);
+    say(`ends: ${kills.late.tried} logins tried`);
+  }
+  if (parts.includes('kills')) {
     const first = Number(o.seed ?? from('seed', 1));
     const most = Number(o.rounds ?? (o.budget ? Infinity : 1000));
     const enough = () => journalStates.every((s) => kills.met[s] >= 50);
@@ -148,7 +154,7 @@ async function troubles(wanted) {
 }
 
 let red = 0;
-if (single || parts.some((p) => ['syscalls', 'start', 'kills'].includes(p))) red += await deaths();
+if (single || parts.some((p) => ['syscalls', 'start', 'kills', 'ends'].includes(p))) red += await deaths();
 if (parts.includes('power')) red += power();
 const wanted = faultParts.filter((p) => parts.includes(p));
 if (wanted.length) red += await troubles(wanted);
