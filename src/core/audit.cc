@@ -28,7 +28,7 @@ bool goes_on(std::string_view behind) {
 }
 /// Whom a record is about: the one that it names, else the one who acted.
 std::string person_of(const AuditEvent& event) {
-  const std::string named = json::Value(event.facts).string_or("principal");
+  std::string named = json::Value(event.facts).string_or("principal");
   if (!named.empty()) return named;
   return is_person(event.actor) ? event.actor : std::string();
 }
@@ -96,7 +96,7 @@ std::string canonical(const AuditEvent& event) {
 }
 
 base::Result<AuditEvent> audit_from_canonical(std::string_view bytes) {
-  const auto damaged = [](std::string why) {
+  const auto damaged = [](const std::string& why) {
     return Error{Code::internal, "audit.record", "an audit record is damaged: " + why};
   };
   const auto parsed = json::parse(bytes);
