@@ -266,16 +266,26 @@ std::string_view trimmed(std::string_view text) noexcept {
   return text.substr(begin, text.find_last_not_of(white) + 1 - begin);
 }
 
-std::string escaped(std::string_view text) {
+namespace {
+
+/// The characters of `which` as references.
+std::string written_out(std::string_view text, std::string_view which) {
   std::string out;
   out.reserve(text.size());
   for (const char c : text) {
+    if (which.find(c) == std::string_view::npos) {
+      out += c;
+      continue;
+    }
     switch (c) {
       case '&':
         out += "&amp;";
         break;
       case '<':
         out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
         break;
       case '"':
         out += "&quot;";
@@ -286,14 +296,20 @@ std::string escaped(std::string_view text) {
       case '\n':
         out += "&#xA;";
         break;
-      case '\r':
-        out += "&#xD;";
-        break;
       default:
-        out += c;
+        out += "&#xD;";
     }
   }
   return out;
+}
+
+}  // namespace
+
+std::string escaped_attribute(std::string_view text) {
+  return written_out(text, "&<\"\t\n\r");
+}
+std::string escaped_content(std::string_view text) {
+  return written_out(text, "&<>\r");
 }
 
 Result<Document> Document::parse(std::string_view text, const Limits& limits) {

@@ -58,8 +58,10 @@ struct Element {
 
 /// The text without white space at its ends, as XML counts it.
 std::string_view trimmed(std::string_view text) noexcept;
-/// `text` so that it reads back in content and in attributes; canonical (Canonical XML 1.0, section 2.3) in attributes.
-std::string escaped(std::string_view text);
+/// `text` so that it reads back, in canonical form (Canonical XML 1.0, section 2.3): as an attribute's value in double
+/// quotes, and as content, where other characters are written out.
+std::string escaped_attribute(std::string_view text);
+std::string escaped_content(std::string_view text);
 
 /// A parsed document. Immutable to its users, cheap to move; one thread at a time.
 class Document {

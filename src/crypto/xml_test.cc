@@ -98,7 +98,7 @@ TEST(Xml, IsBoundedBeforeItIsParsed) {
 
 TEST(Xml, EscapedTextReadsBack) {
   const std::string text = "a<b>&\"'\t\n\r é";
-  const auto document = Document::parse("<a x=\"" + escaped(text) + "\">" + escaped(text) + "</a>");
+  const auto document = Document::parse("<a x=\"" + escaped_attribute(text) + "\">" + escaped_content(text) + "</a>");
   ASSERT_TRUE(document.ok());
   EXPECT_EQ(*document->root().attribute("x"), text);
   EXPECT_EQ(document->root().text, text);

@@ -1,5 +1,7 @@
 // Any bytes, in any pieces: no crash, bounded memory, and the same outcome however they are cut.
 // parses: net/http_parser.cc
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -16,10 +18,19 @@ using daypass::net::RequestParser;
 struct Outcome {
   bool done = false;
   bool refused = false;
+  bool keep_alive = false;
+  bool expects_continue = false;
   std::string path;
   std::string body;
   std::size_t consumed = 0;
 };
+
+// Every refusal has one of the server's statuses, a check of this room and a message.
+void check_refusal(const HttpRefusal& refusal) {
+  constexpr std::array statuses{400, 413, 417, 431, 501, 505};
+  if (std::ranges::find(statuses, refusal.status) == statuses.end()) std::abort();
+  if (!refusal.error.check.starts_with("http.") || refusal.error.message.empty()) std::abort();
+}
 
 Outcome parse(std::string_view text, std::size_t piece, const HttpLimits& limits) {
   Outcome out;
@@ -37,7 +48,11 @@ Outcome parse(std::string_view text, std::size_t piece, const HttpLimits& limits
   }
   out.done = parser.done() && !refusal;
   out.refused = refusal.has_value();
+  if (refusal) check_refusal(*refusal);
+  if (parser.done() && !parser.header_done()) std::abort();
   if (out.done) {
+    out.keep_alive = parser.keep_alive();
+    out.expects_continue = parser.expects_continue();
     HttpRequest request = parser.take();
     if (request.body.size() > limits.body_bytes || request.headers.size() > limits.header_count) std::abort();
     (void)request.cookie("s");
@@ -62,6 +77,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Outcome cut = parse(text, 1 + data[0] % 64U, limits);
   // Cut input may be refused earlier (nobody waits for what is wrong already), never accepted differently.
   if (whole.done != cut.done) std::abort();
-  if (whole.done && (whole.path != cut.path || whole.body != cut.body || whole.consumed != cut.consumed)) std::abort();
+  if (whole.done && (whole.path != cut.path || whole.body != cut.body || whole.consumed != cut.consumed ||
+                     whole.keep_alive != cut.keep_alive || whole.expects_continue != cut.expects_continue))
+    std::abort();
   return 0;
 }

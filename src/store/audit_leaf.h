@@ -32,7 +32,8 @@ struct LogEntry {
 };
 /// The entry of an event whose seq is given. Record and leaf have at most tlog::max_entry bytes, so that an entry
 /// bundle can hold them; facts that are too large give way to their size and SHA-256: a change is never lost for what
-/// is said of it. Error: "audit.record" (it could not be read back, e.g. not UTF-8, or is too large without its facts).
+/// is said of it. Bytes that are not UTF-8 are written as U+FFFD, as in all JSON (base/json.h). Error: "audit.record" (it
+/// could not be read back, or is too large without its facts).
 base::Result<LogEntry> entry_of(core::AuditEvent& event);
 
 }  // namespace daypass::store

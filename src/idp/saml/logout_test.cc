@@ -80,6 +80,22 @@ TEST_F(SamlLogout, SaysWhomAndWhichSessions) {
   EXPECT_TRUE(verify({{}, query({}, ""), false, {}}).ok());
 }
 
+// What is signed by POST are canonical octets, and content has other references than attributes.
+TEST_F(SamlLogout, OursHoldsWhateverTheProviderCallsThem) {
+  const std::string name = "a\"b>c\td&e<f\rg", index = "s\">1";
+  const ServiceProvider sp{"https://idp.example/saml", "https://daypass.example/acs", "", std::span(&idp.key, 1)};
+  for (const std::string_view binding : {redirect_binding, post_binding}) {
+    const Carried ours = sign_out(sp, {"_o1", now, {name, {}, {}, {}}, {index}},
+                                  {std::string(binding), "https://daypass.example/t/default/idp/corp/logout", ""});
+    const auto read =
+        verify(binding == post_binding ? LogoutMessage{ours.form, "", true, {}}
+                                       : LogoutMessage{{}, ours.url.substr(ours.url.find('?') + 1), false, {}});
+    ASSERT_TRUE(read.ok()) << binding << ": " << read.error().check;
+    EXPECT_EQ(read->name_id, name);
+    EXPECT_EQ(read->session_indexes, std::vector{index});
+  }
+}
+
 TEST_F(SamlLogout, EachLieIsRefused) {
   EXPECT_EQ(said([](Say& s) { s.issuer = "https://evil.example"; }), "saml.logout_issuer");
   EXPECT_EQ(said([](Say& s) { s.destination = "https://evil.example"; }), "saml.logout_destination");

@@ -17,16 +17,18 @@ namespace daypass::idp::saml {
 using base::Code;
 using base::Error;
 using base::Result;
-using crypto::xml::escaped;
+using crypto::xml::escaped_attribute;
+using crypto::xml::escaped_content;
 
 namespace {
 
 std::string attribute(std::string_view name, std::string_view value) {
-  return " " + std::string(name) + "=\"" + escaped(value) + "\"";
+  return " " + std::string(name) + "=\"" + escaped_attribute(value) + "\"";
 }
 
 std::string issuer(const ServiceProvider& sp) {
-  return "<saml:Issuer" + attribute("xmlns:saml", assertion_ns) + ">" + escaped(sp.entity_id) + "</saml:Issuer>";
+  return "<saml:Issuer" + attribute("xmlns:saml", assertion_ns) + ">" + escaped_content(sp.entity_id) +
+         "</saml:Issuer>";
 }
 
 struct Message {
@@ -110,10 +112,10 @@ Carried sign_out(const ServiceProvider& sp, const SignOutRequest& request, const
   out.signature_at = out.xml.size();
   out.xml += "<saml:NameID" + attribute("xmlns:saml", assertion_ns) + given("Format", request.who.format) +
              given("NameQualifier", request.who.name_qualifier) +
-             given("SPNameQualifier", request.who.sp_name_qualifier) + ">" + escaped(request.who.name) +
+             given("SPNameQualifier", request.who.sp_name_qualifier) + ">" + escaped_content(request.who.name) +
              "</saml:NameID>";
   for (const auto& index : request.session_indexes)
-    out.xml += "<samlp:SessionIndex>" + escaped(index) + "</samlp:SessionIndex>";
+    out.xml += "<samlp:SessionIndex>" + escaped_content(index) + "</samlp:SessionIndex>";
   out.xml += "</samlp:LogoutRequest>";
   return carry(sp, "SAMLRequest", out, to, {});
 }

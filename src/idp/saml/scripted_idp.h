@@ -19,7 +19,8 @@
 
 namespace daypass::idp::saml::testing {
 
-using crypto::xml::escaped;
+using crypto::xml::escaped_attribute;
+using crypto::xml::escaped_content;
 using crypto::xml::testing::encrypt;
 using crypto::xml::testing::Encrypting;
 using crypto::xml::testing::fresh_key;
@@ -86,23 +87,24 @@ class ScriptedIdp {
 
   [[nodiscard]] std::string assertion(const Say& say) const {
     const auto attribute = [](std::string_view name, const std::string& value) {
-      return value.empty() ? std::string() : " " + std::string(name) + "=\"" + escaped(value) + "\"";
+      return value.empty() ? std::string() : " " + std::string(name) + "=\"" + escaped_attribute(value) + "\"";
     };
     const auto at = [&](base::Millis offset) { return base::to_rfc3339(say.now + offset); };
     std::string out = "<saml:Assertion xmlns:saml=\"" + std::string(assertion_ns) + "\"" +
                       attribute("ID", say.assertion_id) + attribute("IssueInstant", at({})) +
-                      " Version=\"2.0\"><saml:Issuer>" + escaped(say.issuer) + "</saml:Issuer>";
+                      " Version=\"2.0\"><saml:Issuer>" + escaped_content(say.issuer) + "</saml:Issuer>";
     const std::size_t signature = out.size();
     out += "<saml:Subject>";
     if (!say.name_id.empty())
-      out += "<saml:NameID" + attribute("Format", say.name_id_format) + ">" + escaped(say.name_id) + "</saml:NameID>";
+      out += "<saml:NameID" + attribute("Format", say.name_id_format) + ">" + escaped_content(say.name_id) +
+             "</saml:NameID>";
     out += "<saml:SubjectConfirmation" + attribute("Method", say.confirmation) + "><saml:SubjectConfirmationData" +
            attribute("InResponseTo", say.subject_answers) + attribute("NotOnOrAfter", at(say.confirmed_until)) +
            attribute("Recipient", say.recipient) +
            "></saml:SubjectConfirmationData></saml:SubjectConfirmation></saml:Subject>" + say.before_conditions +
            "<saml:Conditions" + attribute("NotBefore", at(say.since)) + attribute("NotOnOrAfter", at(say.until)) + ">";
     if (!say.audience.empty())
-      out += "<saml:AudienceRestriction><saml:Audience>" + escaped(say.audience) +
+      out += "<saml:AudienceRestriction><saml:Audience>" + escaped_content(say.audience) +
              "</saml:Audience></saml:AudienceRestriction>";
     out += say.more_conditions + "</saml:Conditions><saml:AuthnStatement" +
            attribute("AuthnInstant", at(say.signed_in)) + attribute("SessionIndex", say.session_index) +
@@ -124,14 +126,14 @@ class ScriptedIdp {
   /// A Response around some XML. With a signature, it must be in canonical form.
   [[nodiscard]] std::string around(const std::string& inside, const Say& say) const {
     const auto attribute = [](std::string_view name, const std::string& value) {
-      return value.empty() ? std::string() : " " + std::string(name) + "=\"" + escaped(value) + "\"";
+      return value.empty() ? std::string() : " " + std::string(name) + "=\"" + escaped_attribute(value) + "\"";
     };
     std::string out = "<samlp:Response xmlns:samlp=\"" + std::string(protocol_ns) + "\"" +
                       attribute("Destination", say.destination) + attribute("ID", say.response_id) +
                       attribute("InResponseTo", say.response_answers) +
                       attribute("IssueInstant", base::to_rfc3339(say.now)) + " Version=\"2.0\">";
     if (!say.response_issuer.empty())
-      out += "<saml:Issuer xmlns:saml=\"" + std::string(assertion_ns) + "\">" + escaped(say.response_issuer) +
+      out += "<saml:Issuer xmlns:saml=\"" + std::string(assertion_ns) + "\">" + escaped_content(say.response_issuer) +
              "</saml:Issuer>";
     const std::size_t signature = out.size();
     out += "<samlp:Status><samlp:StatusCode Value=\"" + say.status + "\"></samlp:StatusCode></samlp:Status>" + inside +
@@ -158,7 +160,7 @@ class ScriptedIdp {
  private:
   [[nodiscard]] static std::string unsigned_logout(const SayLogout& say, std::size_t& signature) {
     const auto attribute = [](std::string_view name, const std::string& value) {
-      return value.empty() ? std::string() : " " + std::string(name) + "=\"" + escaped(value) + "\"";
+      return value.empty() ? std::string() : " " + std::string(name) + "=\"" + escaped_attribute(value) + "\"";
     };
     const auto code = [](const std::string& value, const std::string& inside) {
       return "<samlp:StatusCode Value=\"" + value + "\">" + inside + "</samlp:StatusCode>";
@@ -169,11 +171,13 @@ class ScriptedIdp {
                       attribute("InResponseTo", say.request) + attribute("IssueInstant", base::to_rfc3339(say.now)) +
                       attribute("Version", say.version) + ">";
     if (!say.issuer.empty())
-      out += "<saml:Issuer xmlns:saml=\"" + std::string(assertion_ns) + "\">" + escaped(say.issuer) + "</saml:Issuer>";
+      out += "<saml:Issuer xmlns:saml=\"" + std::string(assertion_ns) + "\">" + escaped_content(say.issuer) +
+             "</saml:Issuer>";
     signature = out.size();
     if (!say.status.empty())
       out += "<samlp:Status>" + code(say.status, say.second.empty() ? "" : code(say.second, "")) +
-             (say.message.empty() ? "" : "<samlp:StatusMessage>" + escaped(say.message) + "</samlp:StatusMessage>") +
+             (say.message.empty() ? ""
+                                  : "<samlp:StatusMessage>" + escaped_content(say.message) + "</samlp:StatusMessage>") +
              "</samlp:Status>";
     return out + say.more + "</" + root + ">";
   }

@@ -1,5 +1,6 @@
 // Both framers and the tracker, fed in random pieces from both sides: framing doesn't depend on the pieces, nothing
-// grows without bound, every statement that was sent ends in a record, and no message sticks.
+// grows without bound, every statement that was sent ends in a record, and no message sticks. The input is also read as
+// a login, from either side, and as each of its bodies: what a parser shows lies within what it was given.
 // parses: wire/postgres/message.cc wire/postgres/parse.cc wire/postgres/relay.cc
 #include <cstdint>
 #include <string>
@@ -75,6 +76,8 @@ std::string some_client_bytes(Input& in) {
       return bytes::query("a;b;" + in.take(in.byte()) + ";c");
     case 15:
       return bytes::message(static_cast<char>(in.byte()), in.take(in.byte()));
+    case 16:  // more than is captured
+      return bytes::parse(name, std::string(kTextMax, 'a') + in.take(in.byte()));
     default:
       return bytes::parse(name, "select 1") + bytes::bind_portal("", name) + bytes::execute("") + bytes::sync();
   }
@@ -130,6 +133,131 @@ std::string some_server_bytes(Input& in) {
   }
 }
 
+bool within(std::string_view part, std::string_view whole) {
+  return part.empty() || (part.data() >= whole.data() && part.data() + part.size() <= whole.data() + whole.size());
+}
+
+template <class T>
+void refused_as(const base::Result<T>& read, std::string_view check) {
+  if (!read.ok()) DP_ASSERT(read.error().check == check && !read.error().message.empty());
+}
+
+// The bodies of a login, each by its parser: what is taken is all of the body, spelled again.
+void read_login_body(char type, std::string_view body) {
+  switch (type) {
+    case 'p': {
+      const auto initial = parse_sasl_initial_response(body);
+      refused_as(initial, "sasl.initial");
+      if (initial.ok()) {
+        const auto length = static_cast<std::uint32_t>(initial->response.size());
+        DP_ASSERT(bytes::z(initial->mechanism) + bytes::u32(length) + std::string(initial->response) == body);
+      }
+      const auto later = parse_sasl_response(body);
+      refused_as(later, "sasl.response");
+      if (later.ok()) DP_ASSERT(*later == body && body.find('\0') == std::string_view::npos);
+      break;
+    }
+    case 'R': {
+      const auto read = parse_authentication(body);
+      refused_as(read, "authentication.body");
+      if (!read.ok()) break;
+      std::string again = bytes::u32(read->code);
+      for (const auto mechanism : read->mechanisms) again += bytes::z(mechanism);
+      if (read->kind == Authentication::Kind::sasl) again += '\0';
+      again += read->data;
+      if (read->kind != Authentication::Kind::md5 && read->kind != Authentication::Kind::other)
+        DP_ASSERT(again == body);
+      break;
+    }
+    case 'K': {
+      const auto read = parse_backend_key(body);
+      refused_as(read, "message.body");
+      if (read.ok()) DP_ASSERT(bytes::u32(read->pid) + read->key == body);
+      break;
+    }
+    case 'S': {
+      const auto read = parse_parameter_status(body);
+      refused_as(read, "message.body");
+      if (read.ok()) DP_ASSERT(bytes::z(read->name) + bytes::z(read->value) == body);
+      break;
+    }
+    case 'Z': {
+      const auto read = parse_ready_for_query(body);
+      refused_as(read, "message.body");
+      if (read.ok()) DP_ASSERT(std::string(1, static_cast<char>(*read)) == body);
+      break;
+    }
+    case 'v': {
+      const auto read = parse_negotiate_protocol_version(body);
+      refused_as(read, "message.body");
+      if (!read.ok()) break;
+      std::string again =
+          bytes::u32(read->newest) + bytes::u32(static_cast<std::uint32_t>(read->unknown_options.size()));
+      for (const auto name : read->unknown_options) again += bytes::z(name);
+      DP_ASSERT(again == body);
+      break;
+    }
+    default: {
+      const ServerNotice notice = parse_notice(body);
+      for (const auto part : {notice.severity, notice.sqlstate, notice.message, notice.detail, notice.hint})
+        DP_ASSERT(within(part, body));
+      DP_ASSERT(notice.sqlstate.empty() || notice.sqlstate.size() == 5);
+    }
+  }
+}
+
+// What a framer finds in a login, and in what follows it, when it comes in pieces of this size.
+template <class F>
+std::string frames(std::string_view stream, std::size_t piece) {
+  F framer(Phase::login);
+  std::string found;
+  bool ended = false;
+  for (std::size_t at = 0; at < stream.size();) {
+    const Step step = framer.next(stream.substr(at, piece), true);
+    if (step.kind == Step::Kind::fault) {
+      const base::Error fault = framer.fault();
+      DP_ASSERT(fault.check == "message.type" || fault.check == "message.length");
+      DP_ASSERT(framer.next(stream, true).kind == Step::Kind::fault);
+      return found + fault.message;
+    }
+    DP_ASSERT(step.bytes > 0);
+    at += step.bytes;
+    if (step.kind != Step::Kind::message) continue;
+    if (framer.phase() == Phase::login) {
+      DP_ASSERT(step.message.whole());
+      read_login_body(step.message.type, step.message.head);
+      ended = step.message.type == 'Z';
+    }
+    found += step.message.type + bytes::u32(step.message.length) + std::string(step.message.head);
+    if (ended && framer.at_boundary() && framer.phase() == Phase::login) framer.enter(Phase::ready);
+  }
+  return found;
+}
+
+// The heads of a session, each by its parser.
+void read_head(std::string_view head) {
+  if (const auto read = parse_parse(head, true); read.ok()) {
+    DP_ASSERT(read->statement.size() <= kMessageNameMax && read->text.size() <= kTextMax);
+    const auto cut = parse_parse(head, false);
+    DP_ASSERT(cut.ok() && cut->statement == read->statement && cut->text == read->text);
+  } else if (const auto cut = parse_parse(head, false); cut.ok()) {
+    DP_ASSERT(cut->truncated && within(cut->text, head));
+  }
+  if (const auto read = parse_bind(head); read.ok())
+    DP_ASSERT(head.starts_with(bytes::z(read->portal) + bytes::z(read->statement)));
+  if (const auto read = parse_execute(head); read.ok()) DP_ASSERT(read->portal.size() + 5 == head.size());
+  if (const auto read = parse_named(head); read.ok())
+    DP_ASSERT(std::string(1, read->what) + bytes::z(read->name) == head);
+}
+
+void read_login(std::string_view stream) {
+  const std::size_t piece = 1 + stream.size() % 7;
+  DP_ASSERT(frames<ClientFramer>(stream, stream.size()) == frames<ClientFramer>(stream, piece));
+  DP_ASSERT(frames<ServerFramer>(stream, stream.size()) == frames<ServerFramer>(stream, piece));
+  for (const char type : {'p', 'R', 'K', 'S', 'Z', 'E', 'v'}) read_login_body(type, stream);
+  read_head(stream);
+}
+
 struct Run {
   explicit Run(ActivityLimits l) : limits(l), tap(l) {}
 
@@ -149,7 +277,8 @@ struct Run {
     while (!held.empty()) {
       const auto passed = tap.client(std::string_view(held).substr(0, piece), now);
       held.erase(0, passed.bytes);
-      if (passed.stop == Tap::Stop::fault || passed.stop == Tap::Stop::terminate) return false;
+      faulty = passed.stop == Tap::Stop::fault;
+      if (faulty || passed.stop == Tap::Stop::terminate) return false;
       if (passed.stop == Tap::Stop::full) {
         if (tap.take_flush()) DP_ASSERT(!tap.take_flush());  // said once
         if (!tap.records().full()) continue;
@@ -164,7 +293,8 @@ struct Run {
     for (std::size_t at = 0; at < in.size(); at += piece) {
       const std::string_view part = in.substr(at, piece);
       const auto passed = tap.server(part, now);
-      if (passed.stop == Tap::Stop::fault) return false;
+      faulty = passed.stop == Tap::Stop::fault;
+      if (faulty) return false;
       DP_ASSERT(passed.bytes == part.size());
     }
     return true;
@@ -175,12 +305,14 @@ struct Run {
   std::string held;  // what the gate would keep in its buffer
   base::MonoTime now{};
   std::uint64_t records = 0;
+  bool faulty = false;
   bool seeded = true;  // the secret comes from us alone
 };
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  read_login({reinterpret_cast<const char*>(data), size});
   Input in(data, size);
   ActivityLimits limits;
   limits.records = 1 + in.byte() % 32U;
@@ -201,6 +333,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     DP_ASSERT(run.tap.records().memory() <= 600'000);
     if (!alive) break;
   }
+  const std::string check = run.tap.fault().check;
+  DP_ASSERT(run.faulty ? check.starts_with("message.") && check != "message.none" : check == "message.none");
   run.tap.records().close(run.now);
   run.pop_all();
   DP_ASSERT(run.tap.records().in_flight() == 0);
