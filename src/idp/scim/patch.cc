@@ -240,7 +240,11 @@ class Change {
       // RFC 7644 would have it fail; Entra ID means that the value is made: emails[type eq "work"].value.
       const auto made = where == nullptr ? std::optional(json::Object()) : where->as_value();
       if (!made) return no_target("no value of " + std::string(attribute_.name) + " fits the path");
-      out.emplace_back(merged(*made, change));
+      // What stands in brackets is kept like any other value, so it must be one.
+      Attribute one = attribute_;
+      one.many = false;
+      DP_TRY(const json::Value start, read_value(one, json::Value(*made)));
+      out.emplace_back(merged(start.is_null() ? json::Object() : *start.as_object(), change));
     }
     return keep(std::move(out));
   }

@@ -116,6 +116,9 @@ TEST(ScimPatch, RefusesWhatIsNone) {
   EXPECT_EQ(after(R"([{"op":"remove"}])"), "scim.target");
   EXPECT_EQ(after(R"([{"op":"replace","path":"id","value":"x"}])"), "scim.mutability");
   EXPECT_EQ(after(R"([{"op":"replace","path":"emails[type xx \"a\"].value","value":"x"}])"), "scim.filter");
+  EXPECT_EQ(after(R"([{"op":"add","path":"emails[type eq \"ot\u007fher\"].value","value":"o@corp.example"}])"),
+            "scim.value")
+      << "what stands in brackets would be kept, too";
   EXPECT_EQ(parse_patch(Kind::user, json::parse(R"({"schemas":["urn:x"],"Operations":[{"op":"add"}]})").value(), 9)
                 .error()
                 .check,
