@@ -8,9 +8,9 @@ import pg from 'pg';
 import copy from 'pg-copy-streams';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { World, freePort, until } from './harness.mjs';
+import { World, freePort, tokenOf, until } from './harness.mjs';
 import { benchMixed } from './bench_mixed.mjs';
-import { benchSignals, named, sendSignal, tokenOf } from './bench_signals.mjs';
+import { benchSignals, named, sendSignal } from './bench_signals.mjs';
 import { benchRestart, benchStorm } from './bench_storm.mjs';
 import { benchMute, benchTenants } from './bench_tenants.mjs';
 

@@ -1,27 +1,8 @@
-// Figures of logout signals: from the provider's request to the end of each client's stream, among 200 live logins. Also the
-// sign-in by plain requests that the other figures use.
-import { createHash, randomBytes } from 'node:crypto';
+// Figures of logout signals: from the provider's request to the end of each client's stream, among 200 live logins.
+import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import * as jose from 'jose';
-import { people, until } from './harness.mjs';
-import { Browser } from './browser.mjs';
-
-/** Signs `sub` in as the command line does, without one: the token. Whoever calls this in parallel names one `sub`. */
-export async function tokenOf(w, sub, { tenant = 'default', idp = 'demo' } = {}) {
-  const redirect = 'http://127.0.0.1:9/callback';
-  const verifier = randomBytes(32).toString('base64url');
-  const browser = new Browser();
-  w.op.next = sub;
-  let back;
-  browser.before = async (url) => { if (url.startsWith(`${redirect}?`)) { back = new URL(url); throw back; } };
-  const query = { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: createHash('sha256').update(verifier).digest('base64url'), code_challenge_method: 'S256', state: 's'.repeat(20), idp };
-  const page = await browser.open(`${w.url}/t/${tenant}/oauth/authorize?${new URLSearchParams(query)}`).catch((e) => { if (e !== back) throw e; });
-  if (!back) throw new Error(`not signed in: ${page.status} ${page.body}`);
-  const form = { grant_type: 'authorization_code', client_id: 'daypass-cli', code: back.searchParams.get('code'), code_verifier: verifier, redirect_uri: redirect };
-  const res = await fetch(`${w.url}/t/${tenant}/oauth/token`, { method: 'POST', body: new URLSearchParams(form) });
-  if (!res.ok) throw new Error(await res.text());
-  return (await res.json()).access_token;
-}
+import { people, tokenOf, until } from './harness.mjs';
 
 /** `count` logins by `subOf(i)`, each with a credential: what a client needs to connect, without TLS. */
 async function logins(w, count, subOf) {

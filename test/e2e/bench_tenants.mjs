@@ -6,8 +6,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
 import { fileURLToPath } from 'node:url';
-import { until } from './harness.mjs';
-import { tokenOf } from './bench_signals.mjs';
+import { tokenOf, until } from './harness.mjs';
 
 /** A request of the operator, on the server's socket. */
 function operate(w, agent, path, body) {

@@ -1,5 +1,6 @@
 // Real parts for end-to-end tests: a private PostgreSQL, an identity provider, a Daypass server, and a browser of sorts.
 import { spawn, spawnSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createServer as createTcp } from 'node:net';
 import fs from 'node:fs';
@@ -347,4 +348,18 @@ export async function browse(start, { method = 'GET', form, jar = new Map(), sto
     body = undefined;
   }
   throw new Error('sent around in circles');
+}
+
+/** Signs `sub` in as the command line does, without one: the token. Whoever calls this in parallel names one `sub`. */
+export async function tokenOf(w, sub, { tenant = 'default', idp = 'demo' } = {}) {
+  const redirect = 'http://127.0.0.1:9/callback', oauth = `${w.url}/t/${tenant}/oauth`;
+  const verifier = randomBytes(32).toString('base64url');
+  w.op.next = sub;
+  const query = { response_type: 'code', client_id: 'daypass-cli', redirect_uri: redirect, code_challenge: createHash('sha256').update(verifier).digest('base64url'), code_challenge_method: 'S256', state: 's'.repeat(20), idp };
+  const back = await browse(`${oauth}/authorize?${new URLSearchParams(query)}`, { stop: `${redirect}?` });
+  if (back.status !== 0) throw new Error(`not signed in: ${back.status} ${back.body}`);
+  const form = { grant_type: 'authorization_code', client_id: 'daypass-cli', code: new URL(back.url).searchParams.get('code'), code_verifier: verifier, redirect_uri: redirect };
+  const res = await fetch(`${oauth}/token`, { method: 'POST', body: new URLSearchParams(form) });
+  if (!res.ok) throw new Error(await res.text());
+  return (await res.json()).access_token;
 }

@@ -209,13 +209,13 @@ class Change {
     json::Array all = list();
     const Filter* where = op_.path.where.get();
     const Attribute* sub = op_.path.sub;
+    Attribute one = attribute_;
+    one.many = false;
     json::Object change;
     if (sub != nullptr) {
       DP_TRY(json::Value value, new_part());
       if (!value.is_null()) change.set(std::string(sub->name), std::move(value));
     } else if (op_.what != What::remove) {
-      Attribute one = attribute_;
-      one.many = false;
       DP_TRY(const json::Value value, read_value(one, op_.value));
       if (value.as_object() != nullptr) change = *value.as_object();
     }
@@ -241,8 +241,6 @@ class Change {
       const auto made = where == nullptr ? std::optional(json::Object()) : where->as_value();
       if (!made) return no_target("no value of " + std::string(attribute_.name) + " fits the path");
       // What stands in brackets is kept like any other value, so it must be one.
-      Attribute one = attribute_;
-      one.many = false;
       DP_TRY(const json::Value start, read_value(one, json::Value(*made)));
       out.emplace_back(merged(start.is_null() ? json::Object() : *start.as_object(), change));
     }

@@ -1,6 +1,6 @@
 // SIGKILL at random instants during provision, extend and revoke, each journal state aimed at.
 import pg from 'pg';
-import { until } from '../harness.mjs';
+import { tokenOf, until } from '../harness.mjs';
 import { dice, journalStates, pause } from './rig.mjs';
 
 /** `count` times `work(i)`, `most` at once. */
@@ -15,7 +15,7 @@ export class Kills {
     this.hits = {};  // state -> the instants that met it, so that a short state is aimed at and not only stumbled upon
     this.met = Object.fromEntries(journalStates.map((s) => [s, 0]));
     this.rounds = 0;
-    this.late = { tried: 0, let_in: 0 };
+    this.late = { tried: 0, let_in: 0, extended: 0 };
   }
   /** What to do in this round and how long after it to kill, in ms. */
   plan(random) {
@@ -77,7 +77,7 @@ export class Kills {
     const { rig } = this, random = dice(seed);
     await rig.endAll();
     const tokens = [];
-    await side(8, logins, async () => { tokens.push(await rig.anotherLogin()); });
+    await side(8, logins, async () => { tokens.push(await tokenOf(rig.w, 'dana')); });
     const begun = Date.now();
     // All of them over a minute later at the latest, and none before the last is open, unless the machine is very slow.
     const seconds = () => Math.ceil(60 - (Date.now() - begun) / 1000 - random() * 20);
@@ -85,12 +85,17 @@ export class Kills {
       const role = i % 2 === 0 ? 'pg/orders/reader' : 'pg/orders/writer';
       const credential = await rig.api('POST', '/credentials', { target: 'pg/orders', roles: [role], for: `${Math.max(5, seconds())}s` }, tokens[i >> 1]);
       const client = await rig.open(credential);
-      if (client.refused) rig.fault(`a grant could not be opened: ${client.refused.message}`, '--only ends');
+      if (client.refused) rig.fault(`a grant could not be opened: ${client.refused.message}`, 'tools/chaos --only ends');
       await client.end().catch(() => {});
     });
-    const open = rig.live().filter((g) => g.state === 'active');
-    const extended = open.filter(() => random() < 0.5).slice(0, 200);
-    await Promise.race([pause(1000), side(16, extended.length, (i) => rig.api('POST', `/grants/${extended[i].id}/extend`, { for: '50s' }))]);
+    // Only the login that has a grant may ask for more of it.
+    const owner = new Map();
+    await side(16, logins, async (i) => { owner.set((await rig.api('GET', '/session', undefined, tokens[i])).id, tokens[i]); });
+    const before = new Map(rig.live().map((g) => [g.id, g.ends_at]));
+    const asked = rig.live().filter(() => random() < 0.5).slice(0, 200);
+    await Promise.race([pause(1000), side(16, asked.length, (i) => rig.api('POST', `/grants/${asked[i].id}/extend`, { for: '58s' }, owner.get(asked[i].session)))]);
+    this.late.extended = rig.live().filter((g) => g.ends_at > before.get(g.id)).length;
+    if (this.late.extended === 0) rig.fault('no grant was extended', 'tools/chaos --only ends');
     await this.staysDead('tools/chaos --only ends');
   }
 

@@ -1,13 +1,12 @@
 // What every part of `make chaos` stands on: one PostgreSQL and one identity provider that stay up, a server that dies and
 // is started again, people at work, and the checks after each death.
 import { spawn } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { once } from 'node:events';
 import { DatabaseSync } from 'node:sqlite';
 import pg from 'pg';
-import { World, browse, daypass, until } from '../harness.mjs';
+import { World, daypass, until } from '../harness.mjs';
 
 export const kinds = ['provision', 'extend', 'revoke', 'verify'];
 /** Where a grant can be when the process dies: its state, and the intent that is open. */
@@ -51,18 +50,6 @@ export class Rig {
     this.reader = await w.creds('dana', '--for', '5m');
     this.writer = await w.creds('dana', '--role', 'writer', '--for', '5m');
     this.token = JSON.parse(fs.readFileSync(`${w.env('dana').XDG_STATE_HOME}/daypass/logins.json`, 'utf8')).logins[0].token;
-  }
-  /** One more login of the same person, without the command line: its token. */
-  async anotherLogin() {
-    const redirect_uri = 'http://127.0.0.1:9/callback', client_id = 'daypass-cli', code_verifier = randomBytes(32).toString('base64url');
-    const asked = new URLSearchParams({ response_type: 'code', client_id, redirect_uri, code_challenge: createHash('sha256').update(code_verifier).digest('base64url'), code_challenge_method: 'S256', state: randomBytes(18).toString('base64url') });
-    const oauth = `${this.w.url}/t/default/oauth`;
-    const back = await browse(`${oauth}/authorize?${asked}`, { stop: redirect_uri });
-    const code = new URL(back.url).searchParams.get('code');
-    const answer = await fetch(`${oauth}/token`, { method: 'POST', headers: { connection: 'close' }, body: new URLSearchParams({ grant_type: 'authorization_code', client_id, code, code_verifier, redirect_uri }) });
-    const told = await answer.json();
-    if (!answer.ok) throw new Error(`no login: ${JSON.stringify(told)}`);
-    return told.access_token;
   }
   async connectSuper() {
     this.super = new pg.Client({ host: '127.0.0.1', port: this.w.pg.port, user: 'postgres', password: this.w.pg.password, database: 'postgres' });

@@ -109,7 +109,7 @@ async function kill(rig, syscalls, kills) {
   }
   if (parts.includes('ends') && until(0.5)()) {
     await kills.manyPastTheEnd(1);
-    say(`ends: ${kills.late.tried} logins tried`);
+    say(`ends: ${kills.late.tried} logins tried, ${kills.late.extended} grants extended just before`);
   }
   if (parts.includes('kills')) {
     const first = Number(o.seed ?? from('seed', 1));
