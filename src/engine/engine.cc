@@ -53,6 +53,11 @@ class Unkept final : public store::Tx {
     if (!reader_.ok()) return reader_.error();
     return (*reader_)->audit(tenant, from, limit);
   }
+  Result<std::vector<tlog::Hash>> leaf_hashes(const core::TenantId& tenant, std::uint64_t from,
+                                              std::size_t limit) override {
+    if (!reader_.ok()) return reader_.error();
+    return (*reader_)->leaf_hashes(tenant, from, limit);
+  }
   Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) override {
     if (!reader_.ok()) return reader_.error();
     return (*reader_)->audit_head(tenant);

@@ -40,6 +40,9 @@ class PlainLog final : public Reader {
     return std::vector(records.begin() + static_cast<std::ptrdiff_t>(begin),
                        records.begin() + static_cast<std::ptrdiff_t>(end));
   }
+  Result<std::vector<tlog::Hash>> leaf_hashes(const core::TenantId&, std::uint64_t, std::size_t) override {
+    return unused();
+  }
   Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId&) override { return head; }
 
   Result<std::optional<core::Grant>> load_grant(const core::GrantId&) override { return unused(); }

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "core/audit.h"
 #include "core/grant.h"
+#include "tlog/tree.h"
 
 namespace daypass::store {
 
@@ -72,6 +73,11 @@ class Reader {
   /// record: "audit.leaf" (its bytes changed), "audit.gap" (it is missing).
   virtual base::Result<std::vector<std::string>> audit(const core::TenantId& tenant, std::uint64_t from,
                                                        std::size_t limit) = 0;
+  /// The leaf hashes of records from `from`, in order, as they were appended: what a tile holds. Whether the records
+  /// still give them says audit(); whether they are the log, the head's root. Errors: "audit.gap",
+  /// "audit.leaf" (what is stored is no hash).
+  virtual base::Result<std::vector<tlog::Hash>> leaf_hashes(const core::TenantId& tenant, std::uint64_t from,
+                                                            std::size_t limit) = 0;
   /// Size and RFC 6962 root (32 raw bytes) of the tenant's log; of a log without records, the root of nothing.
   virtual base::Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) = 0;
   /// Open intents of all tenants (for recovery), by not_before.

@@ -49,6 +49,11 @@ class RecordingTx final : public store::Tx {
     verb_("audit");
     return real_.audit(tenant, from, limit);
   }
+  Result<std::vector<tlog::Hash>> leaf_hashes(const core::TenantId& tenant, std::uint64_t from,
+                                              std::size_t limit) override {
+    verb_("leaf_hashes");
+    return real_.leaf_hashes(tenant, from, limit);
+  }
   Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) override {
     verb_("audit_head");
     return real_.audit_head(tenant);

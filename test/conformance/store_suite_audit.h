@@ -73,8 +73,32 @@ TEST_P(StoreSuite, EachTenantHasALogOfItsOwn) {
     EXPECT_EQ(event.tenant, north);
     EXPECT_THAT(event.action, testing::StartsWith("north"));
   }
+  EXPECT_THAT(must(reader->leaf_hashes(north, 0, 9)), testing::SizeIs(2));
+  EXPECT_THAT(must(reader->leaf_hashes(south, 0, 9)), testing::SizeIs(1));
   EXPECT_EQ(must(verify_audit(*reader, north)).records, 2U);
   EXPECT_EQ(must(verify_audit(*reader, south)).records, 1U);
+}
+
+TEST_P(StoreSuite, LeafHashesAreThoseOfTheRecords) {
+  base::SystemEntropy entropy;
+  std::vector<tlog::Hash> leaves;
+  for (int i = 0; i < 5; ++i) {
+    core::AuditEvent event = make_event(north, "event " + std::to_string(i));
+    event.facts = {{"principal", "corp/somebody"}};
+    if (i % 2 == 1) cover_persons(event, entropy);
+    commit([&](Tx& tx) {
+      const auto done = tx.append_audit(event);
+      EXPECT_EQ(must(tx.leaf_hashes(north, event.seq, 1)).at(0), tlog::leaf_hash(leaf_of(event)));
+      return done;
+    });
+    leaves.push_back(tlog::leaf_hash(leaf_of(event)));
+  }
+  const auto reader = look();
+  EXPECT_EQ(must(reader->leaf_hashes(north, 0, 9)), leaves);
+  EXPECT_THAT(must(reader->leaf_hashes(north, 1, 2)), testing::ElementsAre(leaves[1], leaves[2]));
+  EXPECT_THAT(must(reader->leaf_hashes(north, 5, 9)), testing::IsEmpty());
+  EXPECT_THAT(must(reader->leaf_hashes(north, ~std::uint64_t{0}, 9)), testing::IsEmpty());
+  EXPECT_EQ(tlog::root_of(leaves), must(reader->audit_head(north)).second);
 }
 
 TEST_P(StoreSuite, ARolledBackRecordLeavesNoTrace) {
@@ -146,6 +170,7 @@ TEST_P(StoreSuite, APersonIsErasedAndTheLogStaysWhatItIs) {
     reopen();
     EXPECT_EQ(must(core::audit_from_canonical(must(look()->audit(north, 1, 1)).at(0))), event);
     EXPECT_EQ(must(look()->audit_head(north)), head);
+    EXPECT_EQ(must(look()->leaf_hashes(north, 1, 1)).at(0), tlog::leaf_hash(leaf_of(event)));
     EXPECT_EQ(must(verify_audit(*look(), north)).records, 3U);
   }
   EXPECT_THAT(must(look()->audit(north, 1, 1)).at(0), testing::Not(testing::HasSubstr("corp/")));

@@ -124,6 +124,18 @@ class ModelTx final : public store::Tx {
       out.push_back(it->second.records[i]);
     return out;
   }
+  Result<std::vector<tlog::Hash>> leaf_hashes(const core::TenantId& tenant, std::uint64_t from,
+                                              std::size_t limit) override {
+    verb("leaf_hashes");
+    std::vector<tlog::Hash> out;
+    const auto it = s_.logs.find(tenant);
+    if (it == s_.logs.end()) return out;
+    for (std::size_t i = from; i < it->second.records.size() && out.size() < limit; ++i) {
+      DP_TRY(const std::string leaf, store::leaf_of(it->second.records[i]));
+      out.push_back(tlog::leaf_hash(leaf));
+    }
+    return out;
+  }
   Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) override {
     verb("audit_head");
     const auto it = s_.logs.find(tenant);
@@ -350,6 +362,9 @@ class ModelSnapshot final : public store::Reader {
   }
   Result<std::vector<std::string>> audit(const core::TenantId& t, std::uint64_t from, std::size_t limit) override {
     return tx_->audit(t, from, limit);
+  }
+  Result<std::vector<tlog::Hash>> leaf_hashes(const core::TenantId& t, std::uint64_t from, std::size_t limit) override {
+    return tx_->leaf_hashes(t, from, limit);
   }
   Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& t) override {
     return tx_->audit_head(t);

@@ -1372,5 +1372,23 @@ TEST_F(UseCase, ARestartCountsAsActivityThoughTheStoreRefusesToSaySo) {
   EXPECT_EQ(world.store.grant(g.id)->connections, 0);
 }
 
+// Seed 34717: that the account is there took four minutes to write down; then the grant ended as idle under its client.
+TEST_F(UseCase, WhoHasWaitedForAnAccountWasNotIdle) {
+  (void)signed_in(1);  // 150 s of idleness
+  story.get_credential(1, "pg/orders", {});
+  world.run_for(Millis(100));
+  story.connect(1);
+  const auto grants = [&] { return world.store.grants().size(); };
+  for (int i = 0; i < 1000 && grants() == 0; ++i) world.run_for(Millis(1));
+  ASSERT_EQ(grants(), 1U);
+  ASSERT_EQ(world.store.grants().begin()->second.state, core::GrantState::provisioning);
+  world.slow_commit(std::chrono::minutes(4));
+  for (int i = 0; i < 1000 && world.store.grants().begin()->second.state == core::GrantState::provisioning; ++i)
+    world.run_for(Millis(1));
+  world.run_for(seconds(2));
+  EXPECT_EQ(world.store.grants().begin()->second.state, core::GrantState::active);
+  EXPECT_EQ(world.gate.connections().size(), 1U);
+}
+
 }  // namespace
 }  // namespace daypass::sim

@@ -18,6 +18,8 @@ base::Result<std::vector<Document>> list_documents(Connection& db, const core::T
                                                    base::WallTime now);
 base::Result<std::vector<std::string>> read_audit(Connection& db, const core::TenantId& tenant, std::uint64_t from,
                                                   std::size_t limit);
+base::Result<std::vector<tlog::Hash>> read_leaf_hashes(Connection& db, const core::TenantId& tenant, std::uint64_t from,
+                                                       std::size_t limit);
 /// The stored frontier's bytes; empty when the tenant has no record.
 base::Result<std::string> read_frontier(Connection& db, const core::TenantId& tenant);
 base::Result<std::pair<std::uint64_t, std::string>> read_audit_head(Connection& db, const core::TenantId& tenant);
@@ -53,6 +55,10 @@ class Reads : public Port {
   base::Result<std::vector<std::string>> audit(const core::TenantId& tenant, std::uint64_t from,
                                                std::size_t limit) override {
     return read_audit(db_, tenant, from, limit);
+  }
+  base::Result<std::vector<tlog::Hash>> leaf_hashes(const core::TenantId& tenant, std::uint64_t from,
+                                                    std::size_t limit) override {
+    return read_leaf_hashes(db_, tenant, from, limit);
   }
   base::Result<std::pair<std::uint64_t, std::string>> audit_head(const core::TenantId& tenant) override {
     return read_audit_head(db_, tenant);

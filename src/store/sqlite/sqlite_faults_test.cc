@@ -320,6 +320,12 @@ TEST_F(SqliteTampering, EveryFlippedByteIsNamed) {
   }
 }
 
+TEST_F(SqliteTampering, AHashThatIsNoneIsNotHandedOut) {
+  tamper("UPDATE audit SET hash = substr(hash, 2) WHERE tenant = 'north' AND seq = 7");
+  EXPECT_EQ(check_of(must(store_->snapshot())->leaf_hashes(north, 7, 1)), "audit.leaf");
+  EXPECT_EQ(verdict(), "audit.leaf");
+}
+
 TEST_F(SqliteTampering, AChangedRecordWithItsHashGivesAnotherRoot) {
   core::AuditEvent event = make_event(north, "event 7");
   event.seq = 7;
@@ -338,6 +344,7 @@ TEST_F(SqliteTampering, ADroppedRecordIsNamed) {
   tamper("DELETE FROM audit WHERE tenant = 'north' AND seq = 7");
   for (const std::uint64_t from : {0U, 5U, 7U})
     EXPECT_EQ(check_of(must(store_->snapshot())->audit(north, from, 9)), "audit.gap");
+  EXPECT_EQ(check_of(must(store_->snapshot())->leaf_hashes(north, 5, 9)), "audit.gap");
   EXPECT_EQ(check_of(must(store_->snapshot())->audit(north, 0, 7)), "ok");
   EXPECT_EQ(verdict(), "audit.gap");
   EXPECT_THAT(message(), HasSubstr("record 7 "));
