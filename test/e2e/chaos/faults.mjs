@@ -318,8 +318,9 @@ export class Faults {
       const take = Number(s.bfree) - pages;
       if (run('fallocate', '-l', String(take * 4096), filler).status !== 0) rig.fault('the filler could not be written', how);
     }
-    if (mutant) this.signal('SIGSTOP');
-    if (!mutant) {
+    if (mutant) {
+      this.signal('SIGSTOP');
+    } else {
       const coming = await this.comes(rig.writer, fault ? 'either' : 'let in', 'full disk', 20000, how);
       tally[coming] = (tally[coming] ?? 0) + 1;
     }
