@@ -56,7 +56,7 @@ ActivityWriter::ActivityWriter(std::string folder, const base::Log& log, std::fu
 }
 
 void ActivityWriter::forget(const core::TenantId& tenant) {
-  if (!tenant.empty()) (void)remove(tenant.str());
+  if (!tenant.empty()) (void)remove(tenant, tenant.str());
 }
 base::Status ActivityWriter::forget(const core::GrantId& grant) {
   if (grant.tenant.empty() || grant.id.empty()) return {};
@@ -65,15 +65,18 @@ base::Status ActivityWriter::forget(const core::GrantId& grant) {
     forgotten_.push_back(grant);
     if (forgotten_.size() > most_forgotten) forgotten_.pop_front();
   }
-  return remove(grant.tenant.str() + "/" + grant.id);
+  return remove(grant.tenant, grant.tenant.str() + "/" + grant.id);
 }
 
-base::Status ActivityWriter::remove(const std::string& below) {
+// One at a time: where two walk through the same folder, what one of them was about to remove is gone, and it fails.
+base::Status ActivityWriter::remove(const core::TenantId& tenant, const std::string& below) {
   if (folder_.empty()) return {};
+  const std::lock_guard lock(removing_mutex_);
   std::error_code error;
   std::filesystem::remove_all(std::filesystem::path(folder_) / below, error);
   if (!error) return {};
-  log_.error("activity records can't be removed", {{"folder", below}, {"why", error.message()}});
+  log_.error("activity records can't be removed",
+             {{"tenant", tenant.str()}, {"folder", below}, {"why", error.message()}});
   return base::Error{base::Code::internal, "activity.files",
                      "the activity records of " + below + " can't be removed: " + error.message(),
                      "look at the permissions of the activity folder"};
@@ -122,7 +125,11 @@ bool ActivityWriter::write(const SegmentPtr& segment, std::string& line, TextPtr
 void ActivityWriter::write_last(const SegmentPtr& segment, std::string lines, std::vector<TextPtr> used) {
   if (!enabled()) return;
   std::unique_lock lock(mutex_);
-  if (stopped_) return log_.error("activity records came after the end", {{"file", segment->file.path()}});
+  if (stopped_) {
+    log_.error("activity records came after the end",
+               {{"tenant", segment->file.grant.tenant.str()}, {"file", segment->file.path()}});
+    return;
+  }
   push(lock, {segment, std::move(lines), {}, std::move(used)}, false);
 }
 
@@ -246,7 +253,9 @@ bool ActivityWriter::append(const SegmentPtr& segment) {
     if (n <= 0) {
       const int why = n < 0 ? errno : ENOSPC;
       // Half a line would spoil the file for good.
-      if (::ftruncate(to.fd, to.size) != 0) log_.error("an activity file has a torn line", {{"file", to.file.path()}});
+      if (::ftruncate(to.fd, to.size) != 0)
+        log_.error("an activity file has a torn line",
+                   {{"tenant", to.file.grant.tenant.str()}, {"file", to.file.path()}});
       errno = why;
       return false;
     }

@@ -80,7 +80,7 @@ class ActivityWriter {
     std::function<void(std::string)> done;
     std::vector<TextPtr> used = {};
   };
-  base::Status remove(const std::string& below);
+  base::Status remove(const core::TenantId& tenant, const std::string& below);
   void push(std::unique_lock<std::mutex>& lock, Item item, bool hurry);
   void serve();
   void handle(std::deque<Item>& batch);
@@ -103,6 +103,7 @@ class ActivityWriter {
   bool hurry_ = false;                 ///< somebody waits for what is queued
   bool stopping_ = false;
   bool stopped_ = false;
+  std::mutex removing_mutex_;
   std::mutex forgotten_mutex_;           ///< held while a file comes into being
   std::deque<core::GrantId> forgotten_;  ///< the newest ones: no line waits longer than it takes to forget so many more
   std::atomic<bool> broken_{false};

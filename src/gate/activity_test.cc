@@ -6,7 +6,10 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <latch>
+#include <mutex>
 #include <sstream>
+#include <thread>
 
 #include "base/encoding.h"
 #include "crypto/digest.h"
@@ -104,6 +107,42 @@ TEST(Activity, WhatWaitedOfAForgottenGrantIsNotWritten) {
   EXPECT_NE(closed(writer, of_another), "");
   EXPECT_FALSE(std::filesystem::exists(disk.folder / "activity/default/gr_test"));
   EXPECT_TRUE(std::filesystem::exists(disk.folder / "activity/default/gr_other/cx_2.jsonl"));
+}
+
+// A tenant's end is told once by its deletion and once by its last grant; an erasure may be under way as well.
+TEST(Activity, WhatSeveralForgetAtOnceIsRemovedOnce) {
+  const MovedClock clock;
+  std::mutex mutex;
+  std::string errors;
+  const base::Log log(clock, base::Level::error, [&](std::string_view line) {
+    const std::lock_guard lock(mutex);
+    errors += line;
+  });
+  const Folder folder;
+  ActivityWriter writer(folder / "activity", log);
+  const core::TenantId tenant("ten-ended");
+  std::vector<core::GrantId> grants;
+  for (int g = 0; g < 20; ++g) {
+    grants.push_back({tenant, "gr_" + std::to_string(g)});
+    const std::string of = folder / ("activity/" + tenant.str() + "/" + grants.back().id);
+    std::filesystem::create_directories(of);
+    for (int f = 0; f < 100; ++f) std::ofstream(of + "/cx_" + std::to_string(f) + ".jsonl") << "a line\n";
+  }
+  std::latch all(4);
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 3; ++t)
+      threads.emplace_back([&] {
+        all.arrive_and_wait();
+        writer.forget(tenant);
+      });
+    threads.emplace_back([&] {
+      all.arrive_and_wait();
+      for (const auto& grant : grants) EXPECT_TRUE(writer.forget(grant).ok());
+    });
+  }
+  EXPECT_EQ(errors, "");
+  EXPECT_FALSE(std::filesystem::exists(folder / ("activity/" + tenant.str())));
 }
 
 // A disk that takes nothing: bounded by lines and by bytes, refused beyond, and all of it there once it can be written.
