@@ -1,6 +1,6 @@
 // Real parts for end-to-end tests: a private PostgreSQL, an identity provider, a Daypass server, and a browser of sorts.
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createServer as createTcp } from 'node:net';
 import fs from 'node:fs';
@@ -18,14 +18,23 @@ const children = new Set();
 const keep = (child) => { children.add(child); child.on('exit', () => children.delete(child)); return child; };
 process.on('exit', () => { for (const c of children) c.kill('SIGKILL'); });
 
+// Those above are given to outgoing connections: one of them may have the port when its server starts, or starts again.
+const [lowestOutgoing] = fs.readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').split(/\s+/).map(Number);
+const handedOut = new Set();
+
+/** A port of the loopback address that nobody listens on, and that no outgoing connection takes meanwhile. */
 export async function freePort() {
-  const server = createTcp();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(10240, Math.max(lowestOutgoing, 20480));
+    if (handedOut.has(port)) continue;
+    const server = createTcp();
+    server.listen(port, '127.0.0.1');
+    if (!await once(server, 'listening').then(() => true, () => false)) continue;
+    server.close();
+    await once(server, 'close');
+    handedOut.add(port);
+    return port;
+  }
 }
 
 /** Polls until `fn` gives something truthy; the event we wait for, with a limit instead of a guess. */

@@ -24,6 +24,7 @@
 #include <fstream>
 #include <iterator>
 #include <mutex>
+#include <random>
 #include <stdexcept>
 
 #include "base/encoding.h"
@@ -116,17 +117,24 @@ bool wait_success(pid_t pid) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/// Below those that outgoing connections get: one of them may have the port when the server starts, or starts again.
 base::Result<std::uint16_t> free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  const bool good = fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                    getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  if (fd >= 0) close(fd);
-  if (!good) return failure("no free port on 127.0.0.1");
-  return ntohs(address.sin_port);
+  int above = 0;
+  std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> above;
+  std::random_device entropy;
+  std::uniform_int_distribution<int> any(10240, std::max(above, 20480) - 1);
+  for (int tries = 0; tries < 1000; ++tries) {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const auto port = static_cast<std::uint16_t>(any(entropy));
+    address.sin_port = htons(port);
+    const bool good = fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    if (fd >= 0) close(fd);
+    if (good) return port;
+  }
+  return failure("no free port on 127.0.0.1");
 }
 
 /// The build folder (it has CMake's cache), or the folder of this binary.
